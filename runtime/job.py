@@ -1,0 +1,362 @@
+"""The vocabulary of a job: its statuses, its rows as they lie in a store, and the writes of a round.
+
+Bottom layer: values only. The engine decides with them, stores keep them, documents show them.
+Times are wall-clock seconds since the epoch unless a name says otherwise; users' values are bytes.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+
+class JobStatus(StrEnum):
+    """What a job is said to be."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    MOVING = "moving"
+    MOVED = "moved"
+    BLOCKED = "blocked"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing happens to the job any more unless someone asks."""
+        return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+class Ownership(StrEnum):
+    """Whose job it is, as far as this store knows."""
+
+    OWNED = "owned"
+    RELEASED = "released"
+    """Given to another host, whose acknowledgement hasn't come yet: never runs here."""
+    GONE = "gone"
+    """Given to another host, acknowledged."""
+    FORGOTTEN = "forgotten"
+    """Deleted; the row is the tombstone that keeps id, instance and epoch."""
+
+
+class Outcome(IntEnum):
+    """How an attempt ended, in the history."""
+
+    SUCCEEDED = 0
+    FAILED = 1
+    SKIPPED = 2
+    INTERRUPTED = 3
+
+    @property
+    def word(self) -> str:
+        """The word used in documents."""
+        return self.name.lower()
+
+
+class JobError(msgspec.Struct, frozen=True):
+    """Why a job failed."""
+
+    type: str
+    message: str
+    traceback: str
+    routine: str
+
+
+class HandoffFigures(msgspec.Struct, frozen=True):
+    """One entry of a job's ``handoffs``.
+
+    Attributes:
+        source: host that gave the job.
+        target: host that took it.
+        epoch: epoch under which the target owns it.
+        bytes: size of the image.
+        phases_ms: milliseconds per phase (precopy, freeze, delta, commit, activate); None if unknown.
+        downtime_ms: milliseconds without a runner, by the source's clock; None if unknown.
+    """
+
+    source: str
+    target: str
+    epoch: int
+    bytes: int
+    phases_ms: dict[str, float] | None = None
+    downtime_ms: float | None = None
+
+
+class JobHead(msgspec.Struct):
+    """A job without its rows in other tables. Written at changes of status only, never per turn.
+
+    Attributes:
+        job_id: the caller's or a generated id.
+        instance: UUID of this execution; with ``epoch`` and the owner's store id the fencing token.
+        flow_id: id of its flow.
+        flow_digest: digest of its flow.
+        epoch: how often the job has changed hands, from 1.
+        status: as the engine last committed it (never ``moving``, which is shown, not stored).
+        created_at: when it was submitted first.
+        input: encoded fields of its input.
+        ownership: whose it is.
+        moved_to: host that it was given to.
+        reason: why it is paused or blocked.
+        held: whether someone paused it.
+        cancelling: whether it was asked to cancel and turns are still in flight.
+        result: encoded fields that routines set as its result.
+        error: why it failed.
+        finished_at: when it completed, failed or was cancelled.
+        hooks_delivered: how many of the flow's ``when_idle`` declarations were delivered.
+        handoffs: its journeys so far.
+        submission: digest of flow and input, to tell a repeated submit from another one.
+        next_message: number that its next message gets, as of this write (rows may be ahead of it).
+        next_sequence: number that its next history entry gets, as of this write.
+    """
+
+    job_id: str
+    instance: str
+    flow_id: str
+    flow_digest: str
+    epoch: int
+    status: JobStatus
+    created_at: float
+    input: bytes
+    ownership: Ownership = Ownership.OWNED
+    moved_to: str | None = None
+    reason: str | None = None
+    held: bool = False
+    cancelling: bool = False
+    result: bytes | None = None
+    error: JobError | None = None
+    finished_at: float | None = None
+    hooks_delivered: int = 0
+    handoffs: list[HandoffFigures] = []
+    submission: str = ""
+    next_message: int = 1
+    next_sequence: int = 1
+
+
+class MessageRow(NamedTuple):
+    """A message of a job that is not consumed.
+
+    ``due`` is None for a message that waits for ``retry`` (it ended under STOP) and 0.0 for one that
+    is ready; in an image it counts from the freeze.
+    """
+
+    job: int
+    message: int
+    routine: str
+    slot: str
+    data: bytes
+    attempts: int
+    retry_count: int
+    due: float | None
+    progress: bytes | None
+
+
+class HistoryRow(NamedTuple):
+    """One attempt, ended. ``final`` marks the one that ended its message; ``origin`` names an Origin."""
+
+    job: int
+    sequence: int
+    message: int
+    routine: str
+    slot: str
+    attempt: int
+    outcome: int
+    final: int
+    retry_count: int
+    origin: int
+    started: float
+    ended: float
+    error: bytes | None
+
+
+class Origin(msgspec.Struct, frozen=True, array_like=True):
+    """Where attempts ran: host, epoch of the job there, fingerprint of the code."""
+
+    host: str
+    epoch: int
+    code: str
+
+
+class AttributeRow(NamedTuple):
+    """One committed attribute of an actor (the actor's key is "" for now)."""
+
+    job: int
+    routine: str
+    key: str
+    name: str
+    value: bytes
+
+
+class SharedRow(NamedTuple):
+    """One key of a job's shared map."""
+
+    job: int
+    key: str
+    value: bytes
+
+
+class QuestionRow(NamedTuple):
+    """An open question; ``due`` is when it times out, None for never."""
+
+    job: int
+    question: str
+    message: int
+    routine: str
+    slot: str
+    prompt: str
+    since: float
+    due: float | None
+
+
+class LogRow(NamedTuple):
+    """A line that a routine printed or logged."""
+
+    job: int
+    sequence: int
+    routine: str
+    message: int
+    attempt: int
+    at: float
+    stream: str
+    text: str
+
+
+class BlobRow(NamedTuple):
+    """A blob that a job refers to."""
+
+    job: int
+    digest: str
+    size: int
+
+
+class RoutineCounts(NamedTuple):
+    """Ended messages of a routine, and the retry count of the one that ended last."""
+
+    succeeded: int
+    failed: int
+    skipped: int
+    last_retry_count: int
+
+
+class JobImage(msgspec.Struct):
+    """A whole job: what a store reads back, a hand-off carries and an export holds.
+
+    Attributes:
+        flow: encoded FlowSpec.
+        head: the job without its rows.
+        origins: what ``HistoryRow.origin`` in this image points to, by id.
+        counts: ended messages per routine.
+    """
+
+    flow: bytes
+    head: JobHead
+    messages: list[MessageRow]
+    history: list[HistoryRow]
+    attributes: list[AttributeRow]
+    shared: list[SharedRow]
+    questions: list[QuestionRow]
+    logs: list[LogRow]
+    blobs: list[BlobRow]
+    origins: dict[int, Origin]
+    counts: dict[str, RoutineCounts]
+
+
+class HandoffRow(msgspec.Struct):
+    """The durable record of one hand-off on one side.
+
+    Attributes:
+        m: UUID of the hand-off.
+        role: ``source`` or ``target``.
+        state: state of that side's machine, by its name.
+        job_id: the job.
+        instance: its instance.
+        epoch: epoch that the source holds.
+        peer: host on the other side.
+        record: the machine's own record, encoded.
+        image: the image received so far (target only), encoded; None at a source.
+    """
+
+    m: str
+    role: str
+    state: str
+    job_id: str
+    instance: str
+    epoch: int
+    peer: str
+    record: bytes
+    image: bytes | None = None
+
+
+class PeerRow(msgspec.Struct):
+    """A paired host. ``address`` is None where only the other side can dial."""
+
+    name: str
+    public_key: str
+    address: str | None
+    store_id: str
+    paired_at: float
+    incarnation: int = 0
+
+
+class InviteRow(msgspec.Struct):
+    """An invitation; kept after use, so that a second use is refused with a sentence."""
+
+    public_key: str
+    expires_at: float
+    used_by: str | None = None
+
+
+class Writes:
+    """Everything that one round puts on disk, in one transaction, batched per table.
+
+    Lists hold rows in the order in which they must be applied; within one round a message that is put
+    and deleted appears in neither. Applied in the order of the attributes below.
+    """
+
+    __slots__ = (
+        "attributes_deleted", "attributes_put", "blobs_put", "commands_put", "flows_put",
+        "handoffs_deleted", "handoffs_put", "heads", "history", "invites_put", "jobs_cleared",
+        "logs", "messages_changed", "messages_deleted", "messages_put", "meta_put", "origins_put",
+        "peers_put", "questions_deleted", "questions_put", "shared_deleted", "shared_put",
+        "starts_put",
+    )
+
+    def __init__(self) -> None:
+        self.flows_put: dict[str, bytes] = {}
+        """digest → encoded FlowSpec."""
+        self.jobs_cleared: list[int] = []
+        """Rows of jobs whose rows in every table but ``jobs`` and ``handoffs`` go (before puts)."""
+        self.heads: dict[int, JobHead] = {}
+        """job row → head, inserted or replaced."""
+        self.origins_put: dict[int, Origin] = {}
+        self.messages_put: list[MessageRow] = []
+        self.messages_changed: list[tuple[int, int, float | None, bytes | None, int, int]] = []
+        """(attempts, retry_count, due, progress, job, message)."""
+        self.messages_deleted: list[tuple[int, int]] = []
+        self.history: list[HistoryRow] = []
+        self.attributes_put: list[AttributeRow] = []
+        self.attributes_deleted: list[tuple[int, str, str, str]] = []
+        """(job, routine, key, name)."""
+        self.shared_put: list[SharedRow] = []
+        self.shared_deleted: list[tuple[int, str]] = []
+        self.questions_put: list[QuestionRow] = []
+        self.questions_deleted: list[tuple[int, str]] = []
+        self.logs: list[LogRow] = []
+        self.blobs_put: list[BlobRow] = []
+        self.handoffs_put: dict[str, HandoffRow] = {}
+        """"role:m" → record."""
+        self.handoffs_deleted: list[tuple[str, str]] = []
+        """(role, m)."""
+        self.peers_put: list[PeerRow] = []
+        self.invites_put: list[InviteRow] = []
+        self.commands_put: list[tuple[str, bytes, float]] = []
+        """(command id, encoded reply, when): a repeated command gets the same answer."""
+        self.starts_put: dict[str, tuple[int, float]] = {}
+        """"flow digest/routine" → (failed starts in a row, next start not before); (0, 0) clears."""
+        self.meta_put: dict[str, str] = {}
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, name) for name in self.__slots__)

@@ -1,0 +1,82 @@
+"""Layout of the progress page: how a process tells, without a message, what it is doing.
+
+The page is a small file that an actor process maps and writes just before and after each handler;
+the supervisor maps the same file. It outlives both. All numbers are little-endian; a word of eight
+bytes that is aligned is written in one store on the platforms supported. ``begun`` is written last
+when an attempt begins, ``finished`` last when it ended, so a reader that sees ``begun`` sees the rest.
+
+The ring holds the dispatch ids that began most recently: after a death it tells exactly which of the
+messages sent ahead had begun, though their results were lost with the process.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import msgspec
+
+RING = 2048
+"""How many dispatch ids the ring holds: the supervisor never has more outstanding in one process."""
+
+HEADER = struct.Struct("<qqqqqqdd")
+"""begun, finished, count, job, epoch, message|attempt packed, wall start, monotonic start."""
+
+BEGUN_OFFSET = 0
+FINISHED_OFFSET = 8
+COUNT_OFFSET = 16
+RING_OFFSET = 64
+WORD = struct.Struct("<q")
+PAGE_BYTES = RING_OFFSET + 8 * RING
+
+ATTEMPT_BITS = 24
+"""``message << 24 | attempt`` shares one word."""
+
+
+class Running(msgspec.Struct, frozen=True):
+    """What a page says.
+
+    Attributes:
+        begun: dispatch id of the attempt that began last; 0 before the first.
+        finished: dispatch id of the attempt that ended last.
+        job: row number of the job of ``begun``.
+        epoch: epoch of that job.
+        message: message number.
+        attempt: attempt number.
+        wall_start: when it began, seconds since the epoch.
+        monotonic_start: the same on the monotonic clock of this boot.
+        recent: the dispatch ids that began most recently, in no order.
+    """
+
+    begun: int
+    finished: int
+    job: int
+    epoch: int
+    message: int
+    attempt: int
+    wall_start: float
+    monotonic_start: float
+    recent: frozenset[int]
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether an attempt was executing."""
+        return self.begun != self.finished
+
+
+def read_page(page: bytes | memoryview) -> Running:
+    """Read a whole page.
+
+    Args:
+        page: ``PAGE_BYTES`` bytes.
+
+    Raises:
+        ValueError: if the page is too short.
+    """
+    if len(page) < PAGE_BYTES:
+        raise ValueError(f"a progress page has {PAGE_BYTES} bytes, this one {len(page)}")
+    begun, finished, count, job, epoch, packed, wall, monotonic = HEADER.unpack_from(page)
+    recent = struct.unpack_from(f"<{RING}q", page, RING_OFFSET)[: min(count, RING)]
+    return Running(
+        begun, finished, job, epoch, packed >> ATTEMPT_BITS, packed & ((1 << ATTEMPT_BITS) - 1),
+        wall, monotonic, frozenset(recent),
+    )

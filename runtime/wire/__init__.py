@@ -1,0 +1,1 @@
+"""The messages that cross process and host boundaries, one file per boundary, and their codec."""

@@ -1,0 +1,217 @@
+"""Messages between a client (command line, Python) and a supervisor, and their relay between hosts.
+
+One request, then any number of Progress, then one Reply or Failure under the same request number.
+Bodies of replies are JSON documents, so that ``-o json`` prints what travelled.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Submit(msgspec.Struct, tag="submit"):
+    """Start jobs of one flow, given as a locator ``MODULE:ATTR`` or as an encoded FlowSpec.
+
+    ``inputs`` are encoded fields for the entry's slot ``input``; ``job_ids`` has the same length.
+    Reply: ``{"job_ids": [...]}``.
+    """
+
+    locator: str | None
+    flow: bytes | None
+    inputs: list[bytes]
+    job_ids: list[str | None]
+
+
+class Jobs(msgspec.Struct, tag="jobs"):
+    """List jobs. Reply: ``{"jobs": [{job_id, flow_id, status, reason, epoch, host, moved_to, created_at}]}``."""
+
+
+class Show(msgspec.Struct, tag="show"):
+    """Give the job's document, with at most ``history`` entries after sequence ``after``, and ``pending`` messages.
+
+    ``after`` None means the last entries. Reply: the document.
+    """
+
+    job: str
+    history: int = 100
+    after: int | None = None
+    pending: int = 100
+
+
+class Wait(msgspec.Struct, tag="wait"):
+    """Wait until the jobs ended or, for one job, a condition holds. ``timeout`` in seconds.
+
+    Reply: ``{"jobs": [document, …]}`` in the order asked; WaitTimedOut as failure. ``follow`` asks for
+    Progress ``{"job_id", "status", "host", "event"}`` at every change of status and every history entry.
+    """
+
+    jobs: list[str]
+    until: str | None = None
+    timeout: float | None = None
+    follow: bool = False
+
+
+class Logs(msgspec.Struct, tag="logs"):
+    """Give what the job's routines printed. Progress ``{"lines": [...]}``; with ``follow`` until it ends."""
+
+    job: str
+    follow: bool = False
+    after: int = 0
+
+
+class Pause(msgspec.Struct, tag="pause"):
+    """Start no new turn of the job. Reply: ``{"job_id", "status"}`` once none is in flight."""
+
+    job: str
+
+
+class Resume(msgspec.Struct, tag="resume"):
+    """Lift a pause, or with ``data`` (encoded fields) answer an open question."""
+
+    job: str
+    data: bytes | None = None
+    question: str | None = None
+
+
+class Cancel(msgspec.Struct, tag="cancel"):
+    """Cancel the job. Reply once it is."""
+
+    job: str
+
+
+class Retry(msgspec.Struct, tag="retry"):
+    """Give failed messages a fresh budget; take a blocked job up again."""
+
+    job: str
+
+
+class Forget(msgspec.Struct, tag="forget"):
+    """Delete a finished job; a tombstone stays."""
+
+    job: str
+
+
+class Migrate(msgspec.Struct, tag="migrate"):
+    """Move a job. Progress ``{"phase", "bytes", "total_bytes"}``; reply: an entry of ``handoffs`` with ``job_id``."""
+
+    job: str
+    to: str
+    grace: float | None = None
+    allow_code_drift: bool = False
+
+
+class Export(msgspec.Struct, tag="export"):
+    """Give the whole job as a file's document.
+
+    With ``release_to`` the supervisor writes ``path`` itself (absolute, fsynced) before it lets the job go.
+    Reply: ``{"document": …}`` without, ``{"job_id", "to", "path", "epoch"}`` with it.
+    """
+
+    job: str
+    path: str | None = None
+    release_to: str | None = None
+
+
+class Import(msgspec.Struct, tag="import"):
+    """Take a job from a file's content (JSON bytes). Reply: ``{"job_id", "epoch", "status"}``."""
+
+    document: bytes
+
+
+class Invite(msgspec.Struct, tag="invite"):
+    """Make an invitation, valid for ``seconds``. Reply: ``{"token", "expires_at"}``."""
+
+    seconds: float = 3600.0
+
+
+class Join(msgspec.Struct, tag="join"):
+    """Pair with the host that gave the token. Reply: ``{"name", "address"}`` of it."""
+
+    token: str
+
+
+class Peers(msgspec.Struct, tag="peers"):
+    """List paired hosts. Reply: ``{"peers": [{name, address, connected, roles, store_id}]}``."""
+
+
+class Status(msgspec.Struct, tag="status"):
+    """Describe this host. Reply: ``{"host", "store_id", "pid", "version", "listen", "home", "processes": [...]}``."""
+
+
+class Down(msgspec.Struct, tag="down"):
+    """Stop the supervisor cleanly. Reply: ``{}``, then it goes."""
+
+
+Command = (
+    Submit | Jobs | Show | Wait | Logs | Pause | Resume | Cancel | Retry | Forget | Migrate
+    | Export | Import | Invite | Join | Peers | Status | Down
+)
+
+
+class Request(msgspec.Struct, array_like=True):
+    """A command on its way.
+
+    Attributes:
+        request: number, unique per connection.
+        command_id: UUID; a command that is sent again under the same id is applied once.
+        host: name of the host that shall do it; None for the one asked.
+        command: what to do.
+    """
+
+    request: int
+    command_id: str
+    host: str | None
+    command: Command
+
+
+class Progress(msgspec.Struct, array_like=True, tag=0):
+    """News of a request that goes on; ``body`` is JSON."""
+
+    request: int
+    body: bytes
+
+
+class Reply(msgspec.Struct, array_like=True, tag=1):
+    """A request was done; ``body`` is JSON."""
+
+    request: int
+    body: bytes
+
+
+class Failure(msgspec.Struct, array_like=True, tag=2):
+    """A request failed: (kind, message) as of ``errors.to_wire``."""
+
+    request: int
+    kind: str
+    message: str
+
+
+Answer = Progress | Reply | Failure
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_REQUEST: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_ANSWER: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+
+
+def encode(message: Request | Answer) -> bytes:
+    """Encode a message of either direction."""
+    return _ENCODER.encode(message)
+
+
+def decode_request(frame: bytes | memoryview) -> Request:
+    """Decode what a client sent.
+
+    Raises:
+        msgspec.DecodeError: if it is no request.
+    """
+    return _REQUEST.decode(frame)
+
+
+def decode_answer(frame: bytes | memoryview) -> Answer:
+    """Decode what a supervisor answered.
+
+    Raises:
+        msgspec.DecodeError: if it is no answer.
+    """
+    return _ANSWER.decode(frame)

@@ -1,0 +1,143 @@
+"""The messages of a hand-off (see ``sojourn.runtime.handoff`` for who sends which when)."""
+
+from __future__ import annotations
+
+import msgspec
+
+CHUNK_BYTES = 256 * 1024
+"""Largest piece of an image or blob in one message."""
+
+WINDOW_BYTES = 16 * CHUNK_BYTES
+"""How many bytes may be on their way unacknowledged."""
+
+
+class Preflight(msgspec.Struct, tag="preflight"):
+    """S asks: would you take this job, can you load its code, do you have the room?
+
+    ``code`` is the source's fingerprint, ``files`` its (path, sha256) list; ``size`` an estimate in bytes.
+    """
+
+    m: str
+    job_id: str
+    instance: str
+    epoch: int
+    source_store: str
+    flow: bytes
+    code: str
+    files: list[tuple[str, str]]
+    size: int
+    allow_code_drift: bool = False
+
+
+class PreflightReady(msgspec.Struct, tag="ready"):
+    """T would: its code loads, its processes are forked."""
+
+    m: str
+
+
+class HandoffRefused(msgspec.Struct, tag="refused"):
+    """T won't, at PREFLIGHT or OFFER."""
+
+    m: str
+    kind: str
+    message: str
+
+
+class Chunk(msgspec.Struct, tag="chunk"):
+    """Piece ``n`` (from 0) of the image; ``blob`` names the blob that it belongs to, else the image itself."""
+
+    m: str
+    n: int
+    data: bytes
+    blob: str | None = None
+
+
+class Credit(msgspec.Struct, tag="credit"):
+    """T received every piece below ``next_chunk`` and takes ``size`` bytes more."""
+
+    m: str
+    next_chunk: int
+    size: int
+
+
+class Offer(msgspec.Struct, tag="offer"):
+    """The image is whole: ``chunks`` pieces, ``size`` bytes, ``digest`` over all."""
+
+    m: str
+    job_id: str
+    instance: str
+    epoch: int
+    version: int
+    digest: str
+    source_store: str
+    chunks: int
+    size: int
+
+
+class Prepared(msgspec.Struct, tag="prepared"):
+    """T holds the image on disk and cast every veto that it had."""
+
+    m: str
+    digest: str
+    target_store: str
+
+
+class Commit(msgspec.Struct, tag="commit"):
+    """S let the job go: T owns it at ``epoch + 1``."""
+
+    m: str
+    job_id: str
+    instance: str
+    epoch: int
+
+
+class Ack(msgspec.Struct, tag="ack"):
+    """T owns the job at ``epoch``."""
+
+    m: str
+    epoch: int
+
+
+class Unknown(msgspec.Struct, tag="unknown"):
+    """T doesn't know this hand-off, at COMMIT."""
+
+    m: str
+    target_store: str
+
+
+class Abort(msgspec.Struct, tag="abort"):
+    """S ends the hand-off and keeps the job."""
+
+    m: str
+    reason: str
+
+
+class Query(msgspec.Struct, tag="query"):
+    """T asks how the hand-off ended."""
+
+    m: str
+    job_id: str
+    instance: str
+    epoch: int
+    source_store: str
+
+
+class ActorsStarted(msgspec.Struct, tag="started"):
+    """T's actors of the job are active; ``activate_ms`` is how long that took there."""
+
+    m: str
+    activate_ms: float
+
+
+class Measured(msgspec.Struct, tag="measured"):
+    """S's figures of the hand-off."""
+
+    m: str
+    phases_ms: dict[str, float]
+    downtime_ms: float
+
+
+HandoffMessage = (
+    Preflight | PreflightReady | HandoffRefused | Chunk | Credit | Offer | Prepared | Commit | Ack
+    | Unknown | Abort | Query | ActorsStarted | Measured
+)

@@ -1,0 +1,115 @@
+"""Messages between supervisors (CURVE over tcp). The hand-off's own messages are in ``handoff.py``."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sojourn.runtime.wire.handoff import HandoffMessage
+
+PROTOCOL_VERSIONS = (1, 1)
+"""Lowest and highest version that this build speaks."""
+
+
+class Hello(msgspec.Struct, tag="hello"):
+    """First message of a connection, in both directions.
+
+    Attributes:
+        host: the sender's name.
+        store_id: UUID of its store.
+        incarnation: how often its store was opened by an ``up``.
+        lowest: lowest protocol version that it speaks.
+        highest: highest one.
+        address: where it can be dialled; None if it can't.
+        knows_you: the highest incarnation of the receiver that the sender has seen.
+    """
+
+    host: str
+    store_id: str
+    incarnation: int
+    lowest: int
+    highest: int
+    address: str | None = None
+    knows_you: int = 0
+
+
+class HelloRefused(msgspec.Struct, tag="hello_refused"):
+    """No common version, or the name belongs to another key."""
+
+    kind: str
+    message: str
+
+
+class Pair(msgspec.Struct, tag="pair"):
+    """Sent under an invitation's one-time key: the joiner's own name, key, address and store id."""
+
+    host: str
+    public_key: str
+    address: str | None
+    store_id: str
+
+
+class Paired(msgspec.Struct, tag="paired"):
+    """Answer to Pair: the inviting host's own."""
+
+    host: str
+    public_key: str
+    address: str | None
+    store_id: str
+
+
+class PairRefused(msgspec.Struct, tag="pair_refused"):
+    """The invitation was used or is over, or the name belongs to another key."""
+
+    kind: str
+    message: str
+
+
+class RelayRequest(msgspec.Struct, tag="relay"):
+    """A client's encoded Request that another host shall do; ``route`` are the hosts it came through."""
+
+    relay: int
+    request: bytes
+    route: list[str]
+
+
+class RelayAnswer(msgspec.Struct, tag="relayed"):
+    """An encoded Answer on its way back."""
+
+    relay: int
+    answer: bytes
+
+
+class RelayDropped(msgspec.Struct, tag="relay_dropped"):
+    """The client went away; the receiver stops following for it."""
+
+    relay: int
+
+
+class Rejected(msgspec.Struct, tag="rejected"):
+    """A message was malformed or not allowed; it changed nothing."""
+
+    kind: str
+    message: str
+
+
+PeerMessage = (
+    Hello | HelloRefused | Pair | Paired | PairRefused | RelayRequest | RelayAnswer | RelayDropped
+    | Rejected | HandoffMessage
+)
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER: msgspec.msgpack.Decoder[PeerMessage] = msgspec.msgpack.Decoder(PeerMessage)
+
+
+def encode(message: PeerMessage) -> bytes:
+    """Encode a message."""
+    return _ENCODER.encode(message)
+
+
+def decode(frame: bytes | memoryview) -> PeerMessage:
+    """Decode a frame.
+
+    Raises:
+        msgspec.DecodeError: if it is no peer message.
+    """
+    return _DECODER.decode(frame)
