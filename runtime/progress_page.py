@@ -5,7 +5,7 @@ the supervisor maps the same file. It outlives both. All numbers are little-endi
 bytes that is aligned is written in one store on the platforms supported. ``begun`` is written last
 when an attempt begins, ``finished`` last when it ended, so a reader that sees ``begun`` sees the rest.
 
-The ring holds the dispatch ids that began most recently: after a death it tells exactly which of the
+The ring holds the attempts that began most recently: after a death it tells exactly which of the
 messages sent ahead had begun, though their results were lost with the process.
 """
 
@@ -16,7 +16,7 @@ import struct
 import msgspec
 
 RING = 2048
-"""How many dispatch ids the ring holds: the supervisor never has more outstanding in one process."""
+"""How many attempts the ring holds: the supervisor never has more outstanding in one process."""
 
 HEADER = struct.Struct("<qqqqqqdd")
 """begun, finished, count, job, epoch, message|attempt packed, wall start, monotonic start."""
@@ -25,11 +25,28 @@ BEGUN_OFFSET = 0
 FINISHED_OFFSET = 8
 COUNT_OFFSET = 16
 RING_OFFSET = 64
+RING_ENTRY = struct.Struct("<qqq")
+"""dispatch, job|epoch packed, message|attempt packed; entry ``count % RING`` is written next."""
 WORD = struct.Struct("<q")
-PAGE_BYTES = RING_OFFSET + 8 * RING
+PAGE_BYTES = RING_OFFSET + RING_ENTRY.size * RING
 
-ATTEMPT_BITS = 24
-"""``message << 24 | attempt`` shares one word."""
+LOW_BITS = 24
+"""``message << 24 | attempt`` shares one word, and so does ``job << 24 | epoch``."""
+
+
+def pack_pair(high: int, low: int) -> int:
+    """Put a big number and a small one (below 2**24) into one word."""
+    return high << LOW_BITS | low
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """One attempt that began: dispatch id, job row, epoch, message and attempt numbers."""
+
+    dispatch: int
+    job: int
+    epoch: int
+    message: int
+    attempt: int
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -44,7 +61,7 @@ class Running(msgspec.Struct, frozen=True):
         attempt: attempt number.
         wall_start: when it began, seconds since the epoch.
         monotonic_start: the same on the monotonic clock of this boot.
-        recent: the dispatch ids that began most recently, in no order.
+        recent: the attempts that began most recently, the last one included, in no order.
     """
 
     begun: int
@@ -55,7 +72,7 @@ class Running(msgspec.Struct, frozen=True):
     attempt: int
     wall_start: float
     monotonic_start: float
-    recent: frozenset[int]
+    recent: tuple[Begun, ...]
 
     @property
     def in_flight(self) -> bool:
@@ -75,8 +92,12 @@ def read_page(page: bytes | memoryview) -> Running:
     if len(page) < PAGE_BYTES:
         raise ValueError(f"a progress page has {PAGE_BYTES} bytes, this one {len(page)}")
     begun, finished, count, job, epoch, packed, wall, monotonic = HEADER.unpack_from(page)
-    recent = struct.unpack_from(f"<{RING}q", page, RING_OFFSET)[: min(count, RING)]
+    mask = (1 << LOW_BITS) - 1
+    ring = page[RING_OFFSET : RING_OFFSET + RING_ENTRY.size * min(count, RING)]
+    recent = tuple(
+        Begun(dispatch, place >> LOW_BITS, place & mask, what >> LOW_BITS, what & mask)
+        for dispatch, place, what in RING_ENTRY.iter_unpack(ring)
+    )
     return Running(
-        begun, finished, job, epoch, packed >> ATTEMPT_BITS, packed & ((1 << ATTEMPT_BITS) - 1),
-        wall, monotonic, frozenset(recent),
+        begun, finished, job, epoch, packed >> LOW_BITS, packed & mask, wall, monotonic, recent
     )

@@ -1,0 +1,1 @@
+"""The daemon and the people: supervisor, store, zygotes, peers, keys, client, command line."""

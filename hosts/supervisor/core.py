@@ -1,0 +1,251 @@
+"""What the parts of a supervisor share: store, engine, the round under way and what waits to be sent.
+
+Every part changes the same round; nothing that it queues leaves before that round is on disk (G1).
+Polls nothing and sends nothing itself.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import structlog
+
+from sojourn.hosts.home import Home
+from sojourn.hosts.options import UpOptions
+from sojourn.hosts.store.protocol import Store
+from sojourn.runtime.dispatch import Dispatcher
+from sojourn.runtime.engine.engine import Engine
+from sojourn.runtime.engine.inputs import Adopt, Input, Now, Round
+from sojourn.runtime.engine.model import FlowPlan, Job, Origins
+from sojourn.runtime.errors import AmbiguousName, NotFound, SojournError, to_wire
+from sojourn.runtime.flow import decode_flow
+from sojourn.runtime.job import JobHead, LogRow, Ownership
+from sojourn.runtime.wire.actor import ToActor
+from sojourn.runtime.wire.client import Answer
+from sojourn.runtime.wire.peer import PeerMessage
+
+
+class Asker(NamedTuple):
+    """Who waits for an answer: a client's connection, or a request relayed by a peer.
+
+    Attributes:
+        client: routing id of a local client; empty for a relayed request.
+        peer: host that relayed; empty for a local client.
+        relay: number of the relay.
+        request: number of the request at its origin.
+    """
+
+    client: bytes
+    peer: str
+    relay: int
+    request: int
+
+
+class ToProcess(NamedTuple):
+    """A message for an actor process."""
+
+    worker: str
+    message: ToActor
+
+
+class ToAsker(NamedTuple):
+    """An answer for whoever asked."""
+
+    asker: Asker
+    answer: Answer
+
+
+class ToPeer(NamedTuple):
+    """A message for a peer; ``point`` names the crash points around its sending."""
+
+    peer: str
+    message: PeerMessage
+    point: str = ""
+
+
+Outgoing = ToProcess | ToAsker | ToPeer
+
+
+def read_clocks() -> Now:
+    """Read both clocks."""
+    return Now(time.time(), time.monotonic())
+
+
+class Core:
+    """The shared state of one supervisor.
+
+    Args:
+        options: what ``up`` was asked for.
+        home: where its things are.
+        store: its open store.
+    """
+
+    def __init__(self, options: UpOptions, home: Home, store: Store) -> None:
+        self.options = options
+        self.home = home
+        self.store = store
+        self.log: structlog.stdlib.BoundLogger = structlog.get_logger()
+        self.engine = Engine(Origins(options.name, store.origins()), random.random)
+        self.dispatcher = Dispatcher(self.engine.book)
+        self.now = read_clocks()
+        self.round = Round()
+        self.outbox: list[Outgoing] = []
+        self.stopping = False
+        self.moving: set[int] = set()
+        """Rows of jobs that are said to be moving: from FREEZING to ACK."""
+        self._plans: dict[str, FlowPlan] = {}
+        self._rows: dict[str, int] = {}
+        self._next_row = store.next_row()
+        self._log_numbers: dict[int, int] = {}
+
+    @property
+    def host(self) -> str:
+        """This host's name."""
+        return self.options.name
+
+    def apply(self, *inputs: Input) -> None:
+        """Let things happen to jobs, within the round under way."""
+        self.engine.step(inputs, self.now, self.round)
+
+    def apply_all(self, inputs: Iterable[Input]) -> None:
+        """The same for a batch."""
+        self.engine.step(inputs, self.now, self.round)
+
+    def send(self, message: Outgoing) -> None:
+        """Queue a message until the round is on disk."""
+        self.outbox.append(message)
+
+    def fresh_round(self) -> Round:
+        """Give the round that was under way and begin the next."""
+        finished, self.round = self.round, Round()
+        return finished
+
+    def new_row(self, job_id: str) -> int:
+        """Give the row for a new job, or the one that this id ever had here."""
+        found = self._rows.get(job_id)
+        if found is None:
+            known = self.store.by_job_id(job_id)
+            found = known[0] if known is not None else self._next_row
+            if known is None:
+                self._next_row += 1
+            self._rows[job_id] = found
+        return found
+
+    def head(self, job_id: str) -> tuple[int, JobHead] | None:
+        """Give row and head of a job by its whole id, the newest state of it."""
+        row = self._rows.get(job_id)
+        if row is not None:
+            job = self.engine.job(row)
+            if job is not None:
+                return row, job.head
+            pending = self.round.writes.heads.get(row)
+            if pending is not None:
+                return row, pending
+        known = self.store.by_job_id(job_id)
+        if known is None:
+            return None
+        job = self.engine.job(known[0])
+        return known[0], job.head if job is not None else known[1]
+
+    def find(self, name: str) -> tuple[int, JobHead]:
+        """Give the job of an id or unique prefix.
+
+        Raises:
+            NotFound: if there is none.
+            AmbiguousName: if a prefix names several.
+        """
+        exact = self.head(name)
+        if exact is not None:
+            return exact
+        found = self.store.find(name) if name else []
+        if not found:
+            raise NotFound(
+                f"no job {name!r} on host {self.host!r}: `sojourn jobs` lists the ones it knows"
+            )
+        if len(found) > 1:
+            some = ", ".join(head.job_id for _, head in found[:4])
+            raise AmbiguousName(
+                f"{name!r} is the beginning of several jobs on host {self.host!r} ({some}, …): "
+                "give more of the id"
+            )
+        row, head = found[0]
+        job = self.engine.job(row)
+        return row, job.head if job is not None else head
+
+    def plan(self, digest: str, encoded: bytes | None = None) -> FlowPlan:
+        """Give the plan of a flow that the store has, or that comes now.
+
+        Raises:
+            NotFound: if neither is so.
+        """
+        plan = self._plans.get(digest)
+        if plan is None:
+            if encoded is None:
+                encoded = self.store.flow(digest)
+            if encoded is None:
+                raise NotFound(f"the store of host {self.host!r} has no flow {digest}")
+            plan = self._plans[digest] = FlowPlan(digest, decode_flow(encoded))
+        return plan
+
+    def load(self, row: int) -> Job | None:
+        """Take a job of the store up into memory, if it isn't there."""
+        job = self.engine.job(row)
+        if job is None:
+            self.apply(self.adoption(row))
+            job = self.engine.job(row)
+        return job
+
+    def adoption(self, row: int) -> Adopt:
+        """Read a job of the store for taking it up."""
+        image = self.store.read_image(row, history=0, logs=False)
+        self._rows[image.head.job_id] = row
+        message, sequence, log = self.store.last_numbers(row)
+        self._log_numbers.setdefault(row, log)
+        return Adopt(row, image, self.plan(image.head.flow_digest), (message, sequence), False)
+
+    def add_log(
+        self, row: int, routine: str, message: int, attempt: int, at: float, stream: str, text: str
+    ) -> None:
+        """Keep a line of a job's log."""
+        number = self._log_numbers.get(row)
+        if number is None:
+            number = self.store.last_numbers(row)[2]
+        number += 1
+        self._log_numbers[row] = number
+        self.round.writes.logs.append(
+            LogRow(row, number, routine, message, attempt, at, stream, text)
+        )
+
+    def renumber_logs(self, row: int, last: int) -> None:
+        """Go on numbering a job's log after the lines that came with it."""
+        self._log_numbers[row] = last
+
+    def owned(self, name: str) -> tuple[int, JobHead]:
+        """Give a job that this host owns.
+
+        Raises:
+            NotFound: if it was forgotten or isn't known.
+        """
+        row, head = self.find(name)
+        if head.ownership is Ownership.FORGOTTEN and head.moved_to is None:
+            raise NotFound(
+                f"job {head.job_id} was forgotten on host {self.host!r}: only its id is kept"
+            )
+        return row, head
+
+
+def new_id() -> str:
+    """Make a UUIDv7: time-ordered, so that ids sort by age (RFC 9562)."""
+    milliseconds = time.time_ns() // 1_000_000
+    tail = uuid.uuid4().int & ((1 << 74) - 1)
+    value = milliseconds << 80 | 0x7 << 76 | (tail >> 62) << 64 | 0b10 << 62 | tail & ((1 << 62) - 1)
+    return str(uuid.UUID(int=value))
+
+
+def failure(error: SojournError) -> tuple[str, str]:
+    """Give an error as it travels."""
+    return to_wire(error)

@@ -1,0 +1,762 @@
+"""Zygotes and actor processes of a host: started when wanted, watched, settled when they die.
+
+Who was running when a process died is read from its progress page. Whether a job runs at all, and
+what an attempt's end means, is the engine's to say.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from sojourn.hosts.pages import create_page, leftover_pages
+from sojourn.hosts.supervisor.core import Core, ToProcess
+from sojourn.hosts.zygotes import ProcessHandle, Reception, Zygote
+from sojourn.runtime.dispatch import Pool, PoolKey, Worker
+from sojourn.runtime.engine.inputs import Block, Interrupt, Recover, Settle, Unsend
+from sojourn.runtime.errors import CodeNotLoadable
+from sojourn.runtime.flow import HandlerSpec, encode_flow
+from sojourn.runtime.job import JobStatus
+from sojourn.runtime.progress_page import Running
+from sojourn.runtime.wire.actor import (
+    Ending,
+    Forget,
+    FromActor,
+    Ready,
+    Recall,
+    Recalled,
+    Result,
+    Results,
+    ReturnedUnbegun,
+    Stop,
+    TurnError,
+    Unyield,
+    Yield,
+)
+from sojourn.runtime.wire.zygote import (
+    Check,
+    Exited,
+    Fork,
+    Forked,
+    Inspect,
+    Inspected,
+    LoadFailed,
+    Started,
+)
+
+FAILED_STARTS = 3
+"""Starts in a row that may fail before the jobs concerned are blocked."""
+
+FIRST_BACKOFF = 0.2
+LONGEST_BACKOFF = 30.0
+IDLE_SECONDS = 60.0
+"""How long processes of a flow without unfinished jobs are kept."""
+
+CRASHED = "sojourn.runtime.errors:ActorCrashed"
+TIMED_OUT = "sojourn.runtime.errors:TurnTimeout"
+
+
+class Question(msgspec.Struct):
+    """A request that a zygote hasn't answered.
+
+    Attributes:
+        digest: flow that is checked, or forked for.
+        ticket: what the asking part is told with the answer; None for the fleet's own.
+        pool: pool that a process is forked for.
+        process: its name.
+    """
+
+    digest: str
+    ticket: object = None
+    pool: PoolKey | None = None
+    process: str = ""
+
+
+class LoadAnswer(msgspec.Struct):
+    """A question about code was answered: one of the two is given."""
+
+    ticket: object
+    inspected: Inspected | None
+    failed: LoadFailed | None
+
+
+class CodeBase:
+    """One zygote and the flows that it has checked."""
+
+    def __init__(self, zygote: Zygote, modules: tuple[str, ...]) -> None:
+        self.zygote = zygote
+        self.modules = modules
+        self.asked: dict[int, Question] = {}
+        self.checked: dict[str, Inspected] = {}
+        self.failed: dict[str, str] = {}
+        """Flow digest → why it can't be run here."""
+        self.checking: set[str] = set()
+        self.used = 0.0
+
+
+class Process:
+    """One actor process from the fork on."""
+
+    __slots__ = ("base", "doom", "doomed_dispatch", "handle", "name", "pool", "ready", "tail")
+
+    def __init__(self, name: str, pool: PoolKey, base: CodeBase) -> None:
+        self.name = name
+        self.pool = pool
+        self.base = base
+        self.handle: ProcessHandle | None = None
+        self.ready = False
+        self.doom = ""
+        """Why the supervisor killed it: ``timeout``, ``killed`` or nothing."""
+        self.doomed_dispatch = 0
+        self.tail = ""
+        """The end of what it printed, for the reason of a failed start."""
+
+
+class Fleet:
+    """All zygotes and actor processes.
+
+    Args:
+        core: shared state.
+        drain_actors: takes in everything that actor processes have sent; called before a dead
+            process is settled, so that results which arrived are counted.
+    """
+
+    def __init__(self, core: Core, drain_actors: Callable[[], None]) -> None:
+        self._core = core
+        self._drain_actors = drain_actors
+        self._bases: list[CodeBase] = []
+        self._processes: dict[str, Process] = {}
+        self._starts = core.store.starts()
+        self._next_request = 1
+        self._next_process = 1
+        self._next_recall = 1
+        self._idle_since: dict[str, float] = {}
+        self._deadlines: dict[tuple[int, str], float] = {}
+        """(job row, process) → when its turn is killed for a freeze, cancel or stop."""
+        self.answers: list[LoadAnswer] = []
+
+    # --- questions about code -------------------------------------------------------------
+
+    def inspect(self, locator: str, ticket: object) -> None:
+        """Ask for the flow ``MODULE:ATTR``; the answer comes in ``answers``."""
+        module = locator.partition(":")[0]
+        base = self._current_base((module,))
+        self._ask(base, Question("", ticket), lambda number: Inspect(number, locator))
+
+    def check(self, digest: str, flow: bytes, ticket: object) -> None:
+        """Ask whether a flow can be run here; the answer comes in ``answers``."""
+        plan = self._core.plan(digest, flow)
+        base = self._current_base(plan.spec.modules)
+        base.checking.add(digest)
+        self._ask(base, Question(digest, ticket), lambda number: Check(number, flow))
+
+    def code_of(self, digest: str) -> Inspected | None:
+        """Give what is known of the code of a flow that runs here."""
+        for base in reversed(self._bases):
+            if digest in base.checked and not base.zygote.dead:
+                return base.checked[digest]
+        return None
+
+    def clear_failures(self, digest: str) -> None:
+        """Forget why a flow couldn't be run: someone says that the cause is mended."""
+        for base in self._bases:
+            if base.failed.pop(digest, None) is not None:
+                base.used = 0.0
+                self._retire(base)
+        for key in [key for key in self._starts if key.startswith(f"{digest}/")]:
+            del self._starts[key]
+            self._core.round.writes.starts_put[key] = (0, 0.0)
+
+    def _current_base(self, modules: tuple[str, ...]) -> CodeBase:
+        """Give a code base whose files on disk are still the ones that it imported."""
+        options = self._core.options
+        for base in reversed(self._bases):
+            if base.modules != modules or base.zygote.dead:
+                continue
+            if all(base.zygote.code_is_current(seen.files) for seen in base.checked.values()):
+                if base.failed:
+                    self._retire(base)
+                    continue
+                base.used = self._core.now.monotonic
+                return base
+            self._core.log.info("code changed, importing anew", modules=list(modules))
+            self._retire(base)
+        zygote = Zygote(
+            python=options.python, paths=options.paths, allow=options.allow, modules=modules,
+            alive_lock=self._core.home.alive_lock, import_timeout=options.import_timeout,
+        )
+        base = CodeBase(zygote, modules)
+        base.used = self._core.now.monotonic
+        self._bases.append(base)
+        return base
+
+    def _retire(self, base: CodeBase) -> None:
+        """Let a code base's processes end after their turns; new ones come from another."""
+        base.modules = ()
+        for process in self._processes.values():
+            if process.base is base:
+                worker = self._core.dispatcher.workers.get(process.name)
+                if worker is not None:
+                    self._stop(worker)
+
+    def _ask(
+        self, base: CodeBase, question: Question, make: Callable[[int], Inspect | Check | Fork]
+    ) -> None:
+        number = self._next_request
+        self._next_request += 1
+        base.asked[number] = question
+        base.zygote.send(make(number))
+
+    # --- what comes in --------------------------------------------------------------------
+
+    def filenos(self) -> list[int]:
+        """Give every descriptor to poll."""
+        found = [base.zygote.fileno() for base in self._bases if not base.zygote.dead]
+        found.extend(
+            process.handle.output_fd for process in self._processes.values()
+            if process.handle is not None and process.handle.output_fd >= 0
+        )
+        return found
+
+    def receive(self) -> None:
+        """Take in what zygotes say and what processes print."""
+        now = self._core.now.monotonic
+        for process in self._processes.values():
+            self._drain_output(process)
+        for base in list(self._bases):
+            zygote = base.zygote
+            zygote.expire(now)
+            for reception in zygote.receive():
+                self._heard(base, reception)
+            if zygote.dead:
+                self._lost(base)
+
+    def _heard(self, base: CodeBase, reception: Reception) -> None:
+        message = reception.message
+        match message:
+            case Started():
+                pass
+            case Inspected():
+                self._inspected(base, message)
+            case LoadFailed():
+                self._load_failed(base, message)
+            case Forked():
+                self._forked(base, message, reception.fds)
+            case Exited():
+                self._exited(message)
+
+    def _inspected(self, base: CodeBase, message: Inspected) -> None:
+        question = base.asked.pop(message.request, None)
+        if question is None:
+            return
+        if question.digest:
+            base.checked[question.digest] = message
+            base.checking.discard(question.digest)
+            base.failed.pop(question.digest, None)
+        if question.ticket is not None:
+            self.answers.append(LoadAnswer(question.ticket, message, None))
+
+    def _load_failed(self, base: CodeBase, message: LoadFailed) -> None:
+        question = base.asked.pop(message.request, None)
+        if question is None:
+            return
+        if question.pool is not None:
+            self._processes.pop(question.process, None)
+            self._start_failed(question.pool, message.message)
+        elif question.digest:
+            base.checking.discard(question.digest)
+            base.failed[question.digest] = message.message
+        if question.ticket is not None:
+            self.answers.append(LoadAnswer(question.ticket, None, message))
+
+    def _forked(self, base: CodeBase, message: Forked, fds: list[int]) -> None:
+        base.asked.pop(message.request, None)
+        process = self._processes.get(message.process)
+        if process is None:
+            return
+        page = self._core.home.pages / message.process
+        process.handle = ProcessHandle(message.process, message.pid, fds[0], fds[1], page)
+
+    def from_actor(self, name: str, message: FromActor) -> None:
+        """Take in what an actor process sent."""
+        process = self._processes.get(name)
+        if process is None:
+            return
+        dispatcher = self._core.dispatcher
+        if isinstance(message, Ready):
+            process.ready = True
+            dispatcher.add_worker(Worker(name, process.pool, message.code))
+            self._clear_starts(process.pool)
+            return
+        worker = dispatcher.workers.get(name)
+        if worker is None:
+            return
+        if isinstance(message, Results):
+            self._results(worker, message)
+        elif isinstance(message, (Recalled, ReturnedUnbegun)):
+            if isinstance(message, Recalled):
+                worker.recalling = max(0, worker.recalling - 1)
+            back = [number for number in message.dispatches if worker.outstanding.pop(number, None)]
+            self._core.apply(Unsend(back))
+
+    def _results(self, worker: Worker, message: Results) -> None:
+        core = self._core
+        known = [result for result in message.results if result.dispatch in worker.outstanding]
+        for line in message.logs:
+            job = core.engine.job(line.job)
+            if job is not None:
+                core.add_log(
+                    line.job, worker.pool[1], line.message, line.attempt, line.at, line.stream,
+                    line.text,
+                )
+        core.dispatcher.returned(worker, known, core.now.monotonic)
+        core.apply(Settle(known, worker.code))
+
+    def _drain_output(self, process: Process) -> None:
+        handle = process.handle
+        if handle is None or handle.output_fd < 0:
+            return
+        raw = handle.drain_output()
+        if not raw:
+            return
+        text = raw.decode("utf-8", "replace")
+        process.tail = (process.tail + text)[-2000:]
+        running = handle.read_page()
+        job = self._core.engine.job(running.job) if running.begun else None
+        if job is None or job.head.epoch != running.epoch:
+            self._core.log.info("output outside a turn", process=process.name, text=text[-2000:])
+            return
+        for line in text.splitlines():
+            self._core.add_log(
+                running.job, process.pool[1], running.message, running.attempt,
+                self._core.now.wall, "stdout", line[:8192],
+            )
+
+    # --- starting -------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Start the processes that are wanted."""
+        dispatcher = self._core.dispatcher
+        dispatcher.enqueue()
+        for pool in dispatcher.pools.values():
+            if pool.queue and len(pool.workers) < pool.processes:
+                self._serve_pool(pool)
+
+    def prepare(self, digest: str) -> None:
+        """Start one process for every routine of a flow that is about to arrive."""
+        plan = self._core.plan(digest)
+        for routine in plan.spec.routines:
+            key = (digest, routine.id)
+            dispatcher = self._core.dispatcher
+            pool = dispatcher.pools.get(key)
+            if pool is None:
+                pool = dispatcher.pools[key] = Pool(key, routine.processes, routine.parallel)
+            if not pool.workers and not self._starting(key):
+                self._start(pool)
+        self._idle_since[digest] = self._core.now.monotonic
+
+    def prepared(self, digest: str) -> bool:
+        """Whether every routine of a flow has a process that is ready."""
+        plan = self._core.plan(digest)
+        pools = self._core.dispatcher.pools
+        return all(
+            (pool := pools.get((digest, routine.id))) is not None and bool(pool.workers)
+            for routine in plan.spec.routines
+        )
+
+    def _starting(self, key: PoolKey) -> int:
+        return sum(
+            1 for process in self._processes.values() if process.pool == key and not process.ready
+        )
+
+    def _serve_pool(self, pool: Pool) -> None:
+        working = sum(1 for worker in pool.workers.values() if not worker.stopping)
+        missing = pool.wanted() - working - self._starting(pool.key)
+        if missing <= 0:
+            if not pool.workers:
+                pool.prune()
+            return
+        for _ in range(missing):
+            if not self._start(pool):
+                return
+
+    def _start(self, pool: Pool) -> bool:
+        """Start one process; False where something has to happen first."""
+        core = self._core
+        digest, routine = pool.key
+        failed_starts, not_before = self._starts.get("/".join(pool.key), (0, 0.0))
+        if failed_starts >= FAILED_STARTS or not_before > core.now.wall:
+            return False
+        plan = core.plan(digest)
+        flow = encode_flow(plan.spec)
+        base = next(
+            (base for base in reversed(self._bases)
+             if base.modules == plan.spec.modules and not base.zygote.dead),
+            None,
+        )
+        if base is None or not (digest in base.checked or digest in base.failed):
+            if base is None or digest not in base.checking:
+                self.check(digest, flow, None)
+            return False
+        if digest in base.failed:
+            self._block(digest, None, base.failed[digest])
+            pool.prune()
+            return False
+        base.used = core.now.monotonic
+        name = f"{routine}-{self._next_process}"
+        self._next_process += 1
+        create_page(core.home.pages, name)
+        self._processes[name] = Process(name, pool.key, base)
+        self._ask(
+            base,
+            Question(digest, None, pool.key, name),
+            lambda number: Fork(
+                number, name, f"ipc://{core.home.actors_socket}", flow, digest, routine,
+                str(core.home.pages / name), str(core.home.blobs), core.options.memory_limit,
+            ),
+        )
+        return True
+
+    def _start_failed(self, key: PoolKey, reason: str) -> None:
+        core = self._core
+        name = "/".join(key)
+        failed = self._starts.get(name, (0, 0.0))[0] + 1
+        pause = min(FIRST_BACKOFF * 2 ** (failed - 1), LONGEST_BACKOFF)
+        self._starts[name] = (failed, core.now.wall + pause)
+        core.round.writes.starts_put[name] = self._starts[name]
+        core.log.warning("process failed to start", routine=key[1], times=failed, reason=reason)
+        if failed >= FAILED_STARTS:
+            self._block(
+                key[0], key[1],
+                f"no process of routine {key[1]!r} can start on host {core.host!r}: {reason}",
+            )
+
+    def _clear_starts(self, key: PoolKey) -> None:
+        name = "/".join(key)
+        if self._starts.pop(name, None) is not None:
+            self._core.round.writes.starts_put[name] = (0, 0.0)
+
+    def _block(self, digest: str, routine: str | None, reason: str) -> None:
+        core = self._core
+        blockable = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.BLOCKED)
+        for job in list(core.engine.book.jobs.values()):
+            if job.plan.digest != digest or job.head.status not in blockable:
+                continue
+            if routine is not None:
+                actor = job.actors.get(routine)
+                if actor is None or not actor.ready:
+                    continue
+            if job.head.status is not JobStatus.BLOCKED or job.head.reason != reason:
+                core.log.warning("job blocked", job=job.head.job_id, reason=reason)
+                core.apply(Block(job.row, reason))
+
+    # --- calling back and killing ---------------------------------------------------------
+
+    def recall(self, row: int) -> None:
+        """Call back everything of a job that was sent ahead and hasn't begun."""
+        for worker in self._core.dispatcher.holders(row):
+            self._recall(worker, row)
+
+    def rebalance(self) -> None:
+        """Call back what waits behind a slow turn while another process is idle."""
+        for worker in self._core.dispatcher.starved(self._core.now.monotonic):
+            self._recall(worker, None)
+
+    def recall_all(self) -> None:
+        """Call back everything that hasn't begun."""
+        for worker in self._core.dispatcher.workers.values():
+            if worker.outstanding:
+                self._recall(worker, None)
+
+    def _recall(self, worker: Worker, row: int | None) -> None:
+        worker.recalling += 1
+        self._core.send(ToProcess(worker.name, Recall(self._next_recall, row)))
+        self._next_recall += 1
+
+    def hurry(self, row: int, grace: float | None) -> None:
+        """Ask a job's turns in flight to end, and kill them after their grace.
+
+        Args:
+            row: the job.
+            grace: seconds; None for the routine's own, or the host's.
+        """
+        core = self._core
+        for worker in core.dispatcher.holders(row):
+            spec = core.plan(worker.pool[0]).routines[worker.pool[1]]
+            own = spec.grace if spec.grace is not None else core.options.grace
+            seconds = own if grace is None else grace
+            core.send(ToProcess(worker.name, Yield(row, seconds)))
+            self._deadlines[(row, worker.name)] = core.now.monotonic + seconds
+
+    def calm(self, row: int) -> None:
+        """Call that off."""
+        for key in [key for key in self._deadlines if key[0] == row]:
+            del self._deadlines[key]
+            self._core.send(ToProcess(key[1], Unyield(row)))
+
+    def _kill_overdue(self) -> None:
+        now = self._core.now.monotonic
+        for (row, name), deadline in list(self._deadlines.items()):
+            worker = self._core.dispatcher.workers.get(name)
+            has = worker is not None and any(
+                message.actor.job.row == row for message in worker.outstanding.values()
+            )
+            if not has:
+                del self._deadlines[(row, name)]
+            elif deadline <= now and worker is not None and not worker.recalling:
+                del self._deadlines[(row, name)]
+                self._kill(name, "killed", 0)
+
+    def _kill_timeouts(self) -> float | None:
+        """Kill turns over their timeout; give when the next one would be."""
+        core = self._core
+        nearest: float | None = None
+        for worker in core.dispatcher.workers.values():
+            if not worker.outstanding:
+                continue
+            timeout = core.plan(worker.pool[0]).routines[worker.pool[1]].timeout
+            process = self._processes[worker.name]
+            if timeout is None or process.handle is None or process.doom:
+                continue
+            running = process.handle.read_page()
+            due = core.now.monotonic + timeout
+            if running.in_flight:
+                due = running.monotonic_start + timeout
+                if due <= core.now.monotonic:
+                    self._kill(worker.name, "timeout", running.begun)
+                    continue
+            nearest = due if nearest is None else min(nearest, due)
+        return nearest
+
+    def _kill(self, name: str, doom: str, dispatch: int) -> None:
+        process = self._processes.get(name)
+        if process is None or process.handle is None or process.doom:
+            return
+        process.doom = doom
+        process.doomed_dispatch = dispatch
+        process.handle.kill()
+
+    def tend(self) -> float | None:
+        """Kill what is over its time, stop what is idle; give when to look again (monotonic)."""
+        self._kill_overdue()
+        nearest = self._kill_timeouts()
+        for deadline in self._deadlines.values():
+            nearest = deadline if nearest is None else min(nearest, deadline)
+        for failed, not_before in self._starts.values():
+            if 0 < failed < FAILED_STARTS:
+                due = self._core.now.monotonic + max(0.01, not_before - self._core.now.wall)
+                nearest = due if nearest is None else min(nearest, due)
+        for base in self._bases:
+            deadline = base.zygote.deadline
+            if deadline is not None:
+                nearest = deadline if nearest is None else min(nearest, deadline)
+        self._stop_idle()
+        return nearest
+
+    def _stop_idle(self) -> None:
+        now = self._core.now.monotonic
+        live = {job.plan.digest for job in self._core.engine.book.jobs.values()}
+        pools = self._core.dispatcher.pools
+        for key, pool in list(pools.items()):
+            if key[0] in live:
+                self._idle_since.pop(key[0], None)
+                continue
+            since = self._idle_since.setdefault(key[0], now)
+            if now - since < IDLE_SECONDS:
+                continue
+            for worker in pool.workers.values():
+                self._stop(worker)
+            if not pool.workers and not self._starting(key):
+                del pools[key]
+        for base in list(self._bases):
+            used = any(process.base is base for process in self._processes.values())
+            if not used and not base.asked and now - base.used > IDLE_SECONDS:
+                base.zygote.kill()
+                base.zygote.close()
+                self._bases.remove(base)
+
+    def _stop(self, worker: Worker) -> None:
+        if worker.stopping:
+            return
+        worker.stopping = True
+        if worker.outstanding:
+            self._recall(worker, None)
+        self._core.send(ToProcess(worker.name, Stop()))
+
+    def forget(self, row: int) -> None:
+        """Tell processes to drop the actors of a job."""
+        for worker in self._core.dispatcher.forget(row):
+            self._core.send(ToProcess(worker.name, Forget([row])))
+
+    # --- deaths ---------------------------------------------------------------------------
+
+    def _exited(self, message: Exited) -> None:
+        process = self._processes.get(message.process)
+        if process is None:
+            return
+        self._drain_actors()
+        self._drain_output(process)
+        del self._processes[message.process]
+        worker = self._core.dispatcher.remove_worker(process.name)
+        if worker is None:
+            tail = process.tail.strip().splitlines()
+            said = f"; it said: {tail[-1]}" if tail else ""
+            self._start_failed(process.pool, f"{describe_exit(message.status)} at its start{said}")
+        else:
+            self._settle_dead(process, worker, message.status)
+        self._bury(process)
+
+    def _lost(self, base: CodeBase) -> None:
+        """A zygote died, and with it its processes."""
+        self._bases.remove(base)
+        for question in base.asked.values():
+            if question.ticket is not None:
+                failed = LoadFailed(
+                    0, CodeNotLoadable.__name__,
+                    f"the process that imports {', '.join(base.modules)} on host "
+                    f"{self._core.host!r} died: see {self._core.home.log_file}",
+                )
+                self.answers.append(LoadAnswer(question.ticket, None, failed))
+        for process in [p for p in self._processes.values() if p.base is base]:
+            process.doom = process.doom or "killed"
+            if process.handle is not None:
+                process.handle.kill()
+                process.handle.wait()
+            self._drain_actors()
+            self._drain_output(process)
+            del self._processes[process.name]
+            worker = self._core.dispatcher.remove_worker(process.name)
+            if worker is not None:
+                self._settle_dead(process, worker, -signal.SIGKILL)
+            self._bury(process)
+        base.zygote.close()
+
+    def _settle_dead(self, process: Process, worker: Worker, status: int) -> None:
+        """Say of every message that the dead process had what became of it (section 3, G4)."""
+        core = self._core
+        if not worker.outstanding:
+            return
+        running = process.handle.read_page() if process.handle is not None else None
+        begun = set[int]()
+        if running is not None:
+            begun = {entry.dispatch for entry in running.recent if entry.dispatch in worker.outstanding}
+            if running.in_flight and running.begun in worker.outstanding:
+                begun.discard(running.begun)
+                self._settle_running(process, worker, running, status)
+        for dispatch in sorted(begun):
+            core.apply(Interrupt(dispatch, core.now.wall, worker.code))
+        rest = [number for number in worker.outstanding if number not in begun]
+        core.apply(Unsend(rest))
+        worker.outstanding.clear()
+
+    def _settle_running(
+        self, process: Process, worker: Worker, running: Running, status: int
+    ) -> None:
+        core = self._core
+        message = worker.outstanding.pop(running.begun)
+        own_timeout = process.doom == "timeout" and process.doomed_dispatch == running.begun
+        if process.doom and not own_timeout:
+            core.apply(Interrupt(running.begun, running.wall_start, worker.code))
+            return
+        handler = message.actor.handler
+        if own_timeout:
+            spec = message.actor.spec
+            error = TurnError(
+                "TurnTimeout", f"the attempt took longer than its timeout of {spec.timeout} s",
+                retryable=_retryable(handler, TIMED_OUT),
+            )
+        else:
+            error = TurnError(
+                "ActorCrashed", f"the process of routine {worker.pool[1]!r} {describe_exit(status)}",
+                retryable=_retryable(handler, CRASHED),
+            )
+        result = Result(
+            running.begun, Ending.FAILED, running.wall_start, core.now.wall, error=error
+        )
+        core.apply(Settle([result], worker.code))
+
+    def _bury(self, process: Process) -> None:
+        if process.handle is not None:
+            process.handle.close()
+        (self._core.home.pages / process.name).unlink(missing_ok=True)
+
+    # --- start and stop of the host -------------------------------------------------------
+
+    def recover(self) -> list[Path]:
+        """Record what an earlier run of this supervisor left in flight.
+
+        Returns:
+            The pages, to be deleted once the records are on disk.
+        """
+        found: list[Path] = []
+        for path, running in leftover_pages(self._core.home.pages):
+            found.append(path)
+            for entry in running.recent:
+                last = entry.dispatch == running.begun
+                started = running.wall_start if last else self._core.now.wall
+                self._core.apply(
+                    Recover(entry.job, entry.epoch, entry.message, entry.attempt, started, "")
+                )
+        return found
+
+    def busy(self) -> bool:
+        """Whether anything is out at a process."""
+        return any(worker.outstanding for worker in self._core.dispatcher.workers.values())
+
+    def hurry_all(self, grace: float) -> None:
+        """Ask every turn in flight to end, and kill after the grace (seconds)."""
+        for worker in self._core.dispatcher.workers.values():
+            for row in {message.actor.job.row for message in worker.outstanding.values()}:
+                self._core.send(ToProcess(worker.name, Yield(row, grace)))
+                self._deadlines[(row, worker.name)] = self._core.now.monotonic + grace
+
+    def close(self) -> None:
+        """Kill every process and zygote."""
+        for process in self._processes.values():
+            if process.handle is not None:
+                process.handle.kill()
+        for base in self._bases:
+            base.zygote.kill()
+            base.zygote.close()
+        for process in self._processes.values():
+            self._bury(process)
+        self._processes.clear()
+
+    def describe(self) -> list[dict[str, object]]:
+        """List the actor processes, for ``status``."""
+        return [
+            {
+                "process": process.name, "routine": process.pool[1], "flow": process.pool[0],
+                "pid": process.handle.pid if process.handle is not None else None,
+                "ready": process.ready,
+            }
+            for process in self._processes.values()
+        ]
+
+    def is_running(self, row: int) -> bool:
+        """Whether an attempt of a job is executing, by the pages."""
+        for worker in self._core.dispatcher.holders(row):
+            process = self._processes.get(worker.name)
+            if process is not None and process.handle is not None:
+                running = process.handle.read_page()
+                if running.in_flight and running.job == row:
+                    return True
+        return False
+
+
+def describe_exit(status: int) -> str:
+    """Say how a process ended (``status`` as of ``os.waitstatus_to_exitcode``)."""
+    if status >= 0:
+        return f"exited with status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    return f"was killed by {name}"
+
+
+def _retryable(handler: HandlerSpec, name: str) -> bool:
+    return name not in handler.non_retryable_exceptions

@@ -1,0 +1,193 @@
+"""The engine's memory: jobs, what is out at processes, timers, and the moves that keep them in step.
+
+Each function here changes memory and the round's writes together, so that one can't be forgotten.
+Decides nothing.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+import msgspec
+
+from sojourn.runtime.engine.inputs import Now, Round, StatusChange
+from sojourn.runtime.engine.model import Actor, Job, Message, Origins
+from sojourn.runtime.job import HistoryRow, JobStatus, MessageRow, Outcome
+from sojourn.runtime.job_table import JobEvent, next_status
+
+FINISHING = {
+    JobEvent.IDLE: "completed",
+    JobEvent.STOPPED: "failed",
+    JobEvent.CANCELLED: "cancelled",
+}
+
+_FIELDS = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
+
+
+class Timer(NamedTuple):
+    """Something due: a message's retry, or a question's end."""
+
+    due: float
+    row: int
+    message: int
+    question: str
+
+
+class Book:
+    """Everything the engine remembers.
+
+    Args:
+        origins: ids of (host, epoch, code).
+    """
+
+    def __init__(self, origins: Origins) -> None:
+        self.origins = origins
+        self.jobs: dict[int, Job] = {}
+        self.outstanding: dict[int, Message] = {}
+        """dispatch id → message that is out at a process."""
+        self.timers: list[Timer] = []
+        self.woken: list[Actor] = []
+        """Actors that got work since the dispatcher looked last."""
+
+    def wake(self, actor: Actor) -> None:
+        """Tell the dispatcher of an actor that may have work."""
+        if not actor.listed:
+            actor.listed = True
+            self.woken.append(actor)
+
+    def wake_all(self, job: Job) -> None:
+        """Tell the dispatcher of every actor of a job that has work."""
+        for actor in job.actors.values():
+            if actor.has_work():
+                self.wake(actor)
+
+    def deliver(self, job: Job, round_: Round, routine: str, slot: str, data: bytes) -> None:
+        """Make a new message and put it into its actor's mailbox."""
+        number = job.next_message
+        job.next_message = number + 1
+        actor = job.actors.get(routine) or job.actor(routine)
+        job.messages[number] = Message(number, actor, slot, data)
+        heappush(actor.ready, number)
+        round_.writes.messages_put.append(
+            MessageRow(job.row, number, routine, slot, data, 0, 0, 0.0, None)
+        )
+        if not actor.listed and job.runnable:
+            actor.listed = True
+            self.woken.append(actor)
+
+    def emit(self, job: Job, round_: Round, routine: str, event: str, data: bytes) -> None:
+        """Deliver an emission to every slot that its event feeds."""
+        for target, slot in job.plan.routes.get((routine, event), ()):
+            self.deliver(job, round_, target, slot, data)
+
+    def take_back(self, message: Message) -> None:
+        """Book a message in that was out at a process."""
+        message.dispatch = 0
+        message.actor.messages_out -= 1
+        message.actor.job.out -= 1
+
+    def record(
+        self, message: Message, round_: Round, outcome: Outcome, *, final: bool, origin: int,
+        started: float, ended: float, error: bytes | None,
+    ) -> None:
+        """Write one attempt into the history."""
+        actor = message.actor
+        job = actor.job
+        sequence = job.next_sequence
+        job.next_sequence = sequence + 1
+        round_.writes.history.append(
+            HistoryRow(
+                job.row, sequence, message.number, actor.routine, message.slot,
+                message.attempts + 1, int(outcome), int(final), message.retry_count, origin,
+                started, ended, error,
+            )
+        )
+
+    def consume(self, message: Message, round_: Round) -> None:
+        """End a message."""
+        job = message.actor.job
+        del job.messages[message.number]
+        round_.writes.messages_deleted.append((job.row, message.number))
+
+    def change(self, message: Message, round_: Round, now: Now) -> None:
+        """Write a message's counters, due time and progress."""
+        due = message.due
+        if due:
+            due = now.wall + (due - now.monotonic)
+        round_.writes.messages_changed.append(
+            (message.attempts, message.retry_count, due, message.progress,
+             message.actor.job.row, message.number)
+        )
+
+    def wait(self, message: Message, due: float) -> None:
+        """Let a message wait for its retry until ``due`` (monotonic seconds)."""
+        message.due = due
+        message.actor.waiting.add(message.number)
+        heappush(self.timers, Timer(due, message.actor.job.row, message.number, ""))
+
+    def ask(self, job: Job, question: str, due: float) -> None:
+        """Arm the end of a question."""
+        heappush(self.timers, Timer(due, job.row, 0, question))
+
+    def next_due(self) -> float | None:
+        """Give the monotonic time of the next timer."""
+        return self.timers[0].due if self.timers else None
+
+    def expire(self, now: Now) -> list[Timer]:
+        """Take out every timer that is due."""
+        due: list[Timer] = []
+        while self.timers and self.timers[0].due <= now.monotonic:
+            due.append(heappop(self.timers))
+        return due
+
+    def move(
+        self, job: Job, round_: Round, event: JobEvent, now: Now, reason: str | None = None
+    ) -> bool:
+        """Take a job along the table and write its head.
+
+        Returns:
+            False where the table has no such transition: then nothing changed.
+        """
+        before = job.head.status
+        after = next_status(before, event)
+        if after is None:
+            return False
+        job.head.status = after
+        job.head.reason = reason
+        if event in FINISHING:
+            job.head.finished_at = now.wall
+        elif event is JobEvent.RETRIED:
+            job.head.finished_at = None
+        self.save(job, round_)
+        job.refresh()
+        if after is not before:
+            round_.changes.append(StatusChange(job.row, before, after))
+        return True
+
+    def save(self, job: Job, round_: Round) -> None:
+        """Write a job's head."""
+        job.head.next_message = job.next_message
+        job.head.next_sequence = job.next_sequence
+        job.head.cancelling = job.cancelling
+        round_.writes.heads[job.row] = job.head
+
+    def drop(self, row: int) -> None:
+        """Forget a job; results of what is still out will be stale."""
+        job = self.jobs.pop(row, None)
+        if job is None:
+            return
+        for message in job.messages.values():
+            if message.dispatch:
+                self.outstanding.pop(message.dispatch, None)
+        job.runnable = False
+        job.messages.clear()
+        for actor in job.actors.values():
+            actor.ready.clear()
+
+
+def merge_fields(old: bytes | None, new: bytes) -> bytes:
+    """Put the fields of one encoded map over those of another."""
+    if old is None:
+        return new
+    return msgspec.msgpack.encode({**_FIELDS.decode(old), **_FIELDS.decode(new)})

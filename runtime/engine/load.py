@@ -1,0 +1,106 @@
+"""Taking a job up: from this store after a start, or from an image that came from elsewhere."""
+
+from __future__ import annotations
+
+from heapq import heapify
+
+from sojourn.runtime.engine.book import Book
+from sojourn.runtime.engine.inputs import Adopt, Now, Round
+from sojourn.runtime.engine.model import Job, Message
+from sojourn.runtime.job import JobImage, MessageRow, Origin
+
+
+def adopt(book: Book, round_: Round, given: Adopt, now: Now) -> None:
+    """Take a job up into memory; one from elsewhere is written whole."""
+    image = given.image
+    job = Job(given.row, image.head, given.plan)
+    job.next_message = max(image.head.next_message, given.numbers[0] + 1)
+    job.next_sequence = max(image.head.next_sequence, given.numbers[1] + 1)
+    for routine, counts in image.counts.items():
+        job.counts[routine] = list(counts)
+    for attribute in image.attributes:
+        job.actor(attribute.routine).attributes[attribute.name] = attribute.value
+    for shared in image.shared:
+        job.shared[shared.key] = shared.value
+    base = now.monotonic if given.relative else now.monotonic - now.wall
+    for row in image.messages:
+        _take_up(book, job, row, base)
+    for actor in job.actors.values():
+        heapify(actor.ready)
+    for question in image.questions:
+        job.questions[question.question] = question._replace(job=given.row)
+        if question.due is not None:
+            book.ask(job, question.question, base + question.due)
+    if given.relative:
+        _write_whole(book, round_, job, image, now)
+    book.jobs[given.row] = job
+    job.refresh()
+    book.wake_all(job)
+    round_.touched.add(given.row)
+
+
+def _take_up(book: Book, job: Job, row: MessageRow, base: float) -> None:
+    actor = job.actor(row.routine)
+    message = Message(
+        row.message, actor, row.slot, row.data, row.attempts, row.retry_count, row.due, row.progress
+    )
+    job.messages[row.message] = message
+    if row.due is None:
+        return
+    if row.due == 0.0:
+        actor.ready.append(row.message)
+    else:
+        book.wait(message, base + row.due)
+
+
+def _write_whole(book: Book, round_: Round, job: Job, image: JobImage, now: Now) -> None:
+    """Write every row under this store's numbers: job row, origins, and dues by this host's clock."""
+    writes = round_.writes
+    row = job.row
+    writes.jobs_cleared.append(row)
+    writes.flows_put[job.plan.digest] = image.flow
+    ids = {
+        number: book.origins.intern(Origin(*_plain(origin)), writes.origins_put)
+        for number, origin in image.origins.items()
+    }
+    writes.messages_put.extend(
+        message._replace(job=row, due=now.wall + message.due if message.due else message.due)
+        for message in image.messages
+    )
+    writes.history.extend(
+        entry._replace(job=row, origin=ids[entry.origin]) for entry in image.history
+    )
+    writes.attributes_put.extend(entry._replace(job=row) for entry in image.attributes)
+    writes.shared_put.extend(entry._replace(job=row) for entry in image.shared)
+    for question in image.questions:
+        due = None if question.due is None else now.wall + question.due
+        moved = question._replace(job=row, due=due)
+        writes.questions_put.append(moved)
+        job.questions[question.question] = moved
+    writes.logs.extend(entry._replace(job=row) for entry in image.logs)
+    writes.blobs_put.extend(entry._replace(job=row) for entry in image.blobs)
+    book.save(job, round_)
+
+
+def _plain(origin: Origin) -> tuple[str, int, str]:
+    return origin.host, origin.epoch, origin.code
+
+
+def relative_image(image: JobImage, wall: float) -> JobImage:
+    """Turn an image's dues from wall clock into seconds from now, so that clocks need not agree.
+
+    Args:
+        image: as read from a store.
+        wall: this host's wall clock in seconds.
+    """
+    tiny = 1e-6
+    image.messages = [
+        message._replace(due=max(tiny, message.due - wall)) if message.due else message
+        for message in image.messages
+    ]
+    image.questions = [
+        question if question.due is None
+        else question._replace(due=max(0.0, question.due - wall))
+        for question in image.questions
+    ]
+    return image

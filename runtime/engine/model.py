@@ -1,0 +1,260 @@
+"""Jobs as the engine holds them in memory: messages, actors, the plan of a flow.
+
+Knows how these hang together and how an actor's mailbox is ordered (G8); decides nothing about
+attempts, statuses or retries.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+
+import msgspec
+
+from sojourn.runtime.flow import FlowSpec, HandlerSpec, RoutineSpec
+from sojourn.runtime.job import JobHead, JobStatus, Origin, QuestionRow
+from sojourn.runtime.wire.actor import JobContext
+
+SHARED_LOG_LIMIT = 1024
+"""Changes of a shared map that are remembered to send differences instead of the whole."""
+
+
+class FlowPlan:
+    """A flow, prepared for running: who feeds whom, and which error handler is in force.
+
+    Args:
+        digest: digest of the flow.
+        spec: the flow.
+    """
+
+    __slots__ = ("digest", "handlers", "routes", "routines", "spec")
+
+    def __init__(self, digest: str, spec: FlowSpec) -> None:
+        self.digest = digest
+        self.spec = spec
+        self.routines: dict[str, RoutineSpec] = {routine.id: routine for routine in spec.routines}
+        self.handlers: dict[str, HandlerSpec] = {
+            routine.id: spec.handler_for(routine) for routine in spec.routines
+        }
+        self.routes: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        for link in spec.connections:
+            targets = self.routes.setdefault((link.source, link.event), [])
+            targets.append((link.target, link.slot))
+
+
+class Message(msgspec.Struct, eq=False, gc=False):
+    """A pending message.
+
+    Attributes:
+        number: its number in the job.
+        actor: whose it is.
+        slot: slot that it is for.
+        data: encoded fields.
+        attempts: attempts that failed so far.
+        retry_count: retries granted so far.
+        due: monotonic seconds at which it may run; 0.0 for at once, None for never (until ``retry``).
+        progress: encoded progress, None while empty.
+        dispatch: id under which it is out at a process; 0 while it is here.
+    """
+
+    number: int
+    actor: Actor
+    slot: str
+    data: bytes
+    attempts: int = 0
+    retry_count: int = 0
+    due: float | None = 0.0
+    progress: bytes | None = None
+    dispatch: int = 0
+
+
+class Actor:
+    """One routine of one job: committed attributes and a mailbox."""
+
+    __slots__ = (
+        "attributes", "handler", "home", "job", "listed", "messages_out", "ready", "routine",
+        "spec", "waiting",
+    )
+
+    def __init__(self, job: Job, spec: RoutineSpec, handler: HandlerSpec) -> None:
+        self.job = job
+        self.spec = spec
+        self.routine = spec.id
+        self.handler = handler
+        self.attributes: dict[str, bytes] = {}
+        self.ready: list[int] = []
+        """Heap of the numbers of messages that may run."""
+        self.waiting: set[int] = set()
+        """Numbers of messages that wait for their retry."""
+        self.messages_out = 0
+        """How many of its messages are out at processes."""
+        self.home: str | None = None
+        """Process that holds its committed attributes; None if none does."""
+        self.listed = False
+        """Whether the dispatcher has it in a queue."""
+
+    @property
+    def pool(self) -> tuple[str, str]:
+        """Which processes can run it: (flow digest, routine)."""
+        return self.job.plan.digest, self.routine
+
+    def has_work(self) -> bool:
+        """Tell whether a message may be handed out now."""
+        if not self.ready or not self.job.runnable:
+            return False
+        if self.spec.ordered and not self.spec.parallel and self.waiting:
+            return self.ready[0] < min(self.waiting)
+        return True
+
+    def take(self) -> Message:
+        """Take the oldest ready message out of the mailbox; it stays in the job."""
+        return self.job.messages[heappop(self.ready)]
+
+    def put(self, message: Message) -> None:
+        """Make a message ready."""
+        message.due = 0.0
+        heappush(self.ready, message.number)
+
+
+class Job:
+    """An unfinished job, or one whose last turns are still in flight."""
+
+    __slots__ = (
+        "actors", "began", "cancelling", "counts", "frozen", "head", "last_ended", "messages",
+        "next_message", "next_sequence", "out", "plan", "questions", "row", "runnable", "shared",
+        "shared_floor", "shared_log", "shared_version", "sizes",
+    )
+
+    def __init__(self, row: int, head: JobHead, plan: FlowPlan) -> None:
+        self.row = row
+        self.head = head
+        self.plan = plan
+        self.messages: dict[int, Message] = {}
+        self.actors: dict[str, Actor] = {}
+        self.questions: dict[str, QuestionRow] = {}
+        self.counts: dict[str, list[int]] = {}
+        """routine → [succeeded, failed, skipped, retry count of the message that ended last]."""
+        self.next_message = head.next_message
+        self.next_sequence = head.next_sequence
+        self.out = 0
+        """Messages that are out at processes."""
+        self.began = head.status is not JobStatus.QUEUED
+        self.frozen = False
+        self.cancelling = head.cancelling
+        self.runnable = False
+        self.last_ended = 0.0
+        """Monotonic seconds at which the last attempt's outcome arrived."""
+        self.shared: dict[str, bytes] = {}
+        self.shared_version = 0
+        self.shared_log: list[tuple[int, str]] = []
+        self.shared_floor = 0
+        self.sizes = 0
+
+    def actor(self, routine: str) -> Actor:
+        """Give the actor of a routine, made at first use."""
+        found = self.actors.get(routine)
+        if found is None:
+            found = Actor(self, self.plan.routines[routine], self.plan.handlers[routine])
+            self.actors[routine] = found
+        return found
+
+    def count(self, routine: str) -> list[int]:
+        """Give the counters of a routine."""
+        found = self.counts.get(routine)
+        if found is None:
+            found = self.counts[routine] = [0, 0, 0, 0]
+        return found
+
+    def refresh(self) -> None:
+        """Work out again whether its messages may be handed out."""
+        self.runnable = (
+            self.head.status in (JobStatus.QUEUED, JobStatus.RUNNING)
+            and not self.head.held
+            and not self.frozen
+            and not self.cancelling
+        )
+
+    def note_shared(self, key: str, value: bytes | None) -> None:
+        """Apply one committed change of the shared map and remember it for differences."""
+        if value is None:
+            self.shared.pop(key, None)
+        else:
+            self.shared[key] = value
+        self.shared_version += 1
+        self.shared_log.append((self.shared_version, key))
+        if len(self.shared_log) > SHARED_LOG_LIMIT:
+            half = SHARED_LOG_LIMIT // 2
+            self.shared_floor = self.shared_log[half - 1][0]
+            del self.shared_log[:half]
+
+    def context(self, actor: Actor, seen: int | None, *, attributes: bool) -> JobContext | None:
+        """Give what a process must be told before turns of an actor.
+
+        Args:
+            actor: whose turns follow.
+            seen: version of the shared map that the process has; None if it has none.
+            attributes: whether it needs the actor's committed attributes.
+
+        Returns:
+            The context, or None where the process knows everything already.
+        """
+        shared: dict[str, bytes | None] = {}
+        whole = seen is None or seen < self.shared_floor
+        if whole:
+            shared.update(self.shared)
+        elif seen is not None and seen < self.shared_version:
+            for version, key in reversed(self.shared_log):
+                if version <= seen:
+                    break
+                shared[key] = self.shared.get(key)
+        elif not attributes:
+            return None
+        return JobContext(
+            job=self.row,
+            job_id=self.head.job_id,
+            instance=self.head.instance,
+            epoch=self.head.epoch,
+            attributes=dict(actor.attributes) if attributes else None,
+            shared=shared,
+            shared_whole=whole,
+        )
+
+
+OriginKey = tuple[int, str]
+"""(epoch, code fingerprint)."""
+
+
+class Origins:
+    """Ids of (host, epoch, code), so that a history row holds one small number.
+
+    Args:
+        host: name of this host.
+        known: origins that the store has.
+    """
+
+    def __init__(self, host: str, known: dict[int, Origin]) -> None:
+        self.host = host
+        self._next = max(known, default=0) + 1
+        self._ids = {origin: number for number, origin in known.items()}
+        self._mine: dict[OriginKey, int] = {
+            (origin.epoch, origin.code): number
+            for number, origin in known.items()
+            if origin.host == host
+        }
+
+    def intern(self, origin: Origin, fresh: dict[int, Origin]) -> int:
+        """Give the id of any host's origin; a new one is put into ``fresh``."""
+        number = self._ids.get(origin)
+        if number is None:
+            number = self._ids[origin] = self._next
+            self._next += 1
+            fresh[number] = origin
+            if origin.host == self.host:
+                self._mine[(origin.epoch, origin.code)] = number
+        return number
+
+    def here(self, epoch: int, code: str, fresh: dict[int, Origin]) -> int:
+        """Give the id of an attempt of this host."""
+        number = self._mine.get((epoch, code))
+        if number is None:
+            number = self.intern(Origin(self.host, epoch, code), fresh)
+        return number

@@ -1,0 +1,297 @@
+"""What follows from an attempt's outcome: the hot path, and the only place that charges attempts.
+
+Success, failure, checkpoint, yield and interruption of one attempt become the writes of one round
+(G2); counting attempts and retries happens here and nowhere else (G4, G7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from sojourn.runtime.engine.book import Book, merge_fields
+from sojourn.runtime.engine.inputs import Checkpointed, Interrupt, Now, Recover, Round, Settle
+from sojourn.runtime.engine.model import Job, Message
+from sojourn.runtime.errors import ValueMalformed
+from sojourn.runtime.flow import FAILED_EVENT
+from sojourn.runtime.job import (
+    AttributeRow,
+    BlobRow,
+    JobError,
+    JobStatus,
+    Outcome,
+    QuestionRow,
+    SharedRow,
+)
+from sojourn.runtime.job_table import JobEvent
+from sojourn.runtime.retry import Verdict, decide
+from sojourn.runtime.shared import merge
+from sojourn.runtime.wire.actor import Ending, Result, TurnError
+
+EMPTY_PROGRESS = b"\x80"
+_FINAL = {Verdict.CONTINUE: Outcome.FAILED, Verdict.SKIP: Outcome.SKIPPED}
+
+
+def settle(
+    book: Book, round_: Round, given: Settle, now: Now, random: Callable[[], float]
+) -> None:
+    """Apply a batch of results, in order."""
+    code = given.code
+    for result in given.results:
+        _settle_one(book, round_, result, code, now, random)
+
+
+def _settle_one(
+    book: Book, round_: Round, result: Result, code: str, now: Now, random: Callable[[], float]
+) -> None:
+    """Apply one result. A result of a message that isn't out any more changes nothing (G5)."""
+    message = book.outstanding.get(result.dispatch)
+    if message is None:
+        return
+    job = message.actor.job
+    row = job.row
+    round_.touched.add(row)
+    ending = result.ending
+    if ending is Ending.CHECKPOINT:
+        _checkpoint(book, round_, message, result, now)
+        return
+    del book.outstanding[result.dispatch]
+    book.take_back(message)
+    job.last_ended = now.monotonic
+    if not job.began:
+        _began(book, round_, job, now)
+    origin = book.origins.here(job.head.epoch, code, round_.writes.origins_put)
+    if ending is Ending.SUCCEEDED:
+        if result.shared:
+            conflict = _shared_conflict(job, result)
+            if conflict is not None:
+                _fail(book, round_, message, _refused(result, conflict), origin, now, random)
+                return
+        book.record(
+            message, round_, Outcome.SUCCEEDED, final=True, origin=origin,
+            started=result.started, ended=result.ended, error=None,
+        )
+        book.consume(message, round_)
+        counts = job.counts.get(message.actor.routine) or job.count(message.actor.routine)
+        counts[0] += 1
+        counts[3] = message.retry_count
+        _effects(book, round_, message, result, now)
+    elif ending is Ending.FAILED:
+        _fail(book, round_, message, result, origin, now, random)
+    else:
+        _interrupted(book, round_, message, origin, result.started, result.ended)
+
+
+def interrupt(book: Book, round_: Round, given: Interrupt, now: Now) -> None:
+    """Record an attempt that began and whose outcome was lost; the same number runs again."""
+    message = book.outstanding.pop(given.dispatch, None)
+    if message is None:
+        return
+    job = message.actor.job
+    round_.touched.add(job.row)
+    book.take_back(message)
+    job.last_ended = now.monotonic
+    if not job.began:
+        _began(book, round_, job, now)
+    origin = book.origins.here(job.head.epoch, given.code, round_.writes.origins_put)
+    _interrupted(book, round_, message, origin, given.started, now.wall)
+
+
+def recover(book: Book, round_: Round, given: Recover, now: Now) -> None:
+    """Record an attempt that an earlier run of this supervisor left behind, by its page."""
+    job = book.jobs.get(given.row)
+    message = None if job is None else job.messages.get(given.message)
+    if job is None or message is None or job.head.epoch != given.epoch or message.dispatch:
+        return
+    if message.attempts + 1 != given.attempt:
+        return
+    round_.touched.add(job.row)
+    if not job.began:
+        _began(book, round_, job, now)
+    origin = book.origins.here(given.epoch, given.code, round_.writes.origins_put)
+    book.record(
+        message, round_, Outcome.INTERRUPTED, final=False, origin=origin,
+        started=given.started, ended=now.wall, error=None,
+    )
+
+
+def _began(book: Book, round_: Round, job: Job, now: Now) -> None:
+    job.began = True
+    if not book.move(job, round_, JobEvent.BEGAN, now):
+        book.save(job, round_)
+
+
+def _interrupted(
+    book: Book, round_: Round, message: Message, origin: int, started: float, ended: float
+) -> None:
+    book.record(
+        message, round_, Outcome.INTERRUPTED, final=False, origin=origin,
+        started=started, ended=ended, error=None,
+    )
+    message.actor.put(message)
+    message.actor.home = None
+    book.wake(message.actor)
+
+
+def _checkpoint(book: Book, round_: Round, message: Message, result: Result, now: Now) -> None:
+    job = message.actor.job
+    if result.shared and _shared_conflict(job, result) is not None:
+        result = msgspec.structs.replace(result, shared=[])
+    _effects(book, round_, message, result, now)
+    if result.progress is not None:
+        book.change(message, round_, now)
+    stop = job.frozen or job.cancelling
+    round_.checkpoints.append(Checkpointed(result.dispatch, stop))
+
+
+def _effects(book: Book, round_: Round, message: Message, result: Result, now: Now) -> None:
+    actor = message.actor
+    job = actor.job
+    if result.emissions:
+        routes = job.plan.routes
+        routine = actor.routine
+        for event, data in result.emissions:
+            for target, slot in routes.get((routine, event), ()):
+                book.deliver(job, round_, target, slot, data)
+    if result.attributes:
+        _attributes(round_, message, result)
+    if result.shared:
+        for key, kind, operand in result.shared:
+            value = merge(job.shared.get(key), kind, operand)
+            job.note_shared(key, value)
+            if value is None:
+                round_.writes.shared_deleted.append((job.row, key))
+            else:
+                round_.writes.shared_put.append(SharedRow(job.row, key, value))
+    if result.blobs:
+        _blobs(round_, job, result)
+    if result.progress is not None:
+        _progress(message, result)
+    if result.questions:
+        _questions(book, round_, message, result, now)
+    if result.result is not None:
+        job.head.result = merge_fields(job.head.result, result.result)
+        book.save(job, round_)
+
+
+def _attributes(round_: Round, message: Message, result: Result) -> None:
+    actor = message.actor
+    row = actor.job.row
+    for name, value in result.attributes.items():
+        if value is None:
+            actor.attributes.pop(name, None)
+            round_.writes.attributes_deleted.append((row, actor.routine, "", name))
+        else:
+            actor.attributes[name] = value
+            round_.writes.attributes_put.append(AttributeRow(row, actor.routine, "", name, value))
+
+
+def _blobs(round_: Round, job: Job, result: Result) -> None:
+    round_.writes.blobs_put.extend(BlobRow(job.row, digest, size) for digest, size in result.blobs)
+
+
+def _progress(message: Message, result: Result) -> None:
+    message.progress = None if result.progress == EMPTY_PROGRESS else result.progress
+
+
+def _questions(book: Book, round_: Round, message: Message, result: Result, now: Now) -> None:
+    job = message.actor.job
+    for question in result.questions:
+        due = None if question.timeout is None else now.wall + question.timeout
+        asked = QuestionRow(
+            job.row, question.id, message.number, message.actor.routine, question.slot,
+            question.prompt, now.wall, due,
+        )
+        job.questions[question.id] = asked
+        round_.writes.questions_put.append(asked)
+        if question.timeout is not None:
+            book.ask(job, question.id, now.monotonic + question.timeout)
+
+
+def _shared_conflict(job: Job, result: Result) -> str | None:
+    view: dict[str, bytes | None] = {}
+    for key, kind, operand in result.shared:
+        try:
+            view[key] = merge(view.get(key, job.shared.get(key)), kind, operand)
+        except ValueMalformed as error:
+            return f"shared[{key!r}]: {error.message}"
+    return None
+
+
+def _refused(result: Result, sentence: str) -> Result:
+    return Result(
+        dispatch=result.dispatch, ending=Ending.FAILED, started=result.started, ended=result.ended,
+        error=TurnError("ValueMalformed", sentence, retryable=False),
+    )
+
+
+def _fail(
+    book: Book, round_: Round, message: Message, result: Result, origin: int, now: Now,
+    random: Callable[[], float],
+) -> None:
+    actor = message.actor
+    job = actor.job
+    error = result.error or TurnError("Exception", "the attempt failed without an error")
+    if result.attributes:
+        _attributes(round_, message, result)
+    if result.blobs:
+        _blobs(round_, job, result)
+    if result.progress is not None:
+        _progress(message, result)
+    decision = decide(
+        actor.handler, message.retry_count, retryable=error.retryable, after=error.after,
+        random=random(),
+    )
+    verdict = decision.verdict
+    final = verdict in _FINAL
+    message.retry_count = decision.retry_count
+    book.record(
+        message, round_, _FINAL.get(verdict, Outcome.FAILED), final=final, origin=origin,
+        started=result.started, ended=result.ended,
+        error=msgspec.msgpack.encode(TurnError(error.type, error.message)),
+    )
+    message.attempts += 1
+    if final:
+        _end_failed(book, round_, message, error, verdict)
+        return
+    if verdict is Verdict.RETRY:
+        if decision.delay > 0.0:
+            book.wait(message, now.monotonic + decision.delay)
+        else:
+            actor.put(message)
+            book.wake(actor)
+    else:
+        message.due = None
+        _stop(book, round_, message, error, now)
+    book.change(message, round_, now)
+
+
+def _end_failed(
+    book: Book, round_: Round, message: Message, error: TurnError, verdict: Verdict
+) -> None:
+    actor = message.actor
+    job = actor.job
+    book.consume(message, round_)
+    counts = job.count(actor.routine)
+    counts[1 if verdict is Verdict.CONTINUE else 2] += 1
+    counts[3] = message.retry_count
+    if (actor.routine, FAILED_EVENT) in job.plan.routes:
+        fields = {
+            "slot": message.slot,
+            "data": msgspec.Raw(message.data),
+            "error": {"type": error.type, "message": error.message},
+        }
+        book.emit(job, round_, actor.routine, FAILED_EVENT, msgspec.msgpack.encode(fields))
+    if actor.has_work():
+        book.wake(actor)
+
+
+def _stop(book: Book, round_: Round, message: Message, error: TurnError, now: Now) -> None:
+    job = message.actor.job
+    if job.head.status in (JobStatus.FAILED, JobStatus.CANCELLED):
+        return
+    job.head.error = JobError(error.type, error.message, error.traceback, message.actor.routine)
+    job.head.held = False
+    book.move(job, round_, JobEvent.STOPPED, now)
+    round_.recalls.add(job.row)
