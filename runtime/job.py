@@ -317,11 +317,10 @@ class Writes:
     """
 
     __slots__ = (
-        "attributes_deleted", "attributes_put", "blobs_put", "commands_put", "flows_put",
-        "handoffs_deleted", "handoffs_put", "heads", "history", "invites_put", "jobs_cleared",
-        "logs", "messages_changed", "messages_deleted", "messages_put", "meta_put", "origins_put",
-        "peers_put", "questions_deleted", "questions_put", "shared_deleted", "shared_put",
-        "starts_put",
+        "attributes", "blobs_put", "commands_put", "flows_put", "handoffs_deleted", "handoffs_put",
+        "heads", "history", "invites_put", "jobs_cleared", "logs", "messages_changed",
+        "messages_deleted", "messages_put", "meta_put", "origins_put", "peers_put",
+        "questions_deleted", "questions_put", "shared", "starts_put",
     )
 
     def __init__(self) -> None:
@@ -337,11 +336,10 @@ class Writes:
         """(attempts, retry_count, due, progress, job, message)."""
         self.messages_deleted: list[tuple[int, int]] = []
         self.history: list[HistoryRow] = []
-        self.attributes_put: list[AttributeRow] = []
-        self.attributes_deleted: list[tuple[int, str, str, str]] = []
-        """(job, routine, key, name)."""
-        self.shared_put: list[SharedRow] = []
-        self.shared_deleted: list[tuple[int, str]] = []
+        self.attributes: dict[tuple[int, str, str, str], bytes | None] = {}
+        """(job, routine, key, name) → value; None deletes."""
+        self.shared: dict[tuple[int, str], bytes | None] = {}
+        """(job, key) → value; None deletes."""
         self.questions_put: list[QuestionRow] = []
         self.questions_deleted: list[tuple[int, str]] = []
         self.logs: list[LogRow] = []

@@ -70,8 +70,10 @@ def _write_whole(book: Book, round_: Round, job: Job, image: JobImage, now: Now)
     writes.history.extend(
         entry._replace(job=row, origin=ids[entry.origin]) for entry in image.history
     )
-    writes.attributes_put.extend(entry._replace(job=row) for entry in image.attributes)
-    writes.shared_put.extend(entry._replace(job=row) for entry in image.shared)
+    for entry in image.attributes:
+        writes.attributes[(row, entry.routine, entry.key, entry.name)] = entry.value
+    for shared in image.shared:
+        writes.shared[(row, shared.key)] = shared.value
     for question in image.questions:
         due = None if question.due is None else now.wall + question.due
         moved = question._replace(job=row, due=due)

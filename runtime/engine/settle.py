@@ -15,15 +15,7 @@ from sojourn.runtime.engine.inputs import Checkpointed, Interrupt, Now, Recover,
 from sojourn.runtime.engine.model import Job, Message
 from sojourn.runtime.errors import ValueMalformed
 from sojourn.runtime.flow import FAILED_EVENT
-from sojourn.runtime.job import (
-    AttributeRow,
-    BlobRow,
-    JobError,
-    JobStatus,
-    Outcome,
-    QuestionRow,
-    SharedRow,
-)
+from sojourn.runtime.job import BlobRow, JobError, JobStatus, Outcome, QuestionRow
 from sojourn.runtime.job_table import JobEvent
 from sojourn.runtime.retry import Verdict, decide
 from sojourn.runtime.shared import merge
@@ -160,10 +152,7 @@ def _effects(book: Book, round_: Round, message: Message, result: Result, now: N
         for key, kind, operand in result.shared:
             value = merge(job.shared.get(key), kind, operand)
             job.note_shared(key, value)
-            if value is None:
-                round_.writes.shared_deleted.append((job.row, key))
-            else:
-                round_.writes.shared_put.append(SharedRow(job.row, key, value))
+            round_.writes.shared[(job.row, key)] = value
     if result.blobs:
         _blobs(round_, job, result)
     if result.progress is not None:
@@ -181,10 +170,9 @@ def _attributes(round_: Round, message: Message, result: Result) -> None:
     for name, value in result.attributes.items():
         if value is None:
             actor.attributes.pop(name, None)
-            round_.writes.attributes_deleted.append((row, actor.routine, "", name))
         else:
             actor.attributes[name] = value
-            round_.writes.attributes_put.append(AttributeRow(row, actor.routine, "", name, value))
+        round_.writes.attributes[(row, actor.routine, "", name)] = value
 
 
 def _blobs(round_: Round, job: Job, result: Result) -> None:

@@ -1,0 +1,191 @@
+"""``Routine``: the base class of everything that a flow runs.
+
+Holds what a handler can call. What these calls lead to is the turn's business (``turn.py``); outside
+a turn each of them says so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sojourn.actors.errors_handling import ErrorHandler
+from sojourn.actors.ports import events_of, slots_of
+from sojourn.runtime.errors import InvalidFlow, OutsideTurn, ValueNotEncodable
+from sojourn.runtime.values import encode
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    import structlog
+
+    from sojourn.actors.shared_map import SharedMap
+    from sojourn.actors.turn import OpenTurn
+
+ARGUMENTS = "_sojourn_arguments"
+HANDLER = "_sojourn_handler"
+TURN = "_sojourn_turn"
+
+
+class Routine:
+    """A step of a flow. Derive from it and write ``process`` (the slot ``input``) or ``@slot`` methods.
+
+    Public attributes are the actor's state: saved at every commit point, restored after a failed
+    attempt, a restart and a hand-off. Private ones and those named in ``transient`` are not.
+
+    Attributes:
+        transient: names of attributes that are never saved; ``activate`` makes them anew.
+        keep_state_on_failure: whether attributes keep what a failed attempt left in them.
+    """
+
+    transient: ClassVar[tuple[str, ...]] = ()
+    keep_state_on_failure: ClassVar[bool] = False
+
+    _sojourn_arguments: bytes | ValueNotEncodable
+    _sojourn_handler: ErrorHandler | None = None
+    _sojourn_turn: OpenTurn | None = None
+
+    # Any: a subclass's constructor takes what it likes.
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Make the instance and record the constructor's arguments: they are part of the flow."""
+        self = super().__new__(cls)
+        try:
+            recorded: bytes | ValueNotEncodable = encode(
+                {"args": list(args), "kwargs": kwargs},
+                where=f"the constructor arguments of {cls.__qualname__}",
+            )
+        except ValueNotEncodable as error:
+            recorded = error
+        object.__setattr__(self, ARGUMENTS, recorded)
+        return self
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in vars(cls):
+            if name in RESERVED:
+                raise InvalidFlow(
+                    f"{cls.__qualname__} defines {name!r}, which every routine has already: "
+                    "choose another name"
+                )
+        slots_of(cls)
+        events_of(cls)
+
+    # --- set up -----------------------------------------------------------------------------
+
+    def set_error_handler(self, handler: ErrorHandler) -> None:
+        """Give the routine an error handler of its own, before it is added to a flow.
+
+        Raises:
+            InvalidFlow: if it is none.
+        """
+        if not isinstance(handler, ErrorHandler):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidFlow(f"set_error_handler takes an ErrorHandler, not {handler!r}")
+        object.__setattr__(self, HANDLER, handler)
+
+    # --- in a handler -----------------------------------------------------------------------
+
+    @property
+    def _open(self) -> OpenTurn:
+        turn = self._sojourn_turn
+        if turn is None:
+            raise OutsideTurn(
+                f"{type(self).__qualname__} is not handling a message: emit, checkpoint, shared and "
+                "the like work in a handler only"
+            )
+        return turn
+
+    # Any: the fields of an untyped event are the author's own.
+    def emit(self, event: str, /, **data: Any) -> None:
+        """Emit an event: its fields go to every slot connected to it, once the turn is committed.
+
+        Args:
+            event: name of the event.
+            **data: its fields.
+
+        Raises:
+            InvalidFlow: if the routine has no such event.
+            OutsideTurn: outside a handler.
+        """
+        self._open.emit(event, data)
+
+    @property
+    def attempt(self) -> int:
+        """Number of this attempt at the message, from 1."""
+        return self._open.turn.attempt
+
+    @property
+    def turn_id(self) -> str:
+        """Id of this turn, the same over all its attempts and hosts: an idempotency key."""
+        return self._open.turn_id
+
+    @property
+    def job_id(self) -> str:
+        """Id of the job."""
+        return self._open.job_id
+
+    @property
+    def shared(self) -> SharedMap:
+        """The job's shared map."""
+        return self._open.shared
+
+    # Any: what an author keeps in it is his own.
+    @property
+    def progress(self) -> dict[str, Any]:
+        """A dict that is durable per message: survives failed attempts, gone on success."""
+        return self._open.progress
+
+    def checkpoint(self) -> None:
+        """Commit attributes, shared map, progress and what was emitted so far; returns once durable.
+
+        Raises:
+            OutsideTurn: outside a handler.
+        """
+        self._open.checkpoint()
+
+    def set_result(self, **fields: Any) -> None:
+        """Set fields of the job's result.
+
+        Args:
+            **fields: later ones win, key by key.
+        """
+        self._open.set_result(fields)
+
+    def ask(self, prompt: str, slot: str, timeout: float | None = None) -> str:
+        """Ask a person; the answer is a message to a slot of this routine.
+
+        Args:
+            prompt: what is asked.
+            slot: slot that the answer goes to.
+            timeout: seconds after which the slot gets ``timed_out=True`` instead; None for never.
+
+        Returns:
+            The question's id.
+        """
+        return self._open.ask(prompt, slot, timeout)
+
+    @property
+    def should_yield(self) -> bool:
+        """Whether a hand-off, drain or stop waits for this turn: end it, or checkpoint, soon."""
+        return self._open.should_yield()
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds until this turn is interrupted; None if it isn't going to be."""
+        return self._open.time_left()
+
+    @property
+    def log(self) -> structlog.stdlib.BoundLogger:
+        """A logger bound to job, routine, turn and attempt; its lines are kept with the job."""
+        return self._open.log()
+
+
+RESERVED = frozenset({
+    "attempt", "ask", "checkpoint", "emit", "job_id", "log", "progress", "set_error_handler",
+    "set_result", "shared", "should_yield", "time_left", "turn_id",
+})
+"""Names that a subclass can't take."""
+
+
+def state_names(routine: Routine) -> list[str]:
+    """Give the names of a routine's public, non-transient instance attributes."""
+    transient = type(routine).transient
+    return [name for name in vars(routine) if name[0] != "_" and name not in transient]

@@ -1,0 +1,1 @@
+"""Where jobs lie on disk: the ``Store`` protocol and its SQLite implementation."""

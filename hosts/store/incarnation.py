@@ -1,0 +1,55 @@
+"""The incarnation number beside a store: it tells a store that was put back from a copy.
+
+Each ``up`` counts one up in the store and in a file of its own, fsynced. A store that is behind its
+file was restored.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sojourn.runtime.errors import StoreFailed
+
+
+def read_incarnation(path: Path) -> int:
+    """Read the number; 0 where there is no file yet.
+
+    Raises:
+        StoreFailed: if the file is damaged.
+    """
+    try:
+        return int(path.read_text())
+    except FileNotFoundError:
+        return 0
+    except (OSError, ValueError) as error:
+        raise StoreFailed(
+            f"the incarnation file {path} can't be read ({error}): put it back from a copy"
+        ) from error
+
+
+def write_incarnation(path: Path, number: int) -> None:
+    """Write the number durably.
+
+    Raises:
+        StoreFailed: if it can't be written.
+    """
+    fresh = path.with_name(path.name + ".new")
+    try:
+        with fresh.open("w") as file:
+            file.write(str(number))
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StoreFailed(f"{path} can't be written: {error.strerror}") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the entries of a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,153 @@
+"""What a supervisor needs of a store. Every implementation passes ``tests/hosts/store/conformance.py``."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sojourn.runtime.job import (
+    HandoffRow,
+    InviteRow,
+    JobHead,
+    JobImage,
+    LogRow,
+    Origin,
+    PeerRow,
+    RoutineCounts,
+    Writes,
+)
+
+
+class Store(Protocol):
+    """A host's durable memory. One supervisor uses it at a time, from one thread.
+
+    Attributes:
+        store_id: UUID made when the store was created.
+        incarnation: how often it was opened for a supervisor, this time included.
+    """
+
+    store_id: str
+    incarnation: int
+
+    def commit(self, writes: Writes) -> None:
+        """Put a round on disk, whole or not at all, in the order that ``Writes`` documents.
+
+        Raises:
+            StoreFailed: if it isn't on disk; then nothing of it is.
+        """
+        ...
+
+    def live_jobs(self) -> list[int]:
+        """Give the rows of jobs that are owned here and not finished, oldest first."""
+        ...
+
+    def heads(self) -> list[tuple[int, JobHead]]:
+        """Give every job that wasn't forgotten, newest first."""
+        ...
+
+    def head(self, row: int) -> JobHead | None:
+        """Give one head."""
+        ...
+
+    def find(self, name: str) -> list[tuple[int, JobHead]]:
+        """Give the job of this id, forgotten or not, else at most ten whose ids begin so."""
+        ...
+
+    def by_job_id(self, job_id: str) -> tuple[int, JobHead] | None:
+        """Give the job of this id, forgotten or not."""
+        ...
+
+    def next_row(self) -> int:
+        """Give a row number that no job ever had."""
+        ...
+
+    def flow(self, digest: str) -> bytes | None:
+        """Give an encoded flow."""
+        ...
+
+    def read_image(
+        self,
+        row: int,
+        *,
+        history: int | None = None,
+        after: int | None = None,
+        pending: int | None = None,
+        logs: bool = True,
+    ) -> JobImage:
+        """Read a job.
+
+        Args:
+            row: its row.
+            history: how many entries: the last ones, or with ``after`` the first ones beyond it;
+                None for all.
+            after: sequence number.
+            pending: how many pending messages, oldest first; None for all.
+            logs: whether its log is read too.
+
+        Raises:
+            NotFound: if there is no such row.
+        """
+        ...
+
+    def history_total(self, row: int) -> int:
+        """Count a job's history."""
+        ...
+
+    def pending_total(self, row: int) -> int:
+        """Count a job's pending messages."""
+        ...
+
+    def counts(self, row: int) -> dict[str, RoutineCounts]:
+        """Count a job's ended messages per routine."""
+        ...
+
+    def last_numbers(self, row: int) -> tuple[int, int, int]:
+        """Give the highest message number, history sequence and log sequence that a job used."""
+        ...
+
+    def logs(self, row: int, after: int, limit: int) -> list[LogRow]:
+        """Give lines of a job's log after a sequence number, oldest first."""
+        ...
+
+    def origins(self) -> dict[int, Origin]:
+        """Give every origin that history rows point to."""
+        ...
+
+    def handoffs(self) -> list[HandoffRow]:
+        """Give the durable records of hand-offs."""
+        ...
+
+    def peers(self) -> list[PeerRow]:
+        """Give the paired hosts."""
+        ...
+
+    def invites(self) -> list[InviteRow]:
+        """Give the invitations, used ones included."""
+        ...
+
+    def starts(self) -> dict[str, tuple[int, float]]:
+        """Give failed process starts: ``digest/routine`` → (times in a row, not before)."""
+        ...
+
+    def command_reply(self, command_id: str) -> bytes | None:
+        """Give the answer that a command got, if it was done before."""
+        ...
+
+    def blob_digests(self) -> set[str]:
+        """Give every blob that some job refers to."""
+        ...
+
+    def job_blobs(self, row: int) -> list[tuple[str, int]]:
+        """Give (digest, size) of the blobs of a job."""
+        ...
+
+    def expired(self, before: float, keep: int) -> list[int]:
+        """Give finished or moved jobs that ended before a time, or beyond the newest ``keep``."""
+        ...
+
+    def meta(self) -> dict[str, str]:
+        """Give what is known of the store itself."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
