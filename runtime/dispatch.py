@@ -160,14 +160,20 @@ class Dispatcher:
             self.pools[key] = pool
         return pool
 
-    def returned(self, worker: Worker, results: Iterable[Result], now: float) -> None:
-        """Book results in: they are no longer out, and the window learns from them."""
+    def returned(self, worker: Worker, results: list[Result], now: float) -> list[Result]:
+        """Book results in: they are no longer out, and the window learns from them.
+
+        Returns:
+            The results of messages that were really out at this process.
+        """
         outstanding = worker.outstanding
-        for result in results:
+        known = [result for result in results if result.dispatch in outstanding]
+        for result in known:
             if result.ending is not Ending.CHECKPOINT:
                 outstanding.pop(result.dispatch, None)
-                worker.acknowledged = max(worker.acknowledged, result.dispatch)
-        worker.learn(results, now)
+        worker.acknowledged += len(results)
+        worker.learn(known, now)
+        return known
 
     def forget(self, row: int) -> list[Worker]:
         """A job is gone: give the processes that know it."""

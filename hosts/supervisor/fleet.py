@@ -304,7 +304,6 @@ class Fleet:
 
     def _results(self, worker: Worker, message: Results) -> None:
         core = self._core
-        known = [result for result in message.results if result.dispatch in worker.outstanding]
         for line in message.logs:
             job = core.engine.job(line.job)
             if job is not None:
@@ -312,7 +311,7 @@ class Fleet:
                     line.job, worker.pool[1], line.message, line.attempt, line.at, line.stream,
                     line.text,
                 )
-        core.dispatcher.returned(worker, known, core.now.monotonic)
+        known = core.dispatcher.returned(worker, message.results, core.now.monotonic)
         core.apply(Settle(known, worker.code))
 
     def _drain_output(self, process: Process) -> None:

@@ -79,8 +79,8 @@ class JobContext(msgspec.Struct, array_like=True):
 class Dispatch(msgspec.Struct, array_like=True, tag=0):
     """A batch of turns.
 
-    ``acknowledged`` is the highest dispatch id of this process up to which all results that it sent
-    are committed: the process may drop its own copies of their shared writes.
+    ``acknowledged`` counts the results of this process, checkpoints included, that are committed: what
+    follows contains their shared writes, so the process may drop its own copies of them.
     """
 
     acknowledged: int

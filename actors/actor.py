@@ -1,0 +1,180 @@
+"""One actor in its process: the routine's instance and what is committed of it.
+
+Makes the instance, finds out which attributes changed, puts them back after a failure. Runs no
+handler; that is ``turn.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sojourn.actors.loading import LoadedRoutine
+from sojourn.actors.routine import Routine, state_names
+from sojourn.actors.shared_map import SharedState
+from sojourn.runtime.errors import ValueNotEncodable
+from sojourn.runtime.values import BlobReference, BlobSink, decode, encode
+from sojourn.runtime.wire.actor import JobContext
+
+_IMMUTABLE = frozenset({int, str, float, bool, bytes, type(None)})
+_NOTHING = object()
+
+
+class Blobs(Protocol):
+    """Where large values are kept and found."""
+
+    def put(self, data: bytes) -> BlobReference:
+        """Keep bytes durably and name them."""
+        ...
+
+    def get(self, digest: str) -> bytes:
+        """Give the bytes of a digest."""
+        ...
+
+
+class Actor:
+    """A routine's instance for one job.
+
+    Args:
+        loaded: the routine.
+        context: the job, with the actor's committed attributes and the shared map.
+        blobs: where large values are; None keeps them inline.
+        instance: a ready instance (tests); None to make one.
+
+    Raises:
+        Exception: whatever the routine's constructor or ``activate`` raises.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedRoutine,
+        context: JobContext,
+        blobs: Blobs | None,
+        instance: Routine | None = None,
+    ) -> None:
+        self.loaded = loaded
+        self.blobs = blobs
+        self.job_id = context.job_id
+        self.turn_prefix = f"{context.instance}:"
+        self.shared = SharedState()
+        self.durable: dict[str, bytes] = dict(context.attributes or {})
+        """What the supervisor has of the attributes, encoded."""
+        self._baseline: dict[str, bytes] | None = None
+        """What a failed attempt goes back to, where that isn't ``durable``: before the first commit."""
+        self._last: dict[str, object] = {}
+        """Immutable values as last encoded: the same object needs no new encoding."""
+        if instance is None:
+            # Any-typed constructor: its arguments are the author's own.
+            instance = loaded.cls(*loaded.args, **loaded.kwargs)
+            for name, data in self.durable.items():
+                setattr(instance, name, decode(data, loaded.classes, blobs))
+            activate = getattr(instance, "activate", None)
+            if activate is not None:
+                activate()
+        self.instance = instance
+        if loaded.spec.parallel:
+            _seal(instance)
+        self.refresh(context)
+
+    def refresh(self, context: JobContext) -> None:
+        """Take in what the supervisor says of the job before further turns."""
+        self.shared.update(context.shared, whole=context.shared_whole)
+
+    def acknowledge(self, unit: int) -> None:
+        """Drop own shared writes that are committed, up to a unit."""
+        self.shared.acknowledge(unit)
+
+    def begin(self) -> None:
+        """Note what a failed attempt goes back to, if nothing of this actor was committed yet."""
+        if self._baseline is None and not self.durable:
+            self._baseline = {
+                name: self._encode(name, getattr(self.instance, name), None)
+                for name in state_names(self.instance)
+            }
+
+    def changes(self, sink: BlobSink | None) -> dict[str, bytes | None]:
+        """Encode the attributes whose bytes differ from the durable ones.
+
+        Raises:
+            ValueNotEncodable: names the attribute.
+        """
+        changed: dict[str, bytes | None] = {}
+        instance = self.instance
+        values = vars(instance)
+        durable = self.durable
+        last = self._last
+        transient = self.loaded.cls.transient
+        present = 0
+        for name, value in values.items():
+            if name[0] == "_" or name in transient:
+                continue
+            present += name in durable
+            if last.get(name, _NOTHING) is value and name in durable:
+                continue
+            data = self._encode(name, value, sink)
+            if durable.get(name) != data:
+                changed[name] = data
+            elif type(value) in _IMMUTABLE:
+                last[name] = value
+        if present < len(durable):
+            for name in durable:
+                if name not in values:
+                    changed[name] = None
+        return changed
+
+    def commit(self, changed: dict[str, bytes | None]) -> None:
+        """Note that changes were sent to be committed."""
+        self._baseline = None if self.durable or changed else self._baseline
+        for name, data in changed.items():
+            if data is None:
+                self.durable.pop(name, None)
+                self._last.pop(name, None)
+            else:
+                self.durable[name] = data
+                value = vars(self.instance).get(name)
+                if type(value) in _IMMUTABLE:
+                    self._last[name] = value
+                else:
+                    self._last.pop(name, None)
+
+    def restore(self) -> None:
+        """Put the attributes back to the last commit point."""
+        instance = self.instance
+        saved = self.durable if self._baseline is None else self._baseline
+        for name in state_names(instance):
+            if name not in saved:
+                object.__delattr__(instance, name)
+        values = vars(instance)
+        for name, data in saved.items():
+            if self._last.get(name, _NOTHING) is values.get(name) and name in self._last:
+                continue
+            object.__setattr__(
+                instance, name, decode(data, self.loaded.classes, self.blobs)
+            )
+
+    def _encode(self, name: str, value: object, sink: BlobSink | None) -> bytes:
+        try:
+            return encode(value, where=f"attribute {name!r}", blobs=sink)
+        except ValueNotEncodable as error:
+            raise ValueNotEncodable(
+                f"routine {self.loaded.spec.id!r}: {error.message}"
+            ) from None
+
+
+def _seal(instance: Routine) -> None:
+    """Make assigning a public attribute an error: turns of a parallel routine share no state."""
+    cls = type(instance)
+
+    def refuse(self: object, name: str, value: object) -> None:
+        if name[0] != "_" and name not in cls.transient:
+            raise AttributeError(
+                f"{cls.__qualname__}.{name} can't be assigned in a turn of a parallel routine: keep "
+                "what belongs to the message in self.progress, what belongs to the job in self.shared"
+            )
+        object.__setattr__(self, name, value)
+
+    sealed = type(cls)(
+        cls.__name__,
+        (cls,),
+        {"__setattr__": refuse, "__module__": cls.__module__, "__qualname__": cls.__qualname__},
+    )
+    object.__setattr__(instance, "__class__", sealed)

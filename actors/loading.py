@@ -1,0 +1,165 @@
+"""From a flow's spec to a routine class that can run: import, check, decode its arguments.
+
+The caller has checked that the module is allowed; this checks that the class is a Routine.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+
+import msgspec
+
+from sojourn.actors.classes import LoadedClasses
+from sojourn.actors.ports import events_of, slots_of
+from sojourn.actors.routine import Routine
+from sojourn.runtime.errors import (
+    AccessDenied,
+    CodeNotLoadable,
+    InvalidFlow,
+    NotFound,
+    ValueMalformed,
+)
+from sojourn.runtime.flow import FlowSpec, HandlerSpec, RoutineSpec, SlotSpec
+from sojourn.runtime.values import decode_fields
+
+
+class LoadedRoutine(msgspec.Struct):
+    """A routine, ready to run.
+
+    Attributes:
+        spec: as the flow has it.
+        cls: its class.
+        args: positional arguments of its constructor.
+        kwargs: named ones.
+        slots: slot → (its fields, name of the method).
+        events: names of its events.
+        handler: the error handler in force.
+        retryable: exception classes that are retried.
+        non_retryable: exception classes that aren't.
+        classes: resolves classes in values.
+    """
+
+    spec: RoutineSpec
+    cls: type[Routine]
+    args: list[object]
+    kwargs: dict[str, object]
+    slots: dict[str, tuple[SlotSpec, str]]
+    events: dict[str, tuple[str, ...] | None]
+    handler: HandlerSpec
+    retryable: tuple[type[BaseException], ...]
+    non_retryable: tuple[type[BaseException], ...]
+    classes: LoadedClasses
+
+
+def import_module(name: str) -> None:
+    """Import a module of a flow.
+
+    Raises:
+        NotFound: if there is none of that name.
+        CodeNotLoadable: if importing it failed.
+    """
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            paths = ", ".join(path or "." for path in sys.path[:3])
+            raise NotFound(
+                f"no module {name!r} on the import path ({paths}, …): start the supervisor with "
+                "--path DIR where DIR holds it"
+            ) from error
+        raise CodeNotLoadable(f"importing {name} failed: {_last_line(error)}") from error
+    except InvalidFlow as error:
+        raise InvalidFlow(f"importing {name} failed: {error.message}") from error
+    except Exception as error:
+        raise CodeNotLoadable(f"importing {name} failed: {_last_line(error)}") from error
+    except SystemExit as error:
+        raise CodeNotLoadable(f"importing {name} ended with SystemExit: {error}") from error
+
+
+def load_routine(flow: FlowSpec, routine_id: str, classes: LoadedClasses) -> LoadedRoutine:
+    """Load a routine of a flow.
+
+    Args:
+        flow: the flow.
+        routine_id: which of its routines.
+        classes: resolves classes in values and error handlers.
+
+    Raises:
+        NotFound: if module, class or routine don't exist.
+        CodeNotLoadable: if the import fails or the class no longer fits the flow.
+        AccessDenied: if the class is no Routine.
+    """
+    spec = flow.routine(routine_id)
+    if spec is None:
+        raise NotFound(f"flow {flow.id!r} has no routine {routine_id!r}")
+    module_name, _, qualname = spec.cls.partition(":")
+    import_module(module_name)
+    found: object = sys.modules[module_name]
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    if found is None:
+        raise NotFound(f"module {module_name!r} has no class {qualname!r} (routine {routine_id!r})")
+    if not isinstance(found, type) or not issubclass(found, Routine):
+        raise AccessDenied(
+            f"{spec.cls} is no Routine: routine {routine_id!r} of flow {flow.id!r} can't be run"
+        )
+    slots = slots_of(found)
+    for slot in spec.slots:
+        if slot.name not in slots:
+            raise CodeNotLoadable(
+                f"class {spec.cls} has no slot {slot.name!r} any more, which flow {flow.id!r} needs"
+            )
+    try:
+        arguments = decode_fields(spec.arguments, classes)
+    except ValueMalformed as error:
+        raise CodeNotLoadable(
+            f"the constructor arguments of routine {routine_id!r} don't decode: {error.message}"
+        ) from error
+    handler = flow.handler_for(spec)
+    args, kwargs = arguments.get("args"), arguments.get("kwargs")
+    return LoadedRoutine(
+        spec=spec,
+        cls=found,
+        args=list(args) if isinstance(args, list) else [],  # pyright: ignore[reportUnknownArgumentType]
+        kwargs=dict(kwargs) if isinstance(kwargs, dict) else {},  # pyright: ignore[reportUnknownArgumentType]
+        slots=slots,
+        events={event.name: event.fields for event in events_of(found)},
+        handler=handler,
+        retryable=_exceptions(handler.retryable_exceptions, classes, routine_id),
+        non_retryable=_exceptions(handler.non_retryable_exceptions, classes, routine_id),
+        classes=classes,
+    )
+
+
+def _exceptions(
+    paths: tuple[str, ...], classes: LoadedClasses, routine_id: str
+) -> tuple[type[BaseException], ...]:
+    found: list[type[BaseException]] = []
+    for path in paths:
+        cls = classes.resolve(path) or _standard(path)
+        if cls is None or not issubclass(cls, BaseException):
+            raise CodeNotLoadable(
+                f"the error handler of routine {routine_id!r} names {path}, which is no exception that "
+                "the flow's modules load: import it there"
+            )
+        found.append(cls)
+    return tuple(found)
+
+
+def _standard(path: str) -> type | None:
+    """Resolve an exception of a module that the flow's modules have imported from elsewhere."""
+    module_name, _, qualname = path.partition(":")
+    found: object = sys.modules.get(module_name)
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, type) and issubclass(found, BaseException):
+        return found
+    return None
+
+
+def _last_line(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
