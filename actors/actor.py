@@ -38,6 +38,7 @@ class Actor:
         loaded: the routine.
         context: the job, with the actor's committed attributes and the shared map.
         blobs: where large values are; None keeps them inline.
+        shared: what this process knows of the job's shared map; None to begin with the context's.
         instance: a ready instance (tests); None to make one.
 
     Raises:
@@ -49,13 +50,18 @@ class Actor:
         loaded: LoadedRoutine,
         context: JobContext,
         blobs: Blobs | None,
+        *,
+        shared: SharedState | None = None,
         instance: Routine | None = None,
     ) -> None:
         self.loaded = loaded
         self.blobs = blobs
         self.job_id = context.job_id
         self.turn_prefix = f"{context.instance}:"
-        self.shared = SharedState()
+        if shared is None:
+            shared = SharedState()
+            shared.update(context.shared, whole=context.shared_whole)
+        self.shared = shared
         self.durable: dict[str, bytes] = dict(context.attributes or {})
         """What the supervisor has of the attributes, encoded."""
         self._baseline: dict[str, bytes] | None = None
@@ -73,15 +79,6 @@ class Actor:
         self.instance = instance
         if loaded.spec.parallel:
             _seal(instance)
-        self.refresh(context)
-
-    def refresh(self, context: JobContext) -> None:
-        """Take in what the supervisor says of the job before further turns."""
-        self.shared.update(context.shared, whole=context.shared_whole)
-
-    def acknowledge(self, unit: int) -> None:
-        """Drop own shared writes that are committed, up to a unit."""
-        self.shared.acknowledge(unit)
 
     def begin(self) -> None:
         """Note what a failed attempt goes back to, if nothing of this actor was committed yet."""

@@ -93,7 +93,7 @@ def run_turn(routine: Routine, slot: str = "input", /, **data: Any) -> TurnResul
     activate = getattr(routine, "activate", None)
     if activate is not None:
         activate()
-    actor = Actor(loaded, JobContext(1, "test", "test", 1, None, {}, True), None, routine)
+    actor = Actor(loaded, JobContext(1, "test", "test", 1, None, {}, True), None, instance=routine)
     turn = Turn(1, 1, 1, slot, 1, encode_fields(data, where="the message"))
     around = _InProcess()
     final = run_one(actor, turn, around)

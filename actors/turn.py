@@ -10,6 +10,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sojourn.actors.actor import Actor
+from sojourn.actors.loading import LoadedRoutine
 from sojourn.actors.routine import TURN
 from sojourn.actors.shared_map import SharedMap
 from sojourn.runtime.errors import (
@@ -321,7 +322,7 @@ def run_turn(actor: Actor, turn: Turn, surroundings: Surroundings) -> Result:
     except BaseException as error:  # a handler may raise anything; all of it is a failed attempt
         if open_turn.yielded:
             return open_turn.gave_way()
-        return open_turn.failed(describe_error(actor, error))
+        return open_turn.failed(describe_error(actor.loaded, error))
 
 
 def _method(actor: Actor, turn: Turn, data: dict[str, object]) -> str:
@@ -340,9 +341,9 @@ def _method(actor: Actor, turn: Turn, data: dict[str, object]) -> str:
     return method
 
 
-def describe_error(actor: Actor, error: BaseException) -> TurnError:
+def describe_error(loaded: LoadedRoutine, error: BaseException) -> TurnError:
     """Give an exception as it is recorded, and whether the error handler would retry it."""
-    loaded = actor.loaded
+    # the classes are matched here, in the process that has them
     after = error.after if isinstance(error, RetryLater) else None
     if isinstance(error, NEVER_RETRIED):
         retryable = False

@@ -1,4 +1,4 @@
-"""Messages between a supervisor and a zygote (SOCK_SEQPACKET socketpair, msgpack).
+"""Messages between a supervisor and a zygote (a stream socketpair, framed msgpack).
 
 A zygote imports a code base once, answers questions about it and forks actor processes. File
 descriptors travel beside a message as SCM_RIGHTS, never inside.
@@ -7,6 +7,26 @@ descriptors travel beside a message as SCM_RIGHTS, never inside.
 from __future__ import annotations
 
 import msgspec
+
+
+class ZygoteSetup(msgspec.Struct):
+    """What a zygote is started with, as JSON in its arguments.
+
+    Attributes:
+        parent: pid of the supervisor.
+        socket: descriptor of the stream to it.
+        life: descriptor of a pipe that closes when the supervisor dies.
+        paths: import paths; the first is the working directory.
+        allow: prefixes of packages whose modules may be run.
+        alive_lock: file that every process of the host holds a shared lock on.
+    """
+
+    parent: int
+    socket: int
+    life: int
+    paths: tuple[str, ...]
+    allow: tuple[str, ...]
+    alive_lock: str
 
 
 class Inspect(msgspec.Struct, array_like=True, tag=0):

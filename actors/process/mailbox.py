@@ -1,0 +1,198 @@
+"""What the two threads of an actor process share: messages to run, results to send.
+
+The reader thread owns the socket and fills the queue; the main thread claims from it and runs
+handlers. Everything here happens under one lock, and nothing here blocks but waiting for work.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+
+from sojourn.runtime.wire.actor import (
+    Committed,
+    Dispatch,
+    Forget,
+    JobContext,
+    LogLine,
+    Recall,
+    Recalled,
+    Result,
+    Results,
+    ReturnedUnbegun,
+    Turn,
+    Unyield,
+    Yield,
+)
+
+
+class Acknowledged(int):
+    """How many results are committed; stands in the queue before the turns that may rely on it."""
+
+
+Entry = Turn | JobContext | Acknowledged | Forget
+
+
+class Mailbox:
+    """The queue between the threads.
+
+    Attributes:
+        wake: eventfd that is written when the reader has something to send.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._entries: deque[Entry] = deque()
+        self._results: list[Result] = []
+        self._logs: list[LogLine] = []
+        self._returned: list[int] = []
+        self._recalls: list[Recalled] = []
+        self._current: Turn | None = None
+        self._granted: Committed | None = None
+        self._yields: dict[int | None, float] = {}
+        self._stopping = False
+        self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    # --- the reader's side --------------------------------------------------------------------
+
+    def deliver(self, batch: Dispatch) -> None:
+        """Queue a batch."""
+        with self._changed:
+            self._entries.append(Acknowledged(batch.acknowledged))
+            self._entries.extend(batch.contexts)
+            self._entries.extend(batch.turns)
+            self._changed.notify_all()
+
+    def recall(self, recall: Recall) -> None:
+        """Take unbegun turns out; the answer follows every result finished before."""
+        with self._changed:
+            back = self._take_back(recall.job)
+            current = self._current
+            running = None
+            if current is not None and recall.job in (None, current.job):
+                running = current.dispatch
+            self._recalls.append(Recalled(recall.recall, back, running))
+
+    def ask_to_yield(self, request: Yield) -> None:
+        """Note that turns of a job shall end soon."""
+        left = float("inf") if request.time_left is None else request.time_left
+        with self._lock:
+            self._yields[request.job] = time.monotonic() + left
+
+    def call_off(self, request: Unyield) -> None:
+        """Note that they need not any more."""
+        with self._lock:
+            self._yields.pop(request.job, None)
+
+    def grant(self, granted: Committed) -> None:
+        """Let the turn go on that waits for its checkpoint."""
+        with self._changed:
+            self._granted = granted
+            self._changed.notify_all()
+
+    def forget(self, request: Forget) -> None:
+        """Drop turns of jobs now, and their actors when the main thread comes to it."""
+        with self._changed:
+            for job in request.jobs:
+                self._take_back(job)
+                self._yields.pop(job, None)
+            self._entries.append(request)
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Let the main thread end after its turn."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def outgoing(self) -> list[Results | Recalled | ReturnedUnbegun]:
+        """Take everything that is to be sent, in order."""
+        with self._lock:
+            messages: list[Results | Recalled | ReturnedUnbegun] = []
+            if self._results or self._logs:
+                messages.append(Results(self._results, self._logs))
+                self._results, self._logs = [], []
+            if self._returned:
+                messages.append(ReturnedUnbegun(self._returned))
+                self._returned = []
+            messages.extend(self._recalls)
+            self._recalls = []
+            return messages
+
+    def _take_back(self, job: int | None) -> list[int]:
+        back: list[int] = []
+        kept: deque[Entry] = deque()
+        for entry in self._entries:
+            if isinstance(entry, Turn) and job in (None, entry.job):
+                back.append(entry.dispatch)
+            else:
+                kept.append(entry)
+        self._entries = kept
+        return back
+
+    # --- the main thread's side ---------------------------------------------------------------
+
+    def claim(self) -> Entry | None:
+        """Wait for the next thing to do; None when the process shall end."""
+        with self._changed:
+            while not self._entries:
+                if self._stopping:
+                    return None
+                self._changed.wait()
+            if self._stopping:
+                return None
+            entry = self._entries.popleft()
+            if isinstance(entry, Turn):
+                self._current = entry
+            return entry
+
+    def finish(self, result: Result, *, give_back: bool) -> None:
+        """Hand in the result of the current turn.
+
+        Args:
+            result: it.
+            give_back: whether unbegun turns of the same job go back, since order or STOP forbids them.
+        """
+        with self._lock:
+            current, self._current = self._current, None
+            idle = self._nothing_to_send()
+            self._results.append(result)
+            if give_back and current is not None:
+                self._returned.extend(self._take_back(current.job))
+            if idle:
+                os.eventfd_write(self.wake, 1)
+
+    def checkpoint(self, result: Result) -> bool:
+        """Hand in a commit point and wait until it is durable."""
+        with self._changed:
+            self._granted = None
+            self._results.append(result)
+            os.eventfd_write(self.wake, 1)
+            while self._granted is None or self._granted.dispatch != result.dispatch:
+                self._changed.wait()
+            return self._granted.yield_now
+
+    def add_log(self, line: LogLine) -> None:
+        """Hand in a line of log."""
+        with self._lock:
+            idle = self._nothing_to_send()
+            self._logs.append(line)
+            if idle:
+                os.eventfd_write(self.wake, 1)
+
+    def should_yield(self, job: int) -> bool:
+        """Whether turns of a job shall end soon."""
+        return job in self._yields or None in self._yields
+
+    def time_left(self, job: int) -> float | None:
+        """Seconds until they are interrupted; None if they aren't."""
+        with self._lock:
+            deadlines = [self._yields[key] for key in (job, None) if key in self._yields]
+        left = min(deadlines, default=float("inf")) - time.monotonic()
+        return None if left == float("inf") else max(0.0, left)
+
+    def _nothing_to_send(self) -> bool:
+        return not (self._results or self._logs or self._returned or self._recalls)

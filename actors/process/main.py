@@ -1,0 +1,47 @@
+"""Puts an actor process together: socket, page, routine, the two threads."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+from setproctitle import setproctitle
+
+from sojourn.actors.loading import LoadedRoutine
+from sojourn.actors.process.blobs import BlobFiles
+from sojourn.actors.process.loop import ActorLoop
+from sojourn.actors.process.mailbox import Mailbox
+from sojourn.actors.process.page import PageWriter
+from sojourn.actors.process.reader import Reader
+from sojourn.runtime.wire.actor import Ready
+from sojourn.runtime.wire.zygote import Fork
+
+SWITCH_INTERVAL = 0.002
+"""Seconds after which the reader thread gets its turn while a handler computes."""
+
+
+def run_process(fork: Fork, loaded: LoadedRoutine, code: str, flow_id: str) -> None:
+    """Run one routine until the supervisor says stop.
+
+    Args:
+        fork: what the supervisor asked for.
+        loaded: the routine.
+        code: fingerprint of the code it was loaded from.
+        flow_id: id of the flow, for the process's title.
+    """
+    setproctitle(f"sojourn-actor {flow_id}/{fork.routine}")
+    if fork.memory_limit is not None:
+        import resource  # noqa: PLC0415 - only where a limit was asked for
+
+        resource.setrlimit(resource.RLIMIT_AS, (fork.memory_limit, fork.memory_limit))
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    mailbox = Mailbox()
+    page = PageWriter(fork.page)
+    reader = Reader(fork.endpoint, fork.process, mailbox)
+    reader.hello(Ready(os.getpid(), code))
+    thread = threading.Thread(target=reader.run, name="sojourn-reader", daemon=True)
+    thread.start()
+    ActorLoop(loaded, mailbox, page, BlobFiles(fork.blobs)).run()
+    reader.finish()
+    thread.join()

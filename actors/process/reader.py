@@ -1,0 +1,114 @@
+"""The reader thread: owns the socket to the supervisor and moves messages to and from the mailbox."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import msgspec
+import zmq
+
+from sojourn.actors.process.mailbox import Mailbox
+from sojourn.runtime.wire.actor import (
+    Committed,
+    Dispatch,
+    Forget,
+    Ready,
+    Recall,
+    Stop,
+    ToActor,
+    Unyield,
+    Yield,
+    decode_to_actor,
+    encode,
+)
+
+MALFORMED_EXIT = 70
+LARGEST_BATCH = 256 * 1024 * 1024
+
+
+class Reader:
+    """Moves messages between socket and mailbox until the process ends.
+
+    Args:
+        endpoint: the supervisor's endpoint for actor processes.
+        process: routing id of this one.
+        mailbox: shared with the main thread.
+    """
+
+    def __init__(self, endpoint: str, process: str, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+        self._context = zmq.Context()
+        self._socket: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
+        self._socket.set(zmq.ROUTING_ID, process.encode())
+        self._socket.set(zmq.LINGER, 1000)
+        self._socket.set(zmq.SNDHWM, 0)
+        self._socket.set(zmq.RCVHWM, 0)
+        self._socket.set(zmq.MAXMSGSIZE, LARGEST_BATCH)
+        self._socket.connect(endpoint)
+        self._last = False
+
+    def hello(self, ready: Ready) -> None:
+        """Tell the supervisor that turns may come."""
+        self._socket.send(encode(ready))
+
+    def run(self) -> None:
+        """Serve until ``finish``."""
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._mailbox.wake, zmq.POLLIN)
+        while not self._last:
+            poller.poll()
+            self._drain_wake()
+            self._receive()
+            self._send()
+        self._send()
+        self._socket.close()
+        self._context.term()
+
+    def finish(self) -> None:
+        """Let ``run`` send what is left and end (called from the main thread)."""
+        self._last = True
+        os.eventfd_write(self._mailbox.wake, 1)
+
+    def _drain_wake(self) -> None:
+        try:
+            os.eventfd_read(self._mailbox.wake)
+        except BlockingIOError:
+            pass
+
+    def _send(self) -> None:
+        for message in self._mailbox.outgoing():
+            self._socket.send(encode(message))
+
+    def _receive(self) -> None:
+        while True:
+            try:
+                frame = self._socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                message = decode_to_actor(frame)
+            except msgspec.DecodeError as error:
+                os.write(2, f"a malformed message from the supervisor: {error}\n".encode())
+                sys.stderr.flush()
+                os._exit(MALFORMED_EXIT)
+            self._handle(message)
+
+    def _handle(self, message: ToActor) -> None:
+        mailbox = self._mailbox
+        match message:
+            case Dispatch():
+                mailbox.deliver(message)
+            case Recall():
+                mailbox.recall(message)
+            case Yield():
+                mailbox.ask_to_yield(message)
+            case Unyield():
+                mailbox.call_off(message)
+            case Committed():
+                mailbox.grant(message)
+            case Forget():
+                mailbox.forget(message)
+            case Stop():
+                mailbox.stop()

@@ -1,0 +1,45 @@
+"""Starts a zygote: ``python -m sojourn.actors.zygote SETUP``, by a supervisor only."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import os
+import signal
+import socket
+import sys
+
+import msgspec
+from setproctitle import setproctitle
+
+from sojourn.actors.zygote.guard import start_guard
+from sojourn.actors.zygote.kernel import die_with_parent
+from sojourn.actors.zygote.server import Server
+from sojourn.runtime.wire.zygote import ZygoteSetup
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def main(argument: str) -> None:
+    """Set the process up, then serve."""
+    setup = msgspec.json.decode(argument.encode(), type=ZygoteSetup)
+    die_with_parent(setup.parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    lock = os.open(setup.alive_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    control = start_guard(setup.life, os.getpid(), [setup.socket, lock])
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
+    sys.path[:0] = setup.paths
+    sys.argv = ["sojourn-zygote"]
+    setproctitle("sojourn-zygote")
+    channel = socket.socket(fileno=setup.socket)
+    gc.freeze()
+    try:
+        Server(setup, channel, control, lock).run()
+    except (BrokenPipeError, ConnectionResetError):
+        return  # the supervisor is gone; the guard sees to the rest
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

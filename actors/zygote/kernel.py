@@ -1,0 +1,33 @@
+"""The few calls to the kernel that Python has no names for."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent: int) -> None:
+    """Have this process killed when its parent dies, also if it died just now (Linux).
+
+    The kernel ties the signal to the parent's *thread* that made this process, so only
+    single-threaded parents may be relied on.
+
+    Args:
+        parent: pid that the parent is expected to have.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def thread_count() -> int:
+    """Count this process's threads; 1 where that can't be told."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return 1

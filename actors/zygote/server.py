@@ -1,0 +1,185 @@
+"""The zygote's loop: answer questions about code, fork actor processes, reap them."""
+
+from __future__ import annotations
+
+import array
+import os
+import select
+import signal
+import socket
+from collections.abc import Callable
+
+import msgspec
+
+from sojourn.actors.classes import LoadedClasses
+from sojourn.actors.loading import LoadedRoutine
+from sojourn.actors.zygote.fingerprint import Fingerprints, fingerprint
+from sojourn.actors.zygote.fork import Child, Descriptors, fork_child, spawn_fresh
+from sojourn.actors.zygote.guard import NOTE
+from sojourn.actors.zygote.imports import Allowance, find_flow, load_flow
+from sojourn.actors.zygote.kernel import thread_count
+from sojourn.runtime.errors import SojournError, to_wire
+from sojourn.runtime.flow import FlowSpec, decode_flow, encode_flow
+from sojourn.runtime.wire.framing import Deframer, frame
+from sojourn.runtime.wire.zygote import (
+    Check,
+    Exited,
+    Fork,
+    Forked,
+    FromZygote,
+    Inspect,
+    Inspected,
+    LoadFailed,
+    Shutdown,
+    Started,
+    ToZygote,
+    ZygoteSetup,
+    decode_to_zygote,
+    encode,
+)
+
+
+class Server:
+    """One zygote.
+
+    Args:
+        setup: what it was started with.
+        channel: stream to the supervisor.
+        control: write end of the guard's control pipe.
+        lock: descriptor that holds the shared lock.
+    """
+
+    def __init__(
+        self, setup: ZygoteSetup, channel: socket.socket, control: int, lock: int
+    ) -> None:
+        self._setup = setup
+        self._channel = channel
+        self._control = control
+        self._lock = lock
+        self._deframer = Deframer()
+        self._allowance = Allowance(setup.paths, setup.allow)
+        self._classes = LoadedClasses(self._allowance.permits_loaded)
+        self._fingerprints = Fingerprints(self._allowance)
+        self._loaded: dict[str, dict[str, LoadedRoutine]] = {}
+        self._children: dict[int, Child] = {}
+        """pidfd → child."""
+
+    def run(self) -> None:
+        """Serve until the supervisor's end closes or it says so."""
+        self._send(Started(os.getpid()))
+        poller = select.poll()
+        poller.register(self._channel, select.POLLIN)
+        watched = set[int]()
+        while True:
+            for pidfd in self._children.keys() - watched:
+                poller.register(pidfd, select.POLLIN)
+            watched = set(self._children)
+            for descriptor, _ in poller.poll():
+                if descriptor == self._channel.fileno():
+                    if not self._receive():
+                        return
+                elif descriptor in self._children:
+                    poller.unregister(descriptor)
+                    watched.discard(descriptor)
+                    self._reap(descriptor)
+
+    def _receive(self) -> bool:
+        data = self._channel.recv(1 << 20)
+        if not data:
+            return False
+        return all(
+            self._handle(decode_to_zygote(message)) for message in self._deframer.feed(data)
+        )
+
+    def _handle(self, message: ToZygote) -> bool:
+        match message:
+            case Inspect():
+                self._answer(message.request, lambda: find_flow(message.locator, self._allowance))
+            case Check():
+                self._answer(message.request, lambda: _decode(message.flow))
+            case Fork():
+                self._fork(message)
+            case Shutdown():
+                return False
+        return True
+
+    def _answer(self, request: int, find: Callable[[], FlowSpec]) -> None:
+        """Find a flow, load it, and say how that went."""
+        try:
+            flow = find()
+            encoded = encode_flow(flow)
+            self._loaded[encoded.hex()] = load_flow(flow, self._allowance, self._classes)
+        except SojournError as error:
+            self._send(LoadFailed(request, *to_wire(error)))
+            return
+        files = self._fingerprints.files()
+        self._send(Inspected(request, encoded, fingerprint(files), files, self._forks))
+
+    @property
+    def _forks(self) -> bool:
+        return thread_count() == 1
+
+    def _fork(self, request: Fork) -> None:
+        flow = decode_flow(request.flow)
+        try:
+            loaded = self._loaded.get(request.flow.hex())
+            if loaded is None:
+                loaded = load_flow(flow, self._allowance, self._classes)
+                self._loaded[request.flow.hex()] = loaded
+            routine = loaded[request.routine]
+        except (SojournError, KeyError) as error:
+            text = error.message if isinstance(error, SojournError) else f"no routine {error}"
+            self._send(LoadFailed(request.request, "CodeNotLoadable", text))
+            return
+        code = fingerprint(self._fingerprints.files())
+        try:
+            if self._forks:
+                child = fork_child(request, routine, code, flow.id, self._descriptors())
+            else:
+                child = spawn_fresh(request, self._setup, code, self._lock)
+        except OSError as error:
+            self._send(
+                LoadFailed(request.request, "CodeNotLoadable", f"no process can be started: {error}")
+            )
+            return
+        os.write(self._control, NOTE.pack(child.pid))
+        child.release()
+        self._children[child.pidfd] = child
+        self._send(
+            Forked(request.request, request.process, child.pid), [child.pidfd, child.output]
+        )
+        os.close(child.output)
+
+    def _descriptors(self) -> Descriptors:
+        return Descriptors(
+            [self._channel.fileno(), self._control, *self._children], self._lock
+        )
+
+    def _reap(self, pidfd: int) -> None:
+        child = self._children.pop(pidfd)
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass  # the group went with its leader
+        _, status = os.waitpid(child.pid, 0)
+        os.close(pidfd)
+        os.write(self._control, NOTE.pack(-child.pid))
+        self._send(Exited(child.process, child.pid, os.waitstatus_to_exitcode(status)))
+
+    def _send(self, message: FromZygote, descriptors: list[int] | None = None) -> None:
+        data = frame(encode(message))
+        if descriptors:
+            rights = array.array("i", descriptors)
+            sent = self._channel.sendmsg(
+                [data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
+            )
+            data = data[sent:]
+        if data:
+            self._channel.sendall(data)
+
+
+def _decode(flow: bytes) -> FlowSpec:
+    try:
+        return decode_flow(flow)
+    except msgspec.DecodeError as error:
+        raise SojournError(f"the flow doesn't decode: {error}") from error
