@@ -6,7 +6,13 @@ import mmap
 import os
 from pathlib import Path
 
-from sojourn.runtime.progress_page import PAGE_BYTES, Running, read_page
+from sojourn.runtime.progress_page import (
+    PAGE_BYTES,
+    RING_OFFSET,
+    Running,
+    read_header,
+    read_page,
+)
 
 
 def create_page(folder: Path, name: str) -> Path:
@@ -34,6 +40,10 @@ class PageReader:
     def read(self) -> Running:
         """Read it."""
         return read_page(self._map[:])
+
+    def glance(self) -> Running:
+        """Read what runs now, without the ring."""
+        return read_header(self._map[:RING_OFFSET])
 
     def close(self) -> None:
         """Unmap it."""

@@ -276,6 +276,10 @@ class ProcessHandle:
         """Read its progress page."""
         return self._page.read()
 
+    def glance(self) -> Running:
+        """Read what it runs now."""
+        return self._page.glance()
+
     def drain_output(self) -> bytes:
         """Take what it printed, without waiting; the descriptor is closed at its end."""
         parts: list[bytes] = []

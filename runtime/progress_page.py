@@ -34,6 +34,9 @@ LOW_BITS = 24
 """``message << 24 | attempt`` shares one word, and so does ``job << 24 | epoch``."""
 
 
+_MASK = (1 << LOW_BITS) - 1
+
+
 def pack_pair(high: int, low: int) -> int:
     """Put a big number and a small one (below 2**24) into one word."""
     return high << LOW_BITS | low
@@ -91,13 +94,23 @@ def read_page(page: bytes | memoryview) -> Running:
     """
     if len(page) < PAGE_BYTES:
         raise ValueError(f"a progress page has {PAGE_BYTES} bytes, this one {len(page)}")
-    begun, finished, count, job, epoch, packed, wall, monotonic = HEADER.unpack_from(page)
-    mask = (1 << LOW_BITS) - 1
+    head = read_header(page)
+    count = HEADER.unpack_from(page)[2]
     ring = page[RING_OFFSET : RING_OFFSET + RING_ENTRY.size * min(count, RING)]
     recent = tuple(
-        Begun(dispatch, place >> LOW_BITS, place & mask, what >> LOW_BITS, what & mask)
+        Begun(dispatch, place >> LOW_BITS, place & _MASK, what >> LOW_BITS, what & _MASK)
         for dispatch, place, what in RING_ENTRY.iter_unpack(ring)
     )
+    return msgspec.structs.replace(head, recent=recent)
+
+
+def read_header(page: bytes | memoryview) -> Running:
+    """Read a page without its ring: what runs now.
+
+    Args:
+        page: at least ``RING_OFFSET`` bytes.
+    """
+    begun, finished, _, job, epoch, packed, wall, monotonic = HEADER.unpack_from(page)
     return Running(
-        begun, finished, job, epoch, packed >> LOW_BITS, packed & mask, wall, monotonic, recent
+        begun, finished, job, epoch, packed >> LOW_BITS, packed & _MASK, wall, monotonic, ()
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import structlog
@@ -21,7 +21,7 @@ from sojourn.runtime.dispatch import Dispatcher
 from sojourn.runtime.engine.engine import Engine
 from sojourn.runtime.engine.inputs import Adopt, Input, Now, Round
 from sojourn.runtime.engine.model import FlowPlan, Job, Origins
-from sojourn.runtime.errors import AmbiguousName, NotFound, SojournError, to_wire
+from sojourn.runtime.errors import AmbiguousName, NotFound
 from sojourn.runtime.flow import decode_flow
 from sojourn.runtime.job import JobHead, LogRow, Ownership
 from sojourn.runtime.wire.actor import ToActor
@@ -97,6 +97,8 @@ class Core:
         self.stopping = False
         self.moving: set[int] = set()
         """Rows of jobs that are said to be moving: from FREEZING to ACK."""
+        self.is_running: Callable[[int], bool] = lambda _row: False
+        """Whether an attempt of a job executes now; the fleet knows."""
         self._plans: dict[str, FlowPlan] = {}
         self._rows: dict[str, int] = {}
         self._next_row = store.next_row()
@@ -224,6 +226,18 @@ class Core:
         """Go on numbering a job's log after the lines that came with it."""
         self._log_numbers[row] = last
 
+    def forget_rows(self, row: int, head: JobHead) -> None:
+        """Delete a job; id, instance, epoch and where it went stay as its tombstone."""
+        tombstone = JobHead(
+            job_id=head.job_id, instance=head.instance, flow_id=head.flow_id,
+            flow_digest=head.flow_digest, epoch=head.epoch, status=head.status,
+            created_at=head.created_at, input=b"\x80", ownership=Ownership.FORGOTTEN,
+            moved_to=head.moved_to, finished_at=head.finished_at, handoffs=[],
+        )
+        self.round.writes.jobs_cleared.append(row)
+        self.round.writes.heads[row] = tombstone
+        self._log_numbers.pop(row, None)
+
     def owned(self, name: str) -> tuple[int, JobHead]:
         """Give a job that this host owns.
 
@@ -245,7 +259,3 @@ def new_id() -> str:
     value = milliseconds << 80 | 0x7 << 76 | (tail >> 62) << 64 | 0b10 << 62 | tail & ((1 << 62) - 1)
     return str(uuid.UUID(int=value))
 
-
-def failure(error: SojournError) -> tuple[str, str]:
-    """Give an error as it travels."""
-    return to_wire(error)

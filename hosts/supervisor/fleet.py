@@ -160,6 +160,14 @@ class Fleet:
                 return base.checked[digest]
         return None
 
+    def note_checked(self, digest: str, inspected: Inspected) -> None:
+        """Note that a flow found by its locator loads here, so that it needs no other check."""
+        modules = self._core.plan(digest).spec.modules
+        for base in self._bases:
+            if base.modules == modules and not base.zygote.dead:
+                base.checked[digest] = inspected
+                base.failed.pop(digest, None)
+
     def clear_failures(self, digest: str) -> None:
         """Forget why a flow couldn't be run: someone says that the cause is mended."""
         for base in self._bases:
@@ -269,6 +277,7 @@ class Fleet:
         elif question.digest:
             base.checking.discard(question.digest)
             base.failed[question.digest] = message.message
+            self._block(question.digest, None, message.message)
         if question.ticket is not None:
             self.answers.append(LoadAnswer(question.ticket, None, message))
 
@@ -323,7 +332,7 @@ class Fleet:
             return
         text = raw.decode("utf-8", "replace")
         process.tail = (process.tail + text)[-2000:]
-        running = handle.read_page()
+        running = handle.glance()
         job = self._core.engine.job(running.job) if running.begun else None
         if job is None or job.head.epoch != running.epoch:
             self._core.log.info("output outside a turn", process=process.name, text=text[-2000:])
@@ -520,7 +529,7 @@ class Fleet:
             process = self._processes[worker.name]
             if timeout is None or process.handle is None or process.doom:
                 continue
-            running = process.handle.read_page()
+            running = process.handle.glance()
             due = core.now.monotonic + timeout
             if running.in_flight:
                 due = running.monotonic_start + timeout
@@ -693,9 +702,9 @@ class Fleet:
         found: list[Path] = []
         for path, running in leftover_pages(self._core.home.pages):
             found.append(path)
-            for entry in running.recent:
-                last = entry.dispatch == running.begun
-                started = running.wall_start if last else self._core.now.wall
+            for entry in running.recent if running is not None else ():
+                last = running is not None and entry.dispatch == running.begun
+                started = running.wall_start if running and last else self._core.now.wall
                 self._core.apply(
                     Recover(entry.job, entry.epoch, entry.message, entry.attempt, started, "")
                 )
@@ -740,7 +749,7 @@ class Fleet:
         for worker in self._core.dispatcher.holders(row):
             process = self._processes.get(worker.name)
             if process is not None and process.handle is not None:
-                running = process.handle.read_page()
+                running = process.handle.glance()
                 if running.in_flight and running.job == row:
                     return True
         return False

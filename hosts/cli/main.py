@@ -1,0 +1,153 @@
+"""The root of the command line: options for every command, errors as sentences and exit codes."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from sojourn.runtime.errors import SojournError
+
+INTERRUPTED = 130
+COMMANDS = {
+    "cancel": "acting", "completion": "completion", "demo": "demo", "down": "down",
+    "export": "export", "forget": "acting", "import": "import_", "invite": "invite", "jobs": "jobs",
+    "join": "join", "logs": "logs", "migrate": "migrate", "pause": "acting", "peers": "peers",
+    "resume": "resume", "retry": "acting", "run": "run", "show": "show", "submit": "submit",
+    "up": "up", "wait": "wait",
+}
+"""Command → module of this package that holds it."""
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Name every command."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command."""
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        found = getattr(import_module(f"sojourn.hosts.cli.{module}"), f"{cmd_name}_command")
+        assert isinstance(found, click.Command)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command, with a hint where there is none."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"; did you mean `sojourn {close[0]}`?" if close else ": see `sojourn --help`"
+            raise click.UsageError(f"there is no command {args[0]!r}{hint}", ctx) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands by what they are for, without importing any."""
+        for title, rows in HELP:
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+HELP: list[tuple[str, list[tuple[str, str]]]] = [
+    ("A host", [
+        ("up", "Run this host's supervisor in the foreground."),
+        ("down", "Stop it."),
+        ("invite", "Print a token that lets another host pair with this one."),
+        ("join", "Pair with the host that gave a token."),
+        ("peers", "List the paired hosts."),
+    ]),
+    ("Starting work", [
+        ("submit", "Start a job of a flow; print its id."),
+        ("run", "Start a job, follow it, print its result."),
+        ("demo", "A failing job moves between two supervisors while it runs."),
+    ]),
+    ("Looking", [
+        ("jobs", "List jobs."),
+        ("show", "Show a job."),
+        ("wait", "Wait for a job's end, or for a condition."),
+        ("logs", "Show what a job's routines printed and logged."),
+    ]),
+    ("Acting", [
+        ("pause", "Let no new turn of a job start."),
+        ("resume", "Lift a pause, or answer a question."),
+        ("cancel", "Cancel a job."),
+        ("retry", "Give a failed job a fresh budget; take a blocked one up again."),
+        ("forget", "Delete a finished job."),
+    ]),
+    ("Moving", [
+        ("migrate", "Move running jobs to another host."),
+        ("export", "Write a job into a file."),
+        ("import", "Take a job from a file."),
+    ]),
+    ("Else", [("completion", "Print a script for your shell's completion.")]),
+]
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"auto_envvar_prefix": "SOJOURN", "help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="sojourn", prog_name="sojourn")
+def cli() -> None:
+    """Durable flows of actors that move between hosts while they run."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Args:
+        arguments: as of ``sys.argv`` without the program; None to take those.
+    """
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line.
+
+    Returns:
+        The exit code (section 9 of the design).
+    """
+    try:
+        outcome: Any = cli.main(args=arguments, prog_name="sojourn", standalone_mode=False)
+        return outcome if isinstance(outcome, int) else 0
+    except SojournError as error:
+        _complain(arguments, type(error).__name__, error.message)
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        _complain(arguments, "UsageError", error.format_message())
+        if isinstance(error, click.UsageError) and error.ctx is not None and not _wants_json(arguments):
+            click.echo(f"see `{error.ctx.command_path} --help`", err=True)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    if os.environ.get("SOJOURN_OUTPUT") == "json" or "-ojson" in arguments:
+        return True
+    return any(
+        option in ("-o", "--output") and value == "json"
+        for option, value in zip(arguments, arguments[1:], strict=False)
+    ) or "--output=json" in arguments
+
+
+def _complain(arguments: list[str], kind: str, message: str) -> None:
+    if _wants_json(arguments):
+        click.echo(json.dumps({"error": {"type": kind, "message": message}}), err=True)
+    else:
+        click.echo(f"error: {message}", err=True)

@@ -1,0 +1,29 @@
+"""``sojourn peers``: the paired hosts."""
+
+from __future__ import annotations
+
+import click
+
+from sojourn.hosts.cli.common import Settings, with_settings
+from sojourn.hosts.cli.render import table
+from sojourn.runtime.wire.client import Peers
+
+
+@click.command("peers")
+@with_settings
+def peers_command(settings: Settings) -> None:
+    """List the hosts that this one is paired with."""
+    peers = settings.ask(Peers())["peers"]
+    settings.print(
+        peers,
+        lambda: table(
+            ["HOST", "CONNECTED", "ADDRESS", "ROLES"],
+            [
+                [
+                    peer["name"], "yes" if peer["connected"] else "no",
+                    peer["address"] or "(dials us)", ", ".join(peer["roles"]),
+                ]
+                for peer in peers
+            ],
+        ) if peers else "no peers: `sojourn invite` on one host, `sojourn join TOKEN` on the other",
+    )

@@ -1,0 +1,179 @@
+"""Documents as text for people. Colours on a terminal only; rich is imported when something is shown."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+COLOURS = {
+    "completed": "green", "failed": "red", "cancelled": "red", "blocked": "yellow",
+    "paused": "yellow", "moving": "cyan", "moved": "cyan", "running": "blue", "queued": "blue",
+}
+
+
+def status_text(status: str) -> str:
+    """Colour a status, on a terminal."""
+    return click.style(status, fg=COLOURS.get(status)) if sys.stdout.isatty() else status
+
+
+def table(headings: list[str], rows: list[list[str]]) -> str:
+    """Lay rows out in columns."""
+    widths = [len(heading) for heading in headings]
+    for row in rows:
+        widths = [
+            max(width, len(click.unstyle(cell))) for width, cell in zip(widths, row, strict=True)
+        ]
+    lines = [_line(headings, widths), *(_line(row, widths) for row in rows)]
+    return "\n".join(lines)
+
+
+def _line(cells: list[str], widths: list[int]) -> str:
+    padded = [
+        cell + " " * (width - len(click.unstyle(cell)))
+        for cell, width in zip(cells, widths, strict=True)
+    ]
+    return "  ".join(padded).rstrip()
+
+
+def jobs_text(jobs: list[dict[str, Any]]) -> str:
+    """List jobs."""
+    if not jobs:
+        return "no jobs: start one with `sojourn submit MODULE:ATTR`"
+    return table(
+        ["JOB", "FLOW", "STATUS", "EPOCH", "CREATED", "NOTE"],
+        [
+            [
+                job["job_id"], job["flow_id"], status_text(job["status"]), str(job["epoch"]),
+                job["created_at"][:19], _note(job),
+            ]
+            for job in jobs
+        ],
+    )
+
+
+def _note(job: dict[str, Any]) -> str:
+    if job["moved_to"]:
+        return f"on {job['moved_to']}"
+    return job["reason"] or ""
+
+
+def job_text(job: dict[str, Any]) -> str:
+    """Show one job."""
+    parts = [_head_text(job), _routines_text(job)]
+    if job["pending"]:
+        parts.append(_pending_text(job))
+    if job["waiting"]:
+        parts.append(_waiting_text(job))
+    if job["history"]:
+        parts.append(_history_text(job))
+    if job["handoffs"]:
+        parts.append(_handoffs_text(job["handoffs"]))
+    return "\n\n".join(parts)
+
+
+def _head_text(job: dict[str, Any]) -> str:
+    where = f"on {job['moved_to']}" if job["moved_to"] else f"on {job['host']}"
+    lines = [
+        f"job {job['job_id']} of flow {job['flow_id']}: {status_text(job['status'])} {where}, "
+        f"epoch {job['epoch']}"
+    ]
+    if job["reason"]:
+        lines.append(f"reason: {job['reason']}")
+    if job["error"]:
+        error = job["error"]
+        lines.append(f"error: {error['type']}: {error['message']} (routine {error['routine']})")
+    if job["moved_to"]:
+        lines.append(f"ask there: sojourn show {job['job_id']} --host {job['moved_to']}")
+    if job["result"]:
+        lines.append(f"result: {job['result']}")
+    return "\n".join(lines)
+
+
+def _routines_text(job: dict[str, Any]) -> str:
+    return table(
+        ["ROUTINE", "SUCCEEDED", "FAILED", "SKIPPED", "RETRIES", "STATE"],
+        [
+            [
+                name, str(entry["succeeded"]), str(entry["failed"]), str(entry["skipped"]),
+                str(entry["retry_count"]), _short(entry["state"]),
+            ]
+            for name, entry in job["routines"].items()
+        ],
+    )
+
+
+def _pending_text(job: dict[str, Any]) -> str:
+    shown = job["pending"][:10]
+    text = table(
+        ["PENDING", "FOR", "ATTEMPTS", "DUE", "DATA"],
+        [
+            [
+                str(entry["message"]), f"{entry['routine']}.{entry['slot']}", str(entry["attempts"]),
+                _due(entry["due_in"]), _short(entry["data"]),
+            ]
+            for entry in shown
+        ],
+    )
+    rest = job["pending_total"] - len(shown)
+    return f"{text}\n… and {rest} more" if rest > 0 else text
+
+
+def _due(seconds: float | None) -> str:
+    if seconds is None:
+        return "after `sojourn retry`"
+    return "now" if seconds == 0 else f"in {seconds:.1f} s"
+
+
+def _waiting_text(job: dict[str, Any]) -> str:
+    lines: list[str] = []
+    for question in job["waiting"]:
+        lines.append(f"question {question['question']} of {question['routine']}: {question['prompt']}")
+        lines.append(
+            f"  answer: sojourn resume {job['job_id']} --question {question['question']} "
+            "--input '{…}'"
+        )
+    return "\n".join(lines)
+
+
+def _history_text(job: dict[str, Any]) -> str:
+    shown = job["history"][-10:]
+    text = table(
+        ["SEQ", "TURN", "ATTEMPT", "OUTCOME", "HOST", "ENDED", "ERROR"],
+        [
+            [
+                str(entry["seq"]), f"{entry['routine']}.{entry['slot']} #{entry['message']}",
+                str(entry["attempt"]), entry["outcome"], entry["host"], entry["ended_at"][11:23],
+                f"{entry['error']['type']}: {entry['error']['message']}"[:60] if entry["error"] else "",
+            ]
+            for entry in shown
+        ],
+    )
+    before = job["history_total"] - len(shown)
+    return f"{text}\n({before} earlier: --history N)" if before > 0 else text
+
+
+def _handoffs_text(handoffs: list[dict[str, Any]]) -> str:
+    return "\n".join(f"moved from {handoff_text(entry)}" for entry in handoffs)
+
+
+def handoff_text(entry: dict[str, Any]) -> str:
+    """Say how a move went."""
+    downtime = entry["downtime_ms"]
+    took = "downtime unknown" if downtime is None else f"downtime {downtime:.1f} ms"
+    return f"{entry['from']} to {entry['to']}: {took}, {size_text(entry['bytes'])}"
+
+
+def size_text(count: float) -> str:
+    """Write a number of bytes."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _short(value: Any) -> str:
+    text = ", ".join(f"{key}={item!r}" for key, item in value.items())
+    return text if len(text) <= 60 else text[:59] + "…"

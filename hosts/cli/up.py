@@ -1,0 +1,125 @@
+"""``sojourn up``: run this host's supervisor."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+import click
+
+from sojourn.hosts.cli.common import Settings, with_settings
+from sojourn.hosts.home import Home
+from sojourn.hosts.options import DEFAULT_GRACE, IMPORT_TIMEOUT, RETAIN_JOBS, RETAIN_SECONDS, UpOptions
+from sojourn.runtime.errors import NotFound, UsageError
+
+UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3}
+SPANS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+@click.command("up")
+@click.option("--name", metavar="N", help="This host's name.  [default: its host name]")
+@click.option("--listen", metavar="tcp://HOST:PORT", help="Where peers can dial this host.")
+@click.option("--path", "paths", multiple=True, metavar="DIR",
+              help="Import path of routines; the first is their working directory.  [default: .]")
+@click.option("--allow", multiple=True, metavar="PREFIX",
+              help="Installed packages whose routines may run.")
+@click.option("--python", metavar="EXE", help="Interpreter for routines.  [default: this one]")
+@click.option("--retain", metavar="SPAN[,COUNT]", default="30d,100000", show_default=True,
+              help="How long, and how many, finished jobs are kept.")
+@click.option("--grace", type=float, default=DEFAULT_GRACE, show_default=True, metavar="SECONDS",
+              help="How long turns in flight are waited for.")
+@click.option("--import-timeout", type=float, default=IMPORT_TIMEOUT, show_default=True,
+              metavar="SECONDS", help="How long a code base may take to import.")
+@click.option("--strict-code", is_flag=True, help="Block jobs whose code changed.")
+@click.option("--memory-limit", metavar="SIZE", help="Of each actor process, like 512M.")
+@with_settings
+def up_command(
+    settings: Settings, name: str | None, listen: str | None, paths: tuple[str, ...],
+    allow: tuple[str, ...], python: str | None, retain: str, grace: float, import_timeout: float,
+    strict_code: bool, memory_limit: str | None,
+) -> int:
+    """Run this host's supervisor in the foreground; SIGTERM, Ctrl-C or `sojourn down` stop it."""
+    seconds, count = read_retention(retain)
+    options = UpOptions(
+        home=str(Home.choose(settings.home).root),
+        name=read_name(name),
+        listen=read_listen(listen),
+        paths=tuple(read_path(path) for path in paths or (os.getcwd(),)),
+        allow=allow,
+        python=read_python(python),
+        retain_seconds=seconds,
+        retain_jobs=count,
+        strict_code=strict_code,
+        memory_limit=None if memory_limit is None else read_size(memory_limit),
+        grace=grace,
+        import_timeout=import_timeout,
+    )
+    from sojourn.hosts.supervisor.main import run_supervisor  # noqa: PLC0415 - heavy, only here
+
+    return run_supervisor(options)
+
+
+def read_name(name: str | None) -> str:
+    """Check a host's name."""
+    chosen = socket.gethostname().partition(".")[0] if name is None else name
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", chosen) is None:
+        raise UsageError(
+            f"{chosen!r} can't be a host's name: use letters, digits, dots, dashes and underscores "
+            "with --name"
+        )
+    return chosen
+
+
+def read_listen(listen: str | None) -> str | None:
+    """Check an address to listen on."""
+    if listen is not None and re.fullmatch(r"tcp://[^\s:/]+:(\d{1,5}|\*)|tcp://\[[0-9a-fA-F:]+\]:\d{1,5}", listen) is None:
+        raise UsageError(f"{listen!r} is no address: write --listen tcp://HOST:PORT")
+    return listen
+
+
+def read_path(path: str) -> str:
+    """Check an import path."""
+    found = Path(path).expanduser().absolute()
+    if not found.is_dir():
+        raise NotFound(f"--path {path}: there is no such folder")
+    return str(found)
+
+
+def read_python(python: str | None) -> str:
+    """Find an interpreter."""
+    if python is None:
+        return sys.executable
+    found = shutil.which(python)
+    if found is None:
+        raise NotFound(f"--python {python}: there is no such program")
+    return found
+
+
+def read_size(text: str) -> int:
+    """Read a size like ``512M``."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)[bB]?", text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is no size: write something like 512M or 2G")
+    return int(float(match.group(1)) * UNITS[match.group(2).lower()])
+
+
+def read_retention(text: str) -> tuple[float, int]:
+    """Read ``30d,100000``, ``12h`` or ``5000``.
+
+    Returns:
+        Seconds, and a number of jobs.
+    """
+    seconds, count = RETAIN_SECONDS, RETAIN_JOBS
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", part.strip())
+        if match is None:
+            raise UsageError(f"--retain {text!r} can't be read: write something like 30d,100000")
+        if match.group(2):
+            seconds = float(match.group(1)) * SPANS[match.group(2)]
+        else:
+            count = int(float(match.group(1)))
+    return seconds, count

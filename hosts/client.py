@@ -1,0 +1,366 @@
+"""The Python client: the same verbs as the command line, fed by events and not by polling."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from sojourn.hosts.connection import Connection
+from sojourn.hosts.home import Home
+from sojourn.hosts.store.incarnation import sync_folder
+from sojourn.runtime.document import JobState, image_from_document
+from sojourn.runtime.errors import HostUnable, JobFailed, UsageError
+from sojourn.runtime.export import export_document
+from sojourn.runtime.flow import FlowLike, FlowSpec, encode_flow
+from sojourn.runtime.values import encode_fields
+from sojourn.runtime.wire import client as wire
+
+JobName = str
+
+
+class Handoff(msgspec.Struct, frozen=True):
+    """One move of a job.
+
+    Attributes:
+        job_id: the job.
+        source: host that gave it.
+        target: host that took it.
+        epoch: epoch under which the target owns it.
+        bytes: size of what travelled.
+        phases_ms: milliseconds per phase; None where they are unknown.
+        downtime_ms: milliseconds without a runner, by the source's clock; None where unknown.
+    """
+
+    job_id: str
+    source: str
+    target: str
+    epoch: int
+    bytes: int
+    phases_ms: dict[str, float] | None
+    downtime_ms: float | None
+
+
+# Any: inputs, states and results are the author's own.
+class Client:
+    """A client of the supervisor of one home. Not thread-safe: use one per thread.
+
+    Args:
+        home: the home directory; None for ``SOJOURN_HOME`` or ``~/.sojourn``.
+        host: host that shall do what is asked; None for the supervisor's own.
+
+    Raises:
+        NoSupervisor: if none runs there.
+    """
+
+    def __init__(self, home: str | os.PathLike[str] | None = None, *, host: str | None = None) -> None:
+        chosen = Home.choose(None if home is None else os.fspath(home))
+        self._connection = Connection(chosen, host=host or os.environ.get("SOJOURN_HOST"))
+        self._thread = threading.get_ident()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up; jobs go on."""
+        self._connection.close()
+
+    def _ask(self, command: wire.Command) -> dict[str, Any]:
+        if threading.get_ident() != self._thread:
+            raise UsageError("a Client belongs to the thread that made it: make one per thread")
+        return self._connection.request(command)
+
+    # --- submitting ---------------------------------------------------------------------------
+
+    def submit(
+        self,
+        flow: FlowLike | str,
+        data: Mapping[str, Any] | None = None,
+        /,
+        *,
+        job_id: str | None = None,
+        **input: Any,
+    ) -> str:
+        """Start a job.
+
+        Args:
+            flow: a flow, or ``MODULE:ATTR`` as the host finds it.
+            data: fields for the entry's slot ``input``.
+            job_id: its id; the same id with the same flow and input is the same job.
+            **input: more fields.
+
+        Returns:
+            The job's id.
+
+        Raises:
+            InvalidInput: if the fields don't fit the entry.
+            ValueNotEncodable: if a field can't be stored.
+            Refused: if the id is taken.
+        """
+        fields = {**(data or {}), **input}
+        return self.submit_many(flow, [fields], job_ids=[job_id])[0]
+
+    def submit_many(
+        self,
+        flow: FlowLike | str,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        job_ids: Sequence[str | None] | None = None,
+    ) -> list[str]:
+        """Start many jobs of one flow in one round trip.
+
+        Args:
+            flow: a flow, or ``MODULE:ATTR``.
+            inputs: fields, one mapping per job.
+            job_ids: their ids, in the same order; None for generated ones.
+
+        Returns:
+            The ids, in order.
+        """
+        encoded = [encode_fields(fields, where="input") for fields in inputs]
+        locator, spec = (flow, None) if isinstance(flow, str) else (None, encode_flow(_frozen(flow)))
+        ids = list(job_ids) if job_ids is not None else [None] * len(encoded)
+        found: list[str] = self._ask(wire.Submit(locator, spec, encoded, ids))["job_ids"]
+        return found
+
+    # --- looking ------------------------------------------------------------------------------
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """List the jobs that the host knows."""
+        found: list[dict[str, Any]] = self._ask(wire.Jobs())["jobs"]
+        return found
+
+    def show(self, job: JobName, *, history: int = 100, after: int | None = None) -> JobState:
+        """Give a job's state.
+
+        Args:
+            job: its id or a unique prefix.
+            history: how many entries of its history.
+            after: give those after this sequence number; None for the last ones.
+        """
+        return JobState(self._ask(wire.Show(job, history, after)))
+
+    def wait(
+        self, job: JobName, *, until: str | None = None, timeout: float | None = None
+    ) -> JobState:
+        """Wait until a job has ended, or a condition holds. Never raises for a failed job.
+
+        Args:
+            job: its id or a unique prefix.
+            until: a condition like ``failing.retry_count >= 2``.
+            timeout: seconds.
+
+        Raises:
+            TimeoutError: after ``timeout`` (a ``WaitTimedOut``).
+        """
+        return JobState(self._ask(wire.Wait([job], until, timeout))["jobs"][0])
+
+    def wait_all(
+        self, jobs: Sequence[JobName], *, timeout: float | None = None
+    ) -> list[JobState]:
+        """Wait until all of several jobs have ended.
+
+        Args:
+            jobs: ids or unique prefixes.
+            timeout: seconds for all of them together.
+
+        Raises:
+            TimeoutError: after ``timeout``.
+        """
+        if not jobs:
+            return []
+        return [JobState(found) for found in self._ask(wire.Wait(list(jobs), None, timeout))["jobs"]]
+
+    def result(self, job: JobName, *, timeout: float | None = None) -> dict[str, Any]:
+        """Wait for a job and give its result, in JSON form.
+
+        Raises:
+            JobFailed: if it failed or was cancelled.
+            TimeoutError: after ``timeout``.
+        """
+        state = self.wait(job, timeout=timeout)
+        if state.status != "completed":
+            error = state.error
+            why = f": {error['type']}: {error['message']}" if error else ""
+            raise JobFailed(
+                f"job {state.job_id} {state.status} on host {state.host!r}{why}; "
+                f"`sojourn show {state.job_id}` tells more"
+            )
+        return state.result
+
+    # --- acting -------------------------------------------------------------------------------
+
+    def pause(self, job: JobName) -> None:
+        """Pause a job; returns once no turn of it is in flight."""
+        self._ask(wire.Pause(job))
+
+    def resume(
+        self,
+        job: JobName,
+        data: Mapping[str, Any] | None = None,
+        /,
+        *,
+        question: str | None = None,
+        **input: Any,
+    ) -> None:
+        """Lift a pause, or with fields answer an open question.
+
+        Args:
+            job: its id or a unique prefix.
+            data: fields of the answer.
+            question: which question, where several are open.
+            **input: more fields.
+        """
+        answer: bytes | None = None
+        if data is not None or input:
+            answer = encode_fields({**(data or {}), **input}, where="the answer")
+        self._ask(wire.Resume(job, answer, question))
+
+    def cancel(self, job: JobName) -> None:
+        """Cancel a job; returns once it is."""
+        self._ask(wire.Cancel(job))
+
+    def retry(self, job: JobName) -> None:
+        """Give a failed job's messages a fresh budget, or take a blocked job up again."""
+        self._ask(wire.Retry(job))
+
+    def forget(self, job: JobName) -> None:
+        """Delete a finished job."""
+        self._ask(wire.Forget(job))
+
+    # --- moving -------------------------------------------------------------------------------
+
+    def migrate(
+        self,
+        jobs: JobName | Sequence[JobName],
+        to: str,
+        *,
+        grace: float | None = None,
+        allow_code_drift: bool = False,
+    ) -> list[Handoff]:
+        """Move jobs to a paired host, one after another.
+
+        Args:
+            jobs: one job or several.
+            to: the host.
+            grace: seconds that turns in flight get; None for their routine's own.
+            allow_code_drift: whether different code over there is accepted.
+
+        Raises:
+            HandoffAborted: if one didn't move; it goes on where it is.
+            HandoffInDoubt: if one passed its commit point and the new owner hasn't answered.
+        """
+        names = [jobs] if isinstance(jobs, str) else list(jobs)
+        return [
+            read_handoff(self._ask(wire.Migrate(name, to, grace, allow_code_drift)))
+            for name in names
+        ]
+
+    def export(
+        self, job: JobName, file: str | os.PathLike[str], *, release: bool = False,
+        to: str | None = None,
+    ) -> None:
+        """Write a job into a file.
+
+        Args:
+            job: its id or a unique prefix.
+            file: where to.
+            release: whether the job is let go with the file, for host ``to`` alone.
+            to: that host.
+        """
+        path = Path(file).absolute()
+        if release != (to is not None):
+            raise UsageError("an export with release needs the host that may take it, and only then")
+        if to is not None:
+            self._ask(wire.Export(job, str(path), to))
+            return
+        write_file(path, json.dumps(self._ask(wire.Export(job))["document"]).encode())
+
+    def import_file(self, file: str | os.PathLike[str]) -> str:
+        """Take a job from a file.
+
+        Returns:
+            The job's id here.
+
+        Raises:
+            DocumentRefused: if the file is damaged or of a newer format.
+            Refused: if it was released for another host.
+        """
+        job_id: str = self._ask(wire.Import(read_file(Path(file))))["job_id"]
+        return job_id
+
+    def resume_document(self, flow: FlowLike | FlowSpec, job_state: JobState | dict[str, Any]) -> str:
+        """Go on from a flow and a job state: a new job, like an import without release.
+
+        Args:
+            flow: the flow that the job belongs to.
+            job_state: its state, complete.
+
+        Returns:
+            The new job's id.
+        """
+        spec = flow if isinstance(flow, FlowSpec) else _frozen(flow)
+        document = job_state.serialize() if isinstance(job_state, JobState) else job_state
+        image = image_from_document(document, spec)
+        file = export_document(image, spec, host=str(document.get("host", "")), now=0.0, blobs={})
+        job_id: str = self._ask(wire.Import(json.dumps(file).encode()))["job_id"]
+        return job_id
+
+
+def _frozen(flow: object) -> FlowSpec:
+    if not isinstance(flow, FlowLike):
+        raise UsageError(f"a flow is a sojourn.Flow or text MODULE:ATTR, not {type(flow).__name__}")
+    return flow.freeze()
+
+
+def read_handoff(body: Mapping[str, Any]) -> Handoff:
+    """Read the answer to a migrate."""
+    return Handoff(
+        body["job_id"], body["from"], body["to"], body["epoch"], body["bytes"],
+        body.get("phases_ms"), body.get("downtime_ms"),
+    )
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, durably.
+
+    Raises:
+        HostUnable: if it can't be written.
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        with fresh.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise HostUnable(f"{path} can't be written ({error.strerror}): choose another file") from error
+
+
+def read_file(path: Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        UsageError: if it can't be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} can't be read ({error.strerror})") from error

@@ -1,0 +1,690 @@
+"""Where clients' commands arrive: check, let the engine act, answer once it is on disk.
+
+One method per command. A command of a job that is being handed over is held or relayed as section 7
+of the design says; one that comes twice under the same id is answered twice and done once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, new_id
+from sojourn.hosts.supervisor.fleet import Fleet, LoadAnswer
+from sojourn.hosts.supervisor.papers import document, read_blobs, shown_now, summary
+from sojourn.hosts.supervisor.watching import LogWatch, Watch, Watching
+from sojourn.runtime.conditions import Condition, parse
+from sojourn.runtime.engine.inputs import (
+    AnswerQuestion,
+    CancelJob,
+    Create,
+    Drop,
+    Hold,
+    Lift,
+    RetryJob,
+    Round,
+)
+from sojourn.runtime.engine.model import FlowPlan
+from sojourn.runtime.errors import (
+    AmbiguousName,
+    InvalidInput,
+    NotFound,
+    Refused,
+    SojournError,
+    UsageError,
+    from_wire,
+    to_wire,
+)
+from sojourn.runtime.export import export_document
+from sojourn.runtime.flow import INPUT_SLOT, SlotSpec, decode_flow
+from sojourn.runtime.flow_document import flow_digest
+from sojourn.runtime.job import JobHead, JobStatus, Ownership
+from sojourn.runtime.wire.client import (
+    Answer,
+    Cancel,
+    Command,
+    Down,
+    Export,
+    Failure,
+    Forget,
+    Import,
+    Invite,
+    Jobs,
+    Join,
+    Logs,
+    Migrate,
+    Pause,
+    Peers,
+    Progress,
+    Reply,
+    Request,
+    Resume,
+    Retry,
+    Show,
+    Status,
+    Submit,
+    Wait,
+)
+from sojourn.runtime.wire.zygote import Inspected
+
+JOB_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+DONE_ONCE = (Submit, Pause, Resume, Cancel, Retry, Forget, Migrate, Export, Import)
+"""Commands whose repetition under the same id must not act again."""
+
+OF_A_JOB = (Pause, Resume, Cancel, Retry, Forget, Migrate, Export)
+PART = "#part"
+"""Peer name of the inner asker for one job of a wait for several."""
+
+_FIELDS = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
+
+
+class Border(Protocol):
+    """What the desk needs of the part that speaks with peers."""
+
+    def relay(self, host: str, asker: Asker, request: Request) -> None:
+        """Let another host do it; its answers go to the asker."""
+        ...
+
+    def peers_body(self) -> dict[str, Any]: ...  # noqa: D102 - named after the command
+    def invite(self, asker: Asker, command: Invite) -> None: ...  # noqa: D102
+    def join(self, asker: Asker, command: Join) -> None: ...  # noqa: D102
+    def address(self) -> str | None: ...  # noqa: D102
+
+
+class Moves(Protocol):
+    """What the desk needs of the part that carries hand-offs out."""
+
+    def migrate(self, asker: Asker, row: int, command: Migrate) -> None: ...  # noqa: D102
+    def release_to_file(self, asker: Asker, row: int, command: Export) -> None: ...  # noqa: D102
+    def take_file(self, asker: Asker, command: Import) -> None: ...  # noqa: D102
+
+    def abort_for(self, row: int, reason: str) -> bool:
+        """Abort the hand-off of a job; False where it is past its commit point."""
+        ...
+
+    def under_way(self, row: int) -> bool:
+        """Whether a hand-off of the job is under way, the pre-copy included."""
+        ...
+
+    def describe(self) -> list[dict[str, Any]]: ...  # noqa: D102
+
+
+class Waiter(msgspec.Struct, eq=False):
+    """Someone who is answered when a job has fallen quiet."""
+
+    asker: Asker
+    row: int
+    job_id: str
+    verb: str
+
+
+class Desk:
+    """The commands of clients.
+
+    Args:
+        core: shared state.
+        fleet: asked about code.
+    """
+
+    def __init__(self, core: Core, fleet: Fleet) -> None:
+        self._core = core
+        self._fleet = fleet
+        self.border: Border | None = None
+        self.moves: Moves | None = None
+        self.watching = Watching(core, self._follow)
+        self._waiters: list[Waiter] = []
+        self._held: dict[int, list[tuple[Asker, Request]]] = {}
+        self._commands: dict[Asker, str] = {}
+        self._working: dict[str, Asker] = {}
+        self._parts: dict[int, tuple[Watch, int]] = {}
+        self._next_part = 1
+        self._handlers: dict[type, Callable[[Asker, Any], None]] = {
+            Submit: self._submit, Jobs: self._jobs, Show: self._show, Wait: self._wait,
+            Logs: self._logs, Pause: self._pause, Resume: self._resume, Cancel: self._cancel,
+            Retry: self._retry, Forget: self._forget, Migrate: self._migrate,
+            Export: self._export, Import: self._import, Invite: self._invite, Join: self._join,
+            Peers: self._peers, Status: self._status, Down: self._down,
+        }
+
+    # --- in and out -----------------------------------------------------------------------------
+
+    def handle(self, asker: Asker, request: Request) -> None:
+        """Do what a client asks."""
+        try:
+            if request.host not in (None, self._core.host):
+                self._relay(str(request.host), asker, request)
+                return
+            if isinstance(request.command, DONE_ONCE) and self._seen(asker, request.command_id):
+                return
+            self._dispatch(asker, request)
+        except SojournError as error:
+            self.fail(asker, error)
+
+    def _dispatch(self, asker: Asker, request: Request) -> None:
+        command = request.command
+        if isinstance(command, OF_A_JOB) and self._elsewhere(asker, request, command.job):
+            return
+        self._handlers[type(command)](asker, command)
+
+    def _seen(self, asker: Asker, command_id: str) -> bool:
+        """Answer a command that was done before, or is being done."""
+        kept = self._core.store.command_reply(command_id)
+        if kept is not None:
+            answer: Reply | Failure = msgspec.msgpack.decode(kept, type=Reply | Failure)
+            answer.request = asker.request
+            self._core.send(ToAsker(asker, answer))
+            return True
+        if command_id in self._working:
+            self._replace(self._working[command_id], asker)
+            self._working[command_id] = asker
+            self._commands[asker] = command_id
+            return True
+        self._working[command_id] = asker
+        self._commands[asker] = command_id
+        return False
+
+    def _replace(self, old: Asker, new: Asker) -> None:
+        self._commands.pop(old, None)
+        for waiter in self._waiters:
+            if waiter.asker == old:
+                waiter.asker = new
+
+    def answer(self, asker: Asker, answer: Answer) -> None:
+        """Send an answer with the next commit; the last one of a command is remembered."""
+        command_id = self._commands.pop(asker, None)
+        if command_id is not None and isinstance(answer, (Reply, Failure)):
+            self._working.pop(command_id, None)
+            kept = msgspec.msgpack.encode(answer)
+            self._core.round.writes.commands_put.append((command_id, kept, self._core.now.wall))
+        self._core.send(ToAsker(asker, answer))
+
+    def reply(self, asker: Asker, body: dict[str, Any]) -> None:
+        """Answer that a command was done."""
+        self.answer(asker, Reply(asker.request, json.dumps(body).encode()))
+
+    def fail(self, asker: Asker, error: SojournError) -> None:
+        """Answer that it wasn't. A refusal is not remembered: the same command may succeed later."""
+        command_id = self._commands.pop(asker, None)
+        if command_id is not None:
+            self._working.pop(command_id, None)
+        self._core.send(ToAsker(asker, Failure(asker.request, *to_wire(error))))
+
+    def gone(self, asker: Asker) -> None:
+        """Stop following for someone who went away; commands under way go on."""
+        self.watching.drop(asker)
+
+    # --- jobs that are elsewhere or on their way ---------------------------------------------------
+
+    def _elsewhere(self, asker: Asker, request: Request, name: str) -> bool:
+        """Relay or hold a command of a job that isn't simply here; False if it is."""
+        core = self._core
+        row, head = core.find(name)
+        if head.ownership is Ownership.FORGOTTEN and head.moved_to is None:
+            raise NotFound(
+                f"job {head.job_id} was forgotten on host {core.host!r}: only its id is kept"
+            )
+        if head.ownership is Ownership.GONE or (
+            head.ownership is Ownership.FORGOTTEN and head.moved_to is not None
+        ):
+            if isinstance(request.command, Forget) and head.ownership is Ownership.GONE:
+                return False
+            self._relay(str(head.moved_to), asker, request)
+            return True
+        if row not in core.moving and head.ownership is Ownership.OWNED:
+            return False
+        if isinstance(request.command, (Migrate, Export)):
+            if isinstance(request.command, Export) and request.command.release_to is None:
+                return False
+            raise Refused(
+                f"job {head.job_id} is being handed over already by host {core.host!r}: "
+                f"`sojourn wait {head.job_id}` follows it"
+            )
+        if isinstance(request.command, Cancel) and self._moves().abort_for(row, "cancelled"):
+            return False
+        self._held.setdefault(row, []).append((asker, request))
+        return True
+
+    def release_held(self, row: int) -> None:
+        """Do the commands that waited for the end of a hand-off, here or at the new owner."""
+        for asker, request in self._held.pop(row, []):
+            try:
+                self._dispatch(asker, request)
+            except SojournError as error:
+                self.fail(asker, error)
+
+    def _relay(self, host: str, asker: Asker, request: Request) -> None:
+        if self.border is None:
+            raise NotFound(f"host {self._core.host!r} has no peers: pair it with `sojourn join`")
+        command_id = self._commands.pop(asker, None)
+        if command_id is not None:
+            self._working.pop(command_id, None)
+        self.border.relay(host, asker, msgspec.structs.replace(request, host=None))
+
+    def _follow(self, watch: Watch | LogWatch, row: int) -> None:
+        """A watched job moved away: go on watching where it is."""
+        head = self._core.store.head(row)
+        if head is None or head.moved_to is None or self.border is None:
+            return
+        if isinstance(watch, LogWatch) or len(watch.rows) == 1:
+            self.watching.drop(watch.asker)
+            if isinstance(watch, LogWatch):
+                command: Command = Logs(head.job_id, True, watch.after)
+            else:
+                left = None
+                if watch.deadline is not None:
+                    left = max(0.0, watch.deadline - self._core.now.monotonic)
+                until = watch.condition.text if watch.condition is not None else None
+                command = Wait([head.job_id], until, left, watch.follow)
+            self.border.relay(
+                head.moved_to, watch.asker,
+                Request(watch.asker.request, new_id(), None, command),
+            )
+            return
+        asker = Asker(b"", PART, self._next_part, watch.asker.request)
+        self._parts[self._next_part] = (watch, row)
+        self._next_part += 1
+        watch.open.discard(row)
+        until = watch.condition.text if watch.condition is not None else None
+        self.border.relay(
+            head.moved_to, asker,
+            Request(asker.request, new_id(), None, Wait([head.job_id], until, None, False)),
+        )
+
+    def part_answered(self, number: int, answer: Answer) -> None:
+        """Take in what another host says of one job of a wait for several."""
+        if isinstance(answer, Progress):
+            return
+        found = self._parts.pop(number, None)
+        if found is None:
+            return
+        watch, row = found
+        if isinstance(answer, Failure):
+            self.watching.fail(watch, from_wire(answer.kind, answer.message))
+            return
+        body = json.loads(answer.body)
+        self.watching.settle(watch, row, body["jobs"][0], held=body["held"])
+
+    def _moves(self) -> Moves:
+        if self.moves is None:
+            raise NotFound(f"host {self._core.host!r} has no peers: pair it with `sojourn join`")
+        return self.moves
+
+    # --- submit ---------------------------------------------------------------------------------
+
+    def _submit(self, asker: Asker, command: Submit) -> None:
+        if self._core.stopping:
+            raise Refused(f"host {self._core.host!r} is stopping: submit again when it is up")
+        if len(command.inputs) != len(command.job_ids):
+            raise UsageError("a submit must name as many job ids as inputs")
+        for job_id in command.job_ids:
+            if job_id is None:
+                continue
+            if JOB_ID.fullmatch(job_id) is None:
+                raise UsageError(
+                    f"{job_id!r} can't be a job id: use 1 to 64 letters, digits, dots, dashes or "
+                    "underscores"
+                )
+        moved = self._moved_submit(command)
+        if moved is not None:
+            self._relay(moved, asker, Request(asker.request, new_id(), None, command))
+            return
+        if command.flow is not None:
+            flow = self._decoded(command.flow)
+            digest = flow_digest(flow)
+            self._fleet.check(digest, command.flow, (asker, command))
+        elif command.locator is not None:
+            module, colon, attribute = command.locator.partition(":")
+            if not (module and colon and attribute):
+                raise UsageError(
+                    f"{command.locator!r} names no flow: write MODULE:ATTR, like `pipeline:flow`"
+                )
+            self._fleet.inspect(command.locator, (asker, command))
+        else:
+            raise UsageError("a submit must name a flow")
+
+    def _decoded(self, encoded: bytes) -> Any:
+        try:
+            return decode_flow(encoded)
+        except msgspec.DecodeError as error:
+            raise UsageError(f"the flow doesn't decode: {error}") from None
+
+    def _moved_submit(self, command: Submit) -> str | None:
+        """Give the host that a submit under a moved job's id belongs to."""
+        for job_id in command.job_ids:
+            known = self._core.head(job_id) if job_id is not None else None
+            if known is None:
+                continue
+            row, head = known
+            if head.ownership is Ownership.FORGOTTEN and head.moved_to is None:
+                raise Refused(
+                    f"job id {job_id} was used by a job that was forgotten on host "
+                    f"{self._core.host!r}: choose another id"
+                )
+            if head.moved_to is not None and head.ownership in (
+                Ownership.GONE, Ownership.FORGOTTEN
+            ) and row not in self._core.moving:
+                return head.moved_to
+        return None
+
+    def loaded(self, answer: LoadAnswer) -> None:
+        """Go on with a submit whose flow was found, or wasn't."""
+        asker, command = answer.ticket  # type: ignore[misc]
+        try:
+            if answer.failed is not None:
+                raise from_wire(answer.failed.kind, answer.failed.message)
+            assert answer.inspected is not None
+            self._create(asker, command, answer.inspected)
+        except SojournError as error:
+            self.fail(asker, error)
+
+    def _create(self, asker: Asker, command: Submit, inspected: Inspected) -> None:
+        flow = decode_flow(inspected.flow)
+        digest = flow_digest(flow)
+        plan = self._core.plan(digest, inspected.flow)
+        entry = plan.routines[plan.spec.entry].slot(INPUT_SLOT)
+        for data in command.inputs:
+            check_fields(data, entry, f"the input of flow {flow.id!r}")
+        ids: list[str] = []
+        self._core.round.writes.flows_put[digest] = inspected.flow
+        self._fleet.note_checked(digest, inspected)
+        for job_id, data in zip(command.job_ids, command.inputs, strict=True):
+            ids.append(self._create_one(job_id, data, plan))
+        self.reply(asker, {"job_ids": ids})
+
+    def _create_one(self, job_id: str | None, data: bytes, plan: FlowPlan) -> str:
+        core = self._core
+        submission = hashlib.sha256(plan.digest.encode() + b"\0" + data).hexdigest()
+        name = job_id or new_id()
+        known = core.head(name) if job_id is not None else None
+        if known is not None:
+            if known[1].submission == submission:
+                return name
+            raise Refused(
+                f"job id {name} is taken on host {core.host!r} by a job of another flow or input: "
+                f"`sojourn show {name}` tells which; choose another id"
+            )
+        if job_id is not None and self._arriving(name):
+            raise Refused(f"a job {name} is being handed over to host {core.host!r}: wait for it")
+        core.apply(Create(core.new_row(name), name, new_id(), plan, data, submission))
+        return name
+
+    def _arriving(self, job_id: str) -> bool:
+        return self.moves is not None and any(
+            entry["job_id"] == job_id and entry["role"] == "target" for entry in self.moves.describe()
+        )
+
+    # --- looking --------------------------------------------------------------------------------
+
+    def _jobs(self, asker: Asker, _command: Jobs) -> None:
+        core = self._core
+        found = [summary(core, row, head) for row, head in core.store.heads()]
+        self.reply(asker, {"jobs": found})
+
+    def _show(self, asker: Asker, command: Show) -> None:
+        row, head = self._core.find(command.job)
+        if head.ownership is Ownership.FORGOTTEN:
+            where = f": it is on host {head.moved_to!r}" if head.moved_to else ""
+            raise NotFound(f"job {head.job_id} was forgotten on host {self._core.host!r}{where}")
+        self.reply(
+            asker,
+            document(
+                self._core, row, history=command.history, after=command.after,
+                pending=command.pending,
+            ),
+        )
+
+    def _wait(self, asker: Asker, command: Wait) -> None:
+        condition = None if command.until is None else parse(command.until)
+        rows = [self._core.owned(name)[0] for name in command.jobs]
+        if condition is not None:
+            for row in rows:
+                self._check_condition(condition, row)
+        deadline = None
+        if command.timeout is not None:
+            deadline = self._core.now.monotonic + command.timeout
+        self.watching.wait(
+            Watch(asker, rows, set(rows), {}, condition, deadline, command.follow)
+        )
+
+    def _check_condition(self, condition: Condition, row: int) -> None:
+        head = self._core.store.head(row)
+        if head is None:
+            return
+        plan = self._core.plan(head.flow_digest)
+        for routine in condition.routines:
+            if routine not in plan.routines:
+                raise UsageError(
+                    f"flow {head.flow_id!r} of job {head.job_id} has no routine {routine!r} "
+                    f"(it has {', '.join(plan.routines)})"
+                )
+
+    def _logs(self, asker: Asker, command: Logs) -> None:
+        row, head = self._core.owned(command.job)
+        if head.ownership in (Ownership.GONE, Ownership.FORGOTTEN) and head.moved_to:
+            request = Request(asker.request, new_id(), None, command)
+            self._relay(head.moved_to, asker, request)
+            return
+        self.watching.read_logs(LogWatch(asker, row, command.after), follow=command.follow)
+
+    # --- acting ---------------------------------------------------------------------------------
+
+    def _live(self, name: str, verb: str) -> tuple[int, JobHead]:
+        """Find a job that isn't finished."""
+        row, head = self._core.find(name)
+        if head.status.finished:
+            raise Refused(
+                f"job {head.job_id} is {head.status.value} on host {self._core.host!r}: there is "
+                f"nothing to {verb}"
+            )
+        return row, head
+
+    def _pause(self, asker: Asker, command: Pause) -> None:
+        row, head = self._live(command.job, "pause")
+        if head.held:
+            raise Refused(
+                f"job {head.job_id} is paused already on host {self._core.host!r}: "
+                f"`sojourn resume {head.job_id}` lifts it"
+            )
+        self._waiters.append(Waiter(asker, row, head.job_id, "pause"))
+        self._core.apply(Hold(row))
+
+    def _resume(self, asker: Asker, command: Resume) -> None:
+        row, head = self._live(command.job, "resume")
+        if command.data is not None:
+            self._answer_question(row, head, command)
+        elif not head.held:
+            waits = " it waits for an answer: give it with --input JSON" if self._asks(row) else ""
+            raise Refused(
+                f"job {head.job_id} is not paused on host {self._core.host!r}, but "
+                f"{shown_now(self._core, row, head)}:{waits or ' there is no pause to lift'}"
+            )
+        else:
+            self._core.apply(Lift(row))
+        self.reply(asker, self._status_body(row, head))
+
+    def _asks(self, row: int) -> bool:
+        job = self._core.engine.job(row)
+        return job is not None and bool(job.questions)
+
+    def _answer_question(self, row: int, head: JobHead, command: Resume) -> None:
+        job = self._core.engine.job(row)
+        questions = {} if job is None else job.questions
+        if not questions or job is None or command.data is None:
+            raise Refused(
+                f"job {head.job_id} on host {self._core.host!r} has no open question: "
+                f"`sojourn resume {head.job_id}` without --input lifts a pause"
+            )
+        name = command.question
+        if name is None:
+            if len(questions) > 1:
+                raise AmbiguousName(
+                    f"job {head.job_id} has several open questions ({', '.join(questions)}): name one "
+                    "with --question"
+                )
+            name = next(iter(questions))
+        if name not in questions:
+            raise NotFound(
+                f"job {head.job_id} has no open question {name!r} (it has {', '.join(questions)})"
+            )
+        asked = questions[name]
+        slot = job.plan.routines[asked.routine].slot(asked.slot)
+        check_fields(command.data, slot, f"the answer for {asked.routine}.{asked.slot}")
+        self._core.apply(AnswerQuestion(row, name, command.data))
+
+    def _cancel(self, asker: Asker, command: Cancel) -> None:
+        row, head = self._live(command.job, "cancel")
+        if self.moves is not None and self.moves.under_way(row):
+            self.moves.abort_for(row, "the job was cancelled")
+        self._waiters.append(Waiter(asker, row, head.job_id, "cancel"))
+        self._core.apply(CancelJob(row))
+        self._fleet.hurry(row, None)
+
+    def _retry(self, asker: Asker, command: Retry) -> None:
+        row, head = self._core.find(command.job)
+        if head.status not in (JobStatus.FAILED, JobStatus.BLOCKED):
+            raise Refused(
+                f"job {head.job_id} is {shown_now(self._core, row, head)} on host "
+                f"{self._core.host!r}: only a failed or blocked job can be retried"
+            )
+        if head.status is JobStatus.BLOCKED:
+            self._fleet.clear_failures(head.flow_digest)
+            self._core.apply(RetryJob(row))
+        elif self._core.engine.job(row) is not None:
+            self._core.apply(RetryJob(row))
+        else:
+            self._core.apply(self._core.adoption(row), RetryJob(row))
+        self.reply(asker, self._status_body(row, head))
+
+    def _forget(self, asker: Asker, command: Forget) -> None:
+        row, head = self._core.find(command.job)
+        if head.ownership is not Ownership.GONE and not head.status.finished:
+            raise Refused(
+                f"job {head.job_id} is {shown_now(self._core, row, head)} on host "
+                f"{self._core.host!r}: cancel it before it is forgotten"
+            )
+        self._core.apply(Drop(row))
+        self._core.forget_rows(row, head)
+        self.reply(asker, {"job_id": head.job_id, "status": "forgotten"})
+
+    def _status_body(self, row: int, head: JobHead) -> dict[str, Any]:
+        job = self._core.engine.job(row)
+        status = shown_now(self._core, row, job.head if job is not None else head)
+        return {"job_id": head.job_id, "status": status, "host": self._core.host}
+
+    def after_commit(self, committed: Round) -> None:
+        """Answer those whose job has fallen quiet, and all who watch."""
+        for waiter in list(self._waiters):
+            if waiter.row not in committed.quiet and waiter.row not in committed.touched:
+                continue
+            head = self._core.store.head(waiter.row)
+            if head is None:
+                continue
+            job = self._core.engine.job(waiter.row)
+            if waiter.verb == "pause" and not (
+                head.status is JobStatus.PAUSED or head.status.finished
+            ):
+                continue
+            if waiter.verb == "cancel" and not head.status.finished:
+                continue
+            if job is not None and job.out:
+                continue
+            self._waiters.remove(waiter)
+            self.reply(waiter.asker, self._status_body(waiter.row, head))
+        self.watching.after_commit(committed)
+
+    # --- moving ---------------------------------------------------------------------------------
+
+    def _migrate(self, asker: Asker, command: Migrate) -> None:
+        row, head = self._live(command.job, "move")
+        moves = self._moves()
+        if moves.under_way(row):
+            raise Refused(
+                f"job {head.job_id} is being handed over already by host {self._core.host!r}"
+            )
+        moves.migrate(asker, row, command)
+
+    def _export(self, asker: Asker, command: Export) -> None:
+        row, _head = self._core.find(command.job)
+        if command.release_to is not None:
+            self._moves().release_to_file(asker, row, command)
+            return
+        image = self._core.store.read_image(row)
+        flow = decode_flow(image.flow)
+        self.reply(
+            asker,
+            {
+                "document": export_document(
+                    image, flow, host=self._core.host, now=self._core.now.wall,
+                    blobs=read_blobs(self._core, image),
+                )
+            },
+        )
+
+    def _import(self, asker: Asker, command: Import) -> None:
+        self._moves().take_file(asker, command)
+
+    # --- the host -------------------------------------------------------------------------------
+
+    def _border(self) -> Border:
+        if self.border is None:
+            raise Refused(f"host {self._core.host!r} speaks with no peers")
+        return self.border
+
+    def _invite(self, asker: Asker, command: Invite) -> None:
+        self._border().invite(asker, command)
+
+    def _join(self, asker: Asker, command: Join) -> None:
+        self._border().join(asker, command)
+
+    def _peers(self, asker: Asker, _command: Peers) -> None:
+        self.reply(asker, self._border().peers_body())
+
+    def _status(self, asker: Asker, _command: Status) -> None:
+        from importlib.metadata import version  # noqa: PLC0415 - slow, seldom asked
+        from os import getpid  # noqa: PLC0415
+
+        core = self._core
+        self.reply(
+            asker,
+            {
+                "host": core.host,
+                "store_id": core.store.store_id,
+                "incarnation": core.store.incarnation,
+                "pid": getpid(),
+                "version": version("sojourn"),
+                "listen": self.border.address() if self.border is not None else None,
+                "home": str(core.home.root),
+                "processes": self._fleet.describe(),
+                "handoffs": self.moves.describe() if self.moves is not None else [],
+            },
+        )
+
+    def _down(self, asker: Asker, _command: Down) -> None:
+        self._core.stopping = True
+        self.reply(asker, {})
+
+
+def check_fields(data: bytes, slot: SlotSpec | None, what: str) -> None:
+    """Check encoded fields against the slot that they are for.
+
+    Raises:
+        InvalidInput: naming the field that is missing or too many.
+    """
+    try:
+        names = _FIELDS.decode(data).keys()
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"{what} must be named fields: {error}") from None
+    if slot is None:
+        return
+    for name in slot.required:
+        if name not in names:
+            raise InvalidInput(f"{what} lacks the field {name!r}: give it in --input")
+    for name in names:
+        if not slot.open and name not in slot.required and name not in slot.optional:
+            takes = ", ".join((*slot.required, *slot.optional)) or "no fields"
+            raise InvalidInput(f"{what} has a field {name!r}, but the slot takes {takes}")

@@ -1,0 +1,53 @@
+"""The supervisor's own log: structlog, JSON lines to a file in the home, readable on a terminal."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+
+import structlog
+
+from sojourn.hosts.home import Home
+
+FILE_BYTES = 16 * 1024 * 1024
+FILES_KEPT = 3
+
+
+def open_journal(home: Home, host: str, *, quiet: bool) -> None:
+    """Send logs to the home's file, and to stderr where that is a terminal.
+
+    Args:
+        home: whose file.
+        host: bound to every line.
+        quiet: whether stderr gets nothing.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        cache_logger_on_first_use=False,
+    )
+    structlog.contextvars.bind_contextvars(host=host)
+    file = logging.handlers.RotatingFileHandler(
+        home.log_file, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8"
+    )
+    file.setFormatter(_formatter(structlog.processors.JSONRenderer()))
+    root = logging.getLogger()
+    root.handlers = [file]
+    root.setLevel(logging.INFO)
+    if not quiet and sys.stderr.isatty():
+        screen = logging.StreamHandler(sys.stderr)
+        screen.setFormatter(_formatter(structlog.dev.ConsoleRenderer()))
+        root.addHandler(screen)
+
+
+def _formatter(renderer: structlog.typing.Processor) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+    )

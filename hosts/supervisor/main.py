@@ -1,0 +1,123 @@
+"""Starting and stopping a supervisor: claim the home, open the store, run rounds until told to stop."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+
+import structlog
+import zmq
+
+from sojourn.hosts.home import Home
+from sojourn.hosts.options import UpOptions
+from sojourn.hosts.orphans import claim_home
+from sojourn.hosts.store.sqlite import SqliteStore
+from sojourn.hosts.supervisor.core import Core
+from sojourn.hosts.supervisor.journal import open_journal
+from sojourn.hosts.supervisor.reactor import Reactor
+from sojourn.hosts.supervisor.upkeep import Upkeep
+from sojourn.runtime.errors import StoreFailed
+
+EXIT_STORE_FAILED = StoreFailed.exit_code
+
+
+def run_supervisor(options: UpOptions) -> int:
+    """Run a host's supervisor in the foreground until SIGTERM, Ctrl-C or ``sojourn down``.
+
+    Args:
+        options: what ``up`` was asked for.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        SojournError: if it can't start; nothing was changed then.
+    """
+    home = Home(options.home)
+    home.create()
+    lock = claim_home(home)
+    open_journal(home, options.name, quiet=options.quiet)
+    log = structlog.get_logger()
+    store = SqliteStore.open(home.store, clock=time.time)
+    wake = _Signals()
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    try:
+        core = Core(options, home, store)
+        reactor = Reactor(core, context, wake.descriptor)
+        upkeep = Upkeep(core)
+        address = attach_peers(reactor, core, context)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        try:
+            reactor.load_jobs()
+            _announce(options, address)
+            log.info("ready", home=str(home.root), pid=os.getpid(), listen=address)
+            while not (core.stopping or wake.asked):
+                reactor.run_round()
+                upkeep.look()
+            log.info("stopping")
+            reactor.stop(options.grace)
+        except StoreFailed as error:
+            log.error("store failed", error=error.message)
+            reactor.fleet.close()
+            print(f"error: {error.message}", file=sys.stderr)
+            return EXIT_STORE_FAILED
+    finally:
+        context.destroy(linger=500)
+        store.close()
+        lock.release()
+    log.info("stopped")
+    return 0
+
+
+def attach_peers(
+    reactor: Reactor, core: Core, context: zmq.Context[zmq.Socket[bytes]]
+) -> str | None:
+    """Give the reactor the parts that speak with peers and carry hand-offs out.
+
+    Returns:
+        The address that peers can dial, if there is one.
+    """
+    from sojourn.hosts.supervisor.border import Border  # noqa: PLC0415
+    from sojourn.hosts.supervisor.moves import Moves  # noqa: PLC0415
+
+    border = Border(core, reactor.desk, context)
+    moves = Moves(core, reactor.desk, reactor.fleet, border)
+    border.handoffs = moves
+    reactor.desk.border = border
+    reactor.desk.moves = moves
+    reactor.parts = [border, moves]
+    return border.address()
+
+
+class _Signals:
+    """SIGTERM, SIGINT and SIGHUP as something to poll."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setblocking(False)
+        self._ends = (ours, theirs)
+        self.descriptor = ours.fileno()
+        signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._ask)
+
+    def _ask(self, _number: int, _frame: object) -> None:
+        self.asked = True
+
+
+def _announce(options: UpOptions, address: str | None) -> None:
+    where = f" listening on {address}" if address else ""
+    print(f"ready: host {options.name}, home {options.home}{where}, pid {os.getpid()}", flush=True)
+    notify = os.environ.get("NOTIFY_SOCKET")
+    if notify:
+        place = "\0" + notify[1:] if notify.startswith("@") else notify
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.sendto(b"READY=1", place)

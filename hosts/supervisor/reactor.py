@@ -1,0 +1,325 @@
+"""The reactor: drain every socket, let the engine decide, commit once, then send.
+
+The only place that polls, commits and sends. Nothing leaves before the round that justifies it is on
+disk (G1); one round is one transaction, whatever came in.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+import msgspec
+import zmq
+
+from sojourn.hosts.supervisor.core import (
+    Asker,
+    Core,
+    Outgoing,
+    ToAsker,
+    ToPeer,
+    ToProcess,
+    read_clocks,
+)
+from sojourn.hosts.supervisor.desk import PART, Desk
+from sojourn.hosts.supervisor.fleet import Fleet, LoadAnswer
+from sojourn.runtime.engine.inputs import Round
+from sojourn.runtime.errors import ProtocolViolation
+from sojourn.runtime.job import Writes
+from sojourn.runtime.wire import actor as actor_wire
+from sojourn.runtime.wire import client as client_wire
+from sojourn.runtime.wire.actor import Committed
+
+LONGEST_POLL = 1.0
+"""Seconds after which a round is made even if nothing happened."""
+
+LARGEST_REQUEST = 256 * 1024 * 1024
+FRAMES_PER_ROUND = 2000
+"""How many frames of one socket a round takes in before the others get their turn."""
+
+
+class Part(Protocol):
+    """A part of the supervisor that has sockets or times of its own (peers, hand-offs)."""
+
+    def sockets(self) -> list[zmq.Socket[bytes]]:
+        """Sockets to poll."""
+        ...
+
+    def receive(self) -> None:
+        """Take in what came."""
+        ...
+
+    def loaded(self, answer: LoadAnswer) -> None:
+        """A question about code was answered."""
+        ...
+
+    def before_commit(self, writes: Writes) -> None:
+        """A round is about to be committed."""
+        ...
+
+    def after_commit(self, committed: Round) -> None:
+        """A round is on disk."""
+        ...
+
+    def deliver(self, message: ToPeer) -> None:
+        """Send to a peer."""
+        ...
+
+    def deliver_relayed(self, asker: Asker, answer: client_wire.Answer) -> None:
+        """Send an answer back to the peer that relayed the request."""
+        ...
+
+    def tick(self) -> float | None:
+        """Do what is due; give when to be called again (monotonic)."""
+        ...
+
+    def close(self) -> None:
+        """Close everything."""
+        ...
+
+
+class Reactor:
+    """One supervisor's loop.
+
+    Args:
+        core: shared state.
+        context: of its sockets.
+        wake: descriptor that becomes readable on a signal.
+    """
+
+    def __init__(self, core: Core, context: zmq.Context[zmq.Socket[bytes]], wake: int) -> None:
+        self._core = core
+        self._wake = wake
+        home = core.home
+        self._actors = _router(context, f"ipc://{home.actors_socket}")
+        self._clients = _router(context, f"ipc://{home.client_socket}")
+        self.fleet = Fleet(core, self._drain_actors)
+        core.is_running = self.fleet.is_running
+        self.desk = Desk(core, self.fleet)
+        self.parts: list[Part] = []
+        self._due: float | None = None
+        self._refused = 0
+
+    def run_round(self) -> None:
+        """Wait for something to happen and do everything that follows from it."""
+        self._poll()
+        core = self._core
+        core.now = read_clocks()
+        self._take_in()
+        core.apply_all(())
+        self.commit()
+
+    def _take_in(self) -> None:
+        self._drain_actors()
+        self.fleet.receive()
+        self._drain_clients()
+        for part in self.parts:
+            part.receive()
+        self._handle_loaded()
+        self.desk.watching.expire()
+        self.fleet.serve()
+
+    def _handle_loaded(self) -> None:
+        answers, self.fleet.answers = self.fleet.answers, []
+        for answer in answers:
+            if isinstance(answer.ticket, tuple):
+                self.desk.loaded(answer)
+            else:
+                for part in self.parts:
+                    part.loaded(answer)
+
+    def commit(self) -> None:
+        """Put the round on disk, then send what waited for it."""
+        core = self._core
+        outbox, core.outbox = core.outbox, []
+        committed = core.fresh_round()
+        if committed.writes:
+            for part in self.parts:
+                part.before_commit(committed.writes)
+            core.store.commit(committed.writes)
+        for message in outbox:
+            self._deliver(message)
+        self._act(committed)
+
+    def _act(self, committed: Round) -> None:
+        """Do what a committed round asks for."""
+        core = self._core
+        for checkpoint in committed.checkpoints:
+            self._confirm(checkpoint.dispatch, checkpoint.yield_now or core.stopping)
+        for row in committed.recalls:
+            self.fleet.recall(row)
+        for change in committed.changes:
+            head = core.store.head(change.row)
+            core.log.info(
+                "job status", job=head.job_id if head else None, before=change.before.value,
+                after=change.after.value, reason=head.reason if head else None,
+            )
+        for row in committed.ended:
+            self.fleet.forget(row)
+        for part in self.parts:
+            part.after_commit(committed)
+        if committed.touched or committed.writes:
+            self.desk.after_commit(committed)
+        if not core.stopping:
+            for assignment in core.dispatcher.assign(core.now.monotonic):
+                self._send_process(assignment.worker.name, assignment.dispatch)
+            self.fleet.rebalance()
+        self._due = self.fleet.tend()
+
+    def _confirm(self, dispatch: int, yield_now: bool) -> None:
+        for worker in self._core.dispatcher.workers.values():
+            if dispatch in worker.outstanding:
+                self._send_process(worker.name, Committed(dispatch, yield_now))
+                return
+
+    # --- waiting --------------------------------------------------------------------------------
+
+    def _poll(self) -> None:
+        core = self._core
+        if core.round.writes or core.outbox or self.fleet.answers:
+            return
+        due = [
+            time for time in (
+                self._due, core.engine.next_due(), self.desk.watching.next_deadline(),
+                *(part.tick() for part in self.parts),
+            ) if time is not None
+        ]
+        if core.round.writes or core.outbox:
+            return
+        now = read_clocks().monotonic
+        wait = min([LONGEST_POLL, *(max(0.0, time - now) for time in due)])
+        poller = zmq.Poller()
+        for socket in (self._actors, self._clients):
+            poller.register(socket, zmq.POLLIN)
+        for part in self.parts:
+            for socket in part.sockets():
+                poller.register(socket, zmq.POLLIN)
+        for descriptor in (self._wake, *self.fleet.filenos()):
+            poller.register(descriptor, zmq.POLLIN)
+        poller.poll(int(wait * 1000) + (1 if wait % 0.001 else 0))
+        try:
+            os.read(self._wake, 64)
+        except BlockingIOError:
+            return
+
+    # --- receiving ------------------------------------------------------------------------------
+
+    def _drain_actors(self) -> None:
+        for _ in range(FRAMES_PER_ROUND):
+            try:
+                frames = self._actors.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                name = frames[0].decode()
+                message = actor_wire.decode_from_actor(frames[1])
+            except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
+                self._refuse("an actor process", error)
+                continue
+            self.fleet.from_actor(name, message)
+
+    def _drain_clients(self) -> None:
+        for _ in range(FRAMES_PER_ROUND):
+            try:
+                frames = self._clients.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                if len(frames) != 2:
+                    raise msgspec.DecodeError(f"{len(frames)} frames instead of 2")
+                request = client_wire.decode_request(frames[1])
+            except msgspec.DecodeError as error:
+                self._refuse("a client", error)
+                failure = client_wire.Failure(
+                    0, ProtocolViolation.__name__,
+                    f"the request is malformed ({error}): is this sojourn of the supervisor's version?",
+                )
+                self._core.send(ToAsker(Asker(frames[0], "", 0, 0), failure))
+                continue
+            self.desk.handle(Asker(frames[0], "", 0, request.request), request)
+
+    def _refuse(self, who: str, error: Exception) -> None:
+        self._refused += 1
+        self._core.log.warning(
+            "malformed message", sender=who, error=str(error), refused_so_far=self._refused
+        )
+
+    # --- sending --------------------------------------------------------------------------------
+
+    def _deliver(self, message: Outgoing) -> None:
+        match message:
+            case ToProcess():
+                self._send_process(message.worker, message.message)
+            case ToAsker():
+                self._answer(message)
+            case ToPeer():
+                for part in self.parts:
+                    part.deliver(message)
+
+    def _answer(self, message: ToAsker) -> None:
+        asker = message.asker
+        if asker.peer == PART:
+            self.desk.part_answered(asker.relay, message.answer)
+        elif asker.peer:
+            for part in self.parts:
+                part.deliver_relayed(asker, message.answer)
+        else:
+            try:
+                self._clients.send_multipart(
+                    [asker.client, client_wire.encode(message.answer)], zmq.NOBLOCK
+                )
+            except zmq.ZMQError:
+                self.desk.gone(asker)
+
+    def _send_process(self, name: str, message: actor_wire.ToActor) -> None:
+        try:
+            self._actors.send_multipart(
+                [name.encode(), actor_wire.encode(message)], zmq.NOBLOCK
+            )
+        except zmq.ZMQError as error:
+            # It died; its exit settles what it had out.
+            self._core.log.info("process unreachable", process=name, error=str(error))
+
+    # --- start and stop -------------------------------------------------------------------------
+
+    def load_jobs(self) -> None:
+        """Take up every unfinished job of the store, and record what was left in flight."""
+        core = self._core
+        for row in core.store.live_jobs():
+            core.apply(core.adoption(row))
+        leftover = self.fleet.recover()
+        self.commit()
+        for path in leftover:
+            path.unlink(missing_ok=True)
+
+    def stop(self, grace: float) -> None:
+        """Let turns in flight end, make everything durable and kill the rest.
+
+        Args:
+            grace: seconds that turns in flight get.
+        """
+        core = self._core
+        core.stopping = True
+        self.fleet.recall_all()
+        self.fleet.hurry_all(grace)
+        self.commit()
+        while self.fleet.busy():
+            self.run_round()
+        self.commit()
+        self.fleet.close()
+        for part in self.parts:
+            part.close()
+        self._clients.close(500)
+        self._actors.close(0)
+
+
+
+def _router(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> zmq.Socket[bytes]:
+    socket = context.socket(zmq.ROUTER)
+    socket.set(zmq.ROUTER_MANDATORY, 1)
+    socket.set(zmq.SNDHWM, 0)
+    socket.set(zmq.RCVHWM, 0)
+    socket.set(zmq.LINGER, 0)
+    socket.set(zmq.MAXMSGSIZE, LARGEST_REQUEST)
+    socket.bind(endpoint)
+    return socket
