@@ -12,7 +12,15 @@ from sojourn.hosts.home import Home
 from sojourn.runtime.errors import AlreadyRunning, HostUnable
 
 PATIENCE = 5.0
-"""Seconds that killed leftovers get to be gone."""
+"""Seconds that leftovers get to be gone."""
+
+GUARD_PATIENCE = 1.0
+"""Seconds of these in which the guards do it by themselves: they know the groups of the dead."""
+
+ASKING = 0.2
+"""Seconds for which a lock may be held by someone who only asks who runs (``supervisor_pid``)."""
+
+PAUSE = 0.005
 
 
 class HomeLock:
@@ -36,29 +44,29 @@ def claim_home(home: Home) -> HomeLock:
         AlreadyRunning: if another supervisor runs on it; the sentence names its pid.
         HostUnable: if leftovers can't be killed or the home can't be written.
     """
+    descriptor = _open_lock(home, home.supervisor_lock)
     try:
-        descriptor = os.open(home.supervisor_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise HostUnable(
-            f"the home {home.root} can't be written ({error.strerror}): choose another with --home"
-        ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pid = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+        if not _lock(descriptor, ASKING):
+            pid = _written_pid(descriptor) or "unknown"
+            raise AlreadyRunning(
+                f"a supervisor already runs on {home.root} (pid {pid}): stop it with "
+                f"`sojourn down --home {home.root}`, or choose another --home"
+            )
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        _end_leftovers(home)
+    except BaseException:
         os.close(descriptor)
-        raise AlreadyRunning(
-            f"a supervisor runs on {home.root} already (pid {pid}): stop it with "
-            f"`sojourn down --home {home.root}`, or choose another --home"
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-    _kill_leftovers(home)
+        raise
     return HomeLock(descriptor)
 
 
 def supervisor_pid(home: Home) -> int | None:
-    """Give the pid of the supervisor that runs on a home, or None if none does."""
+    """Give the pid of the supervisor that runs on a home, or None if none does.
+
+    Returns:
+        0 where one runs that hasn't written its pid yet.
+    """
     try:
         descriptor = os.open(home.supervisor_lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -66,60 +74,95 @@ def supervisor_pid(home: Home) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        text = os.read(descriptor, 32).decode(errors="replace").strip()
-        return int(text) if text.isdigit() else 0
+        return _written_pid(descriptor)
     finally:
         os.close(descriptor)
     return None
 
 
-def _kill_leftovers(home: Home) -> None:
-    """Kill every process that holds the home's alive lock, until nobody does."""
-    lock = os.open(home.alive_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + PATIENCE
+def _open_lock(home: Home, path: Path) -> int:
     try:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holders = _holders(home.alive_lock)
-                if time.monotonic() > deadline:
-                    raise HostUnable(
-                        f"processes of an earlier supervisor of {home.root} can't be killed "
-                        f"(pids {', '.join(map(str, holders)) or 'unknown'}): kill them, then start again"
-                    ) from None
-                for pid in holders:
-                    _kill(pid)
-                time.sleep(0.005)
-            else:
-                return
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise HostUnable(
+            f"the home {home.root} can't be written ({error.strerror}): choose another one with --home"
+        ) from error
+
+
+def _lock(descriptor: int, patience: float) -> bool:
+    """Take a lock alone, within so many seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(PAUSE)
+        else:
+            return True
+
+
+def _written_pid(descriptor: int) -> int:
+    text = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+    return int(text) if text.isdecimal() else 0
+
+
+def _end_leftovers(home: Home) -> None:
+    """Wait until nobody holds the home's alive lock; kill those who hold on to it."""
+    lock = _open_lock(home, home.alive_lock)
+    try:
+        if _lock(lock, GUARD_PATIENCE):
+            return
+        deadline = time.monotonic() + PATIENCE - GUARD_PATIENCE
+        while not _lock(lock, PAUSE):
+            holders = _holders(home.alive_lock)
+            if time.monotonic() > deadline:
+                raise HostUnable(
+                    f"processes of an earlier supervisor of {home.root} can't be killed "
+                    f"(pids {', '.join(map(str, holders)) or 'unknown'}): kill them, then start again"
+                )
+            for pid in holders:
+                _kill(pid, home.alive_lock)
     finally:
         os.close(lock)
 
 
 def _holders(path: Path) -> list[int]:
-    """Find the processes that have a file open."""
-    wanted = os.stat(path)
-    found: list[int] = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            for link in (entry / "fd").iterdir():
-                seen = link.stat()
-                if (seen.st_dev, seen.st_ino) == (wanted.st_dev, wanted.st_ino):
-                    found.append(int(entry.name))
-                    break
-        except OSError:
-            continue  # it ended meanwhile, or belongs to somebody else
-    return found
+    """Find the processes that have a file open, this one aside."""
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+    return [pid for pid in pids if pid != os.getpid() and _holds(pid, path)]
 
 
-def _kill(pid: int) -> None:
+def _holds(pid: int, path: Path) -> bool:
+    wanted = path.stat()
     try:
-        group = os.getpgid(pid)
-        os.kill(pid, signal.SIGKILL)
-        if group == pid:
-            os.killpg(group, signal.SIGKILL)
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                seen = link.stat()
+            except OSError:
+                continue  # closed meanwhile
+            if (seen.st_dev, seen.st_ino) == (wanted.st_dev, wanted.st_ino):
+                return True
+    except OSError:
+        return False  # it ended meanwhile, or belongs to somebody else
+    return False
+
+
+def _kill(pid: int, path: Path) -> None:
+    """Kill a process that has a file open, with its group if it leads one."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        # The number may have been given to another process since: only now is it pinned.
+        if _holds(pid, path):
+            leads = os.getpgid(pid) == pid
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            if leads:
+                os.killpg(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         return
+    finally:
+        os.close(process)

@@ -1,8 +1,11 @@
-"""The supervisor's side of progress pages: making, reading and finding them after a crash."""
+"""The supervisor's side of progress pages: making, reading and finding them after a crash.
+
+Pages are read, not mapped: a process that cuts its page off must not take the supervisor along
+(SIGBUS), and a read sees what a process on the same machine has mapped and written.
+"""
 
 from __future__ import annotations
 
-import mmap
 import os
 from pathlib import Path
 
@@ -16,7 +19,12 @@ from sojourn.runtime.progress_page import (
 
 
 def create_page(folder: Path, name: str) -> Path:
-    """Make an empty page for a process."""
+    """Make an empty page for a process.
+
+    Args:
+        folder: the home's folder of pages.
+        name: name of the process.
+    """
     path = folder / name
     with path.open("wb") as file:
         file.truncate(PAGE_BYTES)
@@ -24,30 +32,32 @@ def create_page(folder: Path, name: str) -> Path:
 
 
 class PageReader:
-    """A page, mapped. Readable after its process is gone.
+    """A page that some process writes. Readable after its process is gone.
 
     Args:
         path: its file.
+
+    Raises:
+        OSError: if it can't be opened.
     """
 
     def __init__(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self._map = mmap.mmap(descriptor, PAGE_BYTES, access=mmap.ACCESS_READ)
-        finally:
-            os.close(descriptor)
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def read(self) -> Running:
-        """Read it."""
-        return read_page(self._map[:])
+        """Read it; what a cut-off page lacks reads as zeros."""
+        return read_page(self._bytes(PAGE_BYTES))
 
     def glance(self) -> Running:
         """Read what runs now, without the ring."""
-        return read_header(self._map[:RING_OFFSET])
+        return read_header(self._bytes(RING_OFFSET))
+
+    def _bytes(self, size: int) -> bytes:
+        return os.pread(self._descriptor, size, 0).ljust(size, b"\0")
 
     def close(self) -> None:
-        """Unmap it."""
-        self._map.close()
+        """Close it."""
+        os.close(self._descriptor)
 
 
 def leftover_pages(folder: Path) -> list[tuple[Path, Running | None]]:

@@ -21,11 +21,11 @@ from sojourn.runtime.progress_page import Running
 from sojourn.runtime.wire.framing import Deframer, frame
 from sojourn.runtime.wire.zygote import (
     Exited,
-    Fork,
     Forked,
     FromZygote,
     Inspected,
     LoadFailed,
+    Shutdown,
     Started,
     ToZygote,
     ZygoteSetup,
@@ -34,6 +34,11 @@ from sojourn.runtime.wire.zygote import (
 )
 
 DESCRIPTORS_PER_FORK = 2
+ENDING_SECONDS = 0.5
+"""How long a process whose socket closed gets to be gone, before it is killed."""
+
+OUTPUT_PIECE = 1 << 16
+OUTPUT_AT_ONCE = 1 << 20
 
 
 class Reception(msgspec.Struct):
@@ -62,36 +67,50 @@ class Zygote:
         self._paths = tuple(paths) or (os.getcwd(),)
         self._modules = tuple(modules)
         self._import_timeout = import_timeout
-        self._waiting: dict[int, float] = {}
+        self._waiting: list[int] = []
+        """Requests without an answer; they are answered in order."""
+        self._asked = 0.0
+        """Monotonic time since which the first of them is worked on."""
         self._failures: list[LoadFailed] = []
         self._deframer = Deframer()
         self._fds: list[int] = []
         self._outgoing = bytearray()
-        self.dead = False
-        ours, theirs = socket.socketpair()
-        life_read, life_write = os.pipe()
-        setup = ZygoteSetup(
-            os.getpid(), theirs.fileno(), life_read, self._paths, tuple(allow), str(alive_lock)
-        )
-        self._process = subprocess.Popen(
-            [python or sys.executable, "-P", "-m", "sojourn.actors.zygote",
-             msgspec.json.encode(setup).decode()],
-            stdin=subprocess.DEVNULL,
-            stdout=2,
-            cwd=self._paths[0],
-            pass_fds=(theirs.fileno(), life_read),
-            start_new_session=True,
-        )
+        self._end = ""
+        """How it ended, once it has."""
+        self._socket, theirs = socket.socketpair()
+        self._socket.setblocking(False)
+        life_read, self._life = os.pipe()
+        self._process = self._spawn(python or sys.executable, tuple(allow), alive_lock, theirs, life_read)
         theirs.close()
         os.close(life_read)
-        self._life = life_write
-        self._socket = ours
-        ours.setblocking(False)
+
+    def _spawn(
+        self, python: str, allow: tuple[str, ...], alive_lock: Path, theirs: socket.socket, life: int
+    ) -> subprocess.Popen[bytes] | None:
+        setup = ZygoteSetup(os.getpid(), theirs.fileno(), life, self._paths, allow, str(alive_lock))
+        try:
+            return subprocess.Popen(
+                [python, "-P", "-m", "sojourn.actors.zygote", msgspec.json.encode(setup).decode()],
+                stdin=subprocess.DEVNULL,
+                stdout=2,
+                cwd=self._paths[0],
+                pass_fds=(theirs.fileno(), life),
+                start_new_session=True,
+            )
+        except OSError as error:
+            what = error.filename or python
+            self._end = f"can't be started ({what}: {error.strerror}): see --python and --path"
+            return None
+
+    @property
+    def dead(self) -> bool:
+        """Whether it ended, as far as ``receive`` has seen."""
+        return bool(self._end)
 
     @property
     def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
+        """Its process id; 0 if it couldn't be started."""
+        return 0 if self._process is None else self._process.pid
 
     def fileno(self) -> int:
         """The descriptor to poll."""
@@ -100,19 +119,21 @@ class Zygote:
     @property
     def deadline(self) -> float | None:
         """Monotonic time at which something is to be done with it: an answer is late, or bytes wait."""
+        if self._failures:
+            return time.monotonic()
         if self._outgoing:
             return time.monotonic() + 0.01
-        return min(self._waiting.values(), default=None)
+        return self._asked + self._import_timeout if self._waiting else None
 
     def send(self, message: ToZygote) -> None:
         """Send a message; what the stream doesn't take now goes with the next call."""
-        number = getattr(message, "request", None)
-        if isinstance(number, int):
+        if not isinstance(message, Shutdown):
             if self.dead:
-                self._failures.append(self._died(number))
+                self._failures.append(self._died(message.request))
                 return
-            limit = float("inf") if isinstance(message, Fork) else self._import_timeout
-            self._waiting[number] = time.monotonic() + limit
+            if not self._waiting:
+                self._asked = time.monotonic()
+            self._waiting.append(message.request)
         self._outgoing += frame(encode(message))
         self._flush()
 
@@ -133,17 +154,21 @@ class Zygote:
         found: list[Reception] = []
         while not self.dead:
             try:
-                data, fds, _, _ = socket.recv_fds(self._socket, 1 << 20, 16)
+                data, fds, flags, _ = socket.recv_fds(self._socket, 1 << 20, 16)
             except BlockingIOError:
                 break
             except OSError:
-                data, fds = b"", []
+                data, fds, flags = b"", [], 0
             self._fds.extend(fds)
             if not data:
-                self._lost()
+                self._lost(_how_it_ended(self._process))
                 break
-            for body in self._deframer.feed(data):
-                found.append(self._received(decode_from_zygote(body)))
+            try:
+                if flags & socket.MSG_CTRUNC:
+                    raise ValueError("its descriptors found no room")  # noqa: TRY301 - one way out
+                found.extend(self._received(decode_from_zygote(body)) for body in self._deframer.feed(data))
+            except (ValueError, msgspec.DecodeError) as error:
+                self._lost(f"sent what can't be read ({error}) and was killed")
         found.extend(Reception(failure, []) for failure in self._failures)
         self._failures = []
         return found
@@ -155,48 +180,47 @@ class Zygote:
                 fds, self._fds = (
                     self._fds[:DESCRIPTORS_PER_FORK], self._fds[DESCRIPTORS_PER_FORK:]
                 )
-                self._waiting.pop(message.request, None)
+                self._answered(message.request)
             case Inspected() | LoadFailed():
-                self._waiting.pop(message.request, None)
+                self._answered(message.request)
             case Started() | Exited():
                 pass
         return Reception(message, fds)
 
-    def _lost(self) -> None:
-        self.dead = True
+    def _answered(self, request: int) -> None:
+        if request in self._waiting:
+            self._waiting.remove(request)
+            self._asked = time.monotonic()
+
+    def _lost(self, end: str) -> None:
+        """Take it for dead, and make sure that it is."""
+        self._end = end
+        self.kill()
         self._failures.extend(self._died(number) for number in self._waiting)
         self._waiting.clear()
 
     def _died(self, number: int) -> LoadFailed:
-        try:
-            status = self._process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            status = -signal.SIGKILL
-        how = f"with status {status}" if status >= 0 else f"by signal {-status}"
         return LoadFailed(
             number, CodeNotLoadable.__name__,
-            f"the process that imports {', '.join(self._modules)} ended {how}: "
-            "something in the import ends its process",
+            f"the zygote that imports {', '.join(self._modules)} {self._end}",
         )
 
     def expire(self, now: float) -> None:
-        """Give up on answers that are late: the import hangs, so the zygote is killed.
+        """Give up on an answer that is late: the import hangs, so the zygote is killed.
 
         Args:
             now: monotonic seconds.
         """
-        late = [number for number, deadline in self._waiting.items() if deadline <= now]
-        if not late:
+        if not self._waiting or now < self._asked + self._import_timeout:
             return
-        for number in late:
-            del self._waiting[number]
-            self._failures.append(
-                LoadFailed(
-                    number, CodeNotLoadable.__name__,
-                    f"importing {', '.join(self._modules)} took longer than "
-                    f"{self._import_timeout:g} s",
-                )
+        self._failures.extend(
+            LoadFailed(
+                number, CodeNotLoadable.__name__,
+                f"importing {', '.join(self._modules)} took longer than {self._import_timeout:g} s",
             )
+            for number in self._waiting
+        )
+        self._waiting.clear()
         self.kill()
 
     def code_is_current(self, files: Sequence[tuple[str, str]]) -> bool:
@@ -220,17 +244,32 @@ class Zygote:
 
     def kill(self) -> None:
         """Kill it; its guard kills the processes that it forked."""
-        self._process.kill()
+        if self._process is not None:
+            self._process.kill()
 
     def close(self) -> None:
         """Reap it and let its descriptors go."""
-        self._process.kill()
-        self._process.wait()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
         self._socket.close()
         os.close(self._life)
         for descriptor in self._fds:
             os.close(descriptor)
         self._fds = []
+
+
+def _how_it_ended(process: subprocess.Popen[bytes] | None) -> str:
+    """Say how a zygote ended whose socket is closed."""
+    if process is None:
+        return "wasn't started"
+    try:
+        status = process.wait(ENDING_SECONDS)
+    except subprocess.TimeoutExpired:
+        return "closed its socket and was killed: an import closes descriptors that aren't its own"
+    if status >= 0:
+        return f"ended with status {status}: something in the import ends its process"
+    return f"was killed by {signal.Signals(-status).name}"
 
 
 class ProcessHandle:
@@ -258,7 +297,7 @@ class ProcessHandle:
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
             os.killpg(self.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
-            return
+            return  # it was reaped, and the zygote kills the group before it reaps
 
     def alive(self) -> bool:
         """Tell whether it runs."""
@@ -281,11 +320,17 @@ class ProcessHandle:
         return self._page.glance()
 
     def drain_output(self) -> bytes:
-        """Take what it printed, without waiting; the descriptor is closed at its end."""
+        """Take what it printed, without waiting; the descriptor is closed at its end.
+
+        Returns:
+            At most ``OUTPUT_AT_ONCE`` bytes: whoever prints without end must not hold others up.
+        """
+        if self.output_fd < 0:
+            return b""
         parts: list[bytes] = []
-        while self.output_fd >= 0:
+        for _ in range(OUTPUT_AT_ONCE // OUTPUT_PIECE):
             try:
-                data = os.read(self.output_fd, 1 << 16)
+                data = os.read(self.output_fd, OUTPUT_PIECE)
             except BlockingIOError:
                 break
             if not data:

@@ -1,7 +1,7 @@
 """Sojourn: durable flows of actors that move between hosts while they run.
 
 The names below are the public ones; each is imported when it is first used, so that ``import
-sojourn`` is quick and needs neither ZeroMQ nor SQLite.
+sojourn`` is quick and needs neither ZeroMQ nor SQLite. Holds no code of its own beside that.
 """
 
 from __future__ import annotations
@@ -48,27 +48,9 @@ if TYPE_CHECKING:
         WorkFailed,
     )
 
-_ERRORS = (
-    "AccessDenied", "ActorCrashed", "AlreadyRunning", "AmbiguousName", "CodeNotLoadable",
-    "DocumentRefused", "FlowFrozen", "GiveUp", "HandoffAborted", "HandoffInDoubt", "HostUnable",
-    "InvalidFlow", "InvalidInput", "JobFailed", "NoSupervisor", "NotFound", "OutsideTurn",
-    "ProtocolViolation", "Refused", "RetryLater", "SojournError", "StoreFailed", "StoreTooNew",
-    "TurnTimeout", "UsageError", "ValueMalformed", "ValueNotEncodable", "WaitTimedOut", "WorkFailed",
-)
+    __version__: str
 
-_HOMES = {
-    "Client": "sojourn.hosts.client",
-    "ErrorHandler": "sojourn.actors.errors_handling",
-    "ErrorStrategy": "sojourn.actors.errors_handling",
-    "Flow": "sojourn.actors.flow",
-    "Handoff": "sojourn.hosts.client",
-    "JobState": "sojourn.runtime.document",
-    "Routine": "sojourn.actors.routine",
-    "event": "sojourn.actors.ports",
-    "slot": "sojourn.actors.ports",
-    **dict.fromkeys(_ERRORS, "sojourn.runtime.errors"),
-}
-
+# Written out, because type checkers read it; tests/test_face.py compares it with the error tree.
 __all__ = [
     "AccessDenied",
     "ActorCrashed",
@@ -106,17 +88,47 @@ __all__ = [
     "ValueNotEncodable",
     "WaitTimedOut",
     "WorkFailed",
+    "__version__",
     "event",
     "slot",
 ]
 
+_HOMES = {
+    "Client": "sojourn.hosts.client",
+    "ErrorHandler": "sojourn.actors.errors_handling",
+    "ErrorStrategy": "sojourn.actors.errors_handling",
+    "Flow": "sojourn.actors.flow",
+    "Handoff": "sojourn.hosts.client",
+    "JobState": "sojourn.runtime.document",
+    "Routine": "sojourn.actors.routine",
+    "event": "sojourn.actors.ports",
+    "slot": "sojourn.actors.ports",
+}
+"""Where a name comes from; the others in ``__all__`` are errors."""
+
+_ERRORS = "sojourn.runtime.errors"
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow, seldom asked
+
+    try:
+        return version("sojourn")
+    except PackageNotFoundError:  # a checkout on the path that nobody installed
+        return "0+unknown"
+
 
 def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
+    if name not in __all__:
         raise AttributeError(f"module 'sojourn' has no attribute {name!r}")
-    return getattr(import_module(home), name)
+    value = (
+        _version()
+        if name == "__version__"
+        else getattr(import_module(_HOMES.get(name, _ERRORS)), name)
+    )
+    globals()[name] = value  # found without this function from now on
+    return value
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_HOMES]
+    return sorted({*globals(), *__all__})

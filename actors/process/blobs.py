@@ -24,21 +24,24 @@ class BlobFiles:
         """Keep bytes durably; the same bytes are kept once."""
         digest = digest_of(data)
         path = self._folder / digest
-        if path.exists():
-            os.utime(path)
-        else:
-            descriptor, fresh = tempfile.mkstemp(prefix=".new-", dir=self._folder)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(fresh).replace(path)
-            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        try:
+            os.utime(path)  # it is wanted again: whoever sweeps old files sees that
+        except FileNotFoundError:
+            self._write(path, data)
         return BlobReference(digest, len(data))
+
+    def _write(self, path: Path, data: bytes) -> None:
+        descriptor, fresh = tempfile.mkstemp(prefix=".new-", dir=self._folder)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(fresh).replace(path)
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def get(self, digest: str) -> bytes:
         """Give the bytes of a digest.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -9,11 +10,10 @@ from sojourn.actors.actor import Actor
 from sojourn.actors.loading import LoadedRoutine
 from sojourn.actors.process.blobs import BlobFiles
 from sojourn.actors.process.mailbox import Acknowledged, Mailbox
-from sojourn.actors.process.output import LINES_PER_TURN, LineWriter
+from sojourn.actors.process.output import LINES_PER_TURN, LineWriter, cut, plain_streams
 from sojourn.actors.process.page import PageWriter
 from sojourn.actors.shared_map import SharedState
 from sojourn.actors.turn import clean, describe_error, run_turn
-from sojourn.runtime.flow import ErrorStrategy
 from sojourn.runtime.wire.actor import Ending, Forget, JobContext, LogLine, Result, Turn
 
 
@@ -37,35 +37,42 @@ class ActorLoop:
         self._contexts: dict[int, JobContext] = {}
         self._actors: dict[int, Actor] = {}
         self._shared: dict[int, SharedState] = {}
+        self._unacknowledged: dict[int, int] = {}
+        """Job → number of the last result of this process with shared writes of it."""
         self._turn: Turn | None = None
         self._units = 0
         self._lines = 0
-        handler = loaded.handler
-        self._gives_back = (
-            loaded.spec.ordered
-            or handler.stops_the_job()
-            or handler.strategy is ErrorStrategy.STOP
-        )
-        self._stdout = LineWriter("stdout", self._take_line)
-        self._stderr = LineWriter("stderr", self._take_line)
+        self._gives_back = loaded.spec.ordered or loaded.handler.stops_the_job()
+        self._stdout = LineWriter("stdout", 1, self._take_line)
+        self._stderr = LineWriter("stderr", 2, self._take_line)
 
     def run(self) -> None:
         """Serve the mailbox."""
-        sys.stdout = self._stdout
-        sys.stderr = self._stderr
-        while True:
-            entry = self._mailbox.claim()
-            if entry is None:
-                return
-            if isinstance(entry, Turn):
-                self._run(entry)
-            elif isinstance(entry, JobContext):
-                self._learn(entry)
-            elif isinstance(entry, Acknowledged):
-                for shared in self._shared.values():
-                    shared.acknowledge(entry)
-            else:
-                self._forget(entry)
+        os.register_at_fork(after_in_child=self._forked)
+        sys.stdout, sys.stderr = self._stdout, self._stderr
+        while (entry := self._mailbox.claim()) is not None:
+            match entry:
+                case Turn():
+                    self._run(entry)
+                case JobContext():
+                    self._learn(entry)
+                case Acknowledged():
+                    self._acknowledge(entry)
+                case Forget():
+                    self._forget(entry)
+        plain_streams()
+
+    def _forked(self) -> None:
+        """In a process that a handler forked: what it prints is no line of this process's mailbox."""
+        self._turn = None
+        plain_streams()
+
+    def _acknowledge(self, results: int) -> None:
+        """Drop own shared writes that what comes next contains."""
+        for job, last in list(self._unacknowledged.items()):
+            self._shared[job].acknowledge(results)
+            if last <= results:
+                del self._unacknowledged[job]
 
     def _learn(self, context: JobContext) -> None:
         """Take in what comes before turns of a job."""
@@ -81,6 +88,7 @@ class ActorLoop:
             self._actors.pop(job, None)
             self._contexts.pop(job, None)
             self._shared.pop(job, None)
+            self._unacknowledged.pop(job, None)
 
     def _run(self, turn: Turn) -> None:
         context = self._contexts[turn.job]
@@ -112,15 +120,22 @@ class ActorLoop:
     def _finish(self, turn: Turn, result: Result) -> None:
         self._stdout.end_turn()
         self._stderr.end_turn()
+        self._note_writes(turn, result)
         self._page.finish(turn.dispatch)
         self._turn = None
         failed = result.ending is not Ending.SUCCEEDED
         self._mailbox.finish(result, give_back=failed and self._gives_back)
 
+    def _note_writes(self, turn: Turn, result: Result) -> None:
+        if result.shared:
+            self._unacknowledged[turn.job] = self._units
+
     # --- the surroundings of a turn -------------------------------------------------------------
 
     def checkpoint(self, result: Result) -> bool:
         """See ``Surroundings``."""
+        if self._turn is not None:
+            self._note_writes(self._turn, result)
         return self._mailbox.checkpoint(result)
 
     def should_yield(self) -> bool:
@@ -138,17 +153,19 @@ class ActorLoop:
 
     def log(self, text: str) -> None:
         """See ``Surroundings``."""
-        self._take_line("log", text)
+        self._take_line("log", cut(text))
 
-    def _take_line(self, stream: str, line: str) -> None:
+    def _take_line(self, stream: str, line: str) -> bool:
+        """Keep a line with the turn that is running; False if there is none."""
         turn = self._turn
         if turn is None:
-            return
+            return False
         self._lines += 1
+        if self._lines > LINES_PER_TURN + 1:
+            return True
         if self._lines > LINES_PER_TURN:
-            if self._lines > LINES_PER_TURN + 1:
-                return
             line = f"… more than {LINES_PER_TURN} lines in one turn: the rest is dropped"
         self._mailbox.add_log(
             LogLine(turn.job, turn.message, turn.attempt, time.time(), stream, clean(line))
         )
+        return True

@@ -33,6 +33,7 @@ class Acknowledged(int):
 
 
 Entry = Turn | JobContext | Acknowledged | Forget
+Outgoing = Results | Recalled | ReturnedUnbegun
 
 
 class Mailbox:
@@ -46,10 +47,8 @@ class Mailbox:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._entries: deque[Entry] = deque()
-        self._results: list[Result] = []
-        self._logs: list[LogLine] = []
-        self._returned: list[int] = []
-        self._recalls: list[Recalled] = []
+        self._outgoing: list[Outgoing] = []
+        """In the order in which things happened; the last batch of results is still open."""
         self._current: Turn | None = None
         self._granted: Committed | None = None
         self._yields: dict[int | None, float] = {}
@@ -68,13 +67,13 @@ class Mailbox:
 
     def recall(self, recall: Recall) -> None:
         """Take unbegun turns out; the answer follows every result finished before."""
-        with self._changed:
+        with self._lock:
             back = self._take_back(recall.job)
             current = self._current
             running = None
             if current is not None and recall.job in (None, current.job):
                 running = current.dispatch
-            self._recalls.append(Recalled(recall.recall, back, running))
+            self._send(Recalled(recall.recall, back, running))
 
     def ask_to_yield(self, request: Yield) -> None:
         """Note that turns of a job shall end soon."""
@@ -108,18 +107,10 @@ class Mailbox:
             self._stopping = True
             self._changed.notify_all()
 
-    def outgoing(self) -> list[Results | Recalled | ReturnedUnbegun]:
+    def outgoing(self) -> list[Outgoing]:
         """Take everything that is to be sent, in order."""
         with self._lock:
-            messages: list[Results | Recalled | ReturnedUnbegun] = []
-            if self._results or self._logs:
-                messages.append(Results(self._results, self._logs))
-                self._results, self._logs = [], []
-            if self._returned:
-                messages.append(ReturnedUnbegun(self._returned))
-                self._returned = []
-            messages.extend(self._recalls)
-            self._recalls = []
+            messages, self._outgoing = self._outgoing, []
             return messages
 
     def _take_back(self, job: int | None) -> list[int]:
@@ -138,9 +129,7 @@ class Mailbox:
     def claim(self) -> Entry | None:
         """Wait for the next thing to do; None when the process shall end."""
         with self._changed:
-            while not self._entries:
-                if self._stopping:
-                    return None
+            while not self._entries and not self._stopping:
                 self._changed.wait()
             if self._stopping:
                 return None
@@ -158,19 +147,21 @@ class Mailbox:
         """
         with self._lock:
             current, self._current = self._current, None
-            idle = self._nothing_to_send()
-            self._results.append(result)
+            self._batch().results.append(result)
             if give_back and current is not None:
-                self._returned.extend(self._take_back(current.job))
-            if idle:
-                os.eventfd_write(self.wake, 1)
+                back = self._take_back(current.job)
+                if back:
+                    self._send(ReturnedUnbegun(back))
 
     def checkpoint(self, result: Result) -> bool:
-        """Hand in a commit point and wait until it is durable."""
+        """Hand in a commit point and wait until it is durable.
+
+        Returns:
+            Whether the turn shall end there.
+        """
         with self._changed:
             self._granted = None
-            self._results.append(result)
-            os.eventfd_write(self.wake, 1)
+            self._batch().results.append(result)
             while self._granted is None or self._granted.dispatch != result.dispatch:
                 self._changed.wait()
             return self._granted.yield_now
@@ -178,10 +169,7 @@ class Mailbox:
     def add_log(self, line: LogLine) -> None:
         """Hand in a line of log."""
         with self._lock:
-            idle = self._nothing_to_send()
-            self._logs.append(line)
-            if idle:
-                os.eventfd_write(self.wake, 1)
+            self._batch().logs.append(line)
 
     def should_yield(self, job: int) -> bool:
         """Whether turns of a job shall end soon."""
@@ -194,5 +182,19 @@ class Mailbox:
         left = min(deadlines, default=float("inf")) - time.monotonic()
         return None if left == float("inf") else max(0.0, left)
 
-    def _nothing_to_send(self) -> bool:
-        return not (self._results or self._logs or self._returned or self._recalls)
+    # --- under the lock -------------------------------------------------------------------------
+
+    def _send(self, message: Outgoing) -> None:
+        """Queue a message for the reader, which is woken unless it has to come anyway."""
+        if not self._outgoing:
+            os.eventfd_write(self.wake, 1)
+        self._outgoing.append(message)
+
+    def _batch(self) -> Results:
+        """Give the batch that the next result or line goes into."""
+        last = self._outgoing[-1] if self._outgoing else None
+        if isinstance(last, Results):
+            return last
+        fresh = Results([], [])
+        self._send(fresh)
+        return fresh

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 import threading
@@ -35,6 +36,10 @@ def run_process(fork: Fork, loaded: LoadedRoutine, code: str, flow_id: str) -> N
         import resource  # noqa: PLC0415 - only where a limit was asked for
 
         resource.setrlimit(resource.RLIMIT_AS, (fork.memory_limit, fork.memory_limit))
+    if sys.__stdout__ is not None and sys.__stderr__ is not None:
+        # Loggers that modules set up at import write here: line by line, while their turn runs.
+        sys.__stdout__.reconfigure(line_buffering=True)
+        faulthandler.enable(sys.__stderr__)
     sys.setswitchinterval(SWITCH_INTERVAL)
     mailbox = Mailbox()
     page = PageWriter(fork.page)

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
+import threading
 from collections.abc import Callable
 
 LONGEST_LINE = 8192
+"""Characters of a line that are kept."""
+
 LINES_PER_TURN = 1000
 
 
 class LineWriter(io.TextIOBase):
-    """A text stream that hands on whole lines.
+    """A text stream that hands on whole lines, each with its turn.
+
+    What can't be handed on (there is no turn, or this is a process that the handler forked) goes to
+    the descriptor instead, which the supervisor drains.
 
     Args:
         stream: ``stdout`` or ``stderr``.
-        take: gets (stream, line).
+        descriptor: of the pipe.
+        take: gets (stream, line); False if it has no use for it.
     """
 
-    def __init__(self, stream: str, take: Callable[[str, str], None]) -> None:
+    encoding = "utf-8"
+
+    def __init__(self, stream: str, descriptor: int, take: Callable[[str, str], bool]) -> None:
         super().__init__()
         self._stream = stream
+        self._descriptor = descriptor
         self._take = take
         self._rest = ""
+        self._lock = threading.Lock()
+        self.buffer = io.FileIO(descriptor, "wb", closefd=False)
+        """For those who write bytes; they come unsorted among the lines."""
+
+    def fileno(self) -> int:
+        """The descriptor, for programs that the handler starts."""
+        return self._descriptor
 
     def writable(self) -> bool:
         """It is."""
@@ -29,16 +48,43 @@ class LineWriter(io.TextIOBase):
 
     def write(self, text: str, /) -> int:
         """Take text; whole lines go on at once."""
-        self._rest += text
-        while True:
-            line, newline, rest = self._rest.partition("\n")
-            if not newline and len(line) < LONGEST_LINE:
-                return len(text)
-            self._rest = rest
-            self._take(self._stream, line)
+        with self._lock:
+            *lines, rest = text.split("\n")
+            if lines:
+                lines[0] = self._rest + lines[0]
+                self._rest = rest
+            else:
+                self._rest += rest
+            self._rest = self._rest[: LONGEST_LINE + 1]
+            for line in lines:
+                self._hand_on(line)
+        return len(text)
 
     def end_turn(self) -> None:
         """Hand on an unfinished line, so that it stays with its turn."""
         if self._rest:
-            rest, self._rest = self._rest, ""
-            self._take(self._stream, rest)
+            with self._lock:
+                rest, self._rest = self._rest, ""
+                self._hand_on(rest)
+
+    def _hand_on(self, line: str) -> None:
+        line = cut(line)
+        if not self._take(self._stream, line):
+            os.write(self._descriptor, f"{line}\n".encode("utf-8", "backslashreplace"))
+
+
+def cut(line: str) -> str:
+    """Bound a line, and show that it was longer."""
+    return line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + "…"
+
+
+def flush_streams() -> None:
+    """Write out what the interpreter's own streams hold back."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            stream.flush()
+
+
+def plain_streams() -> None:
+    """Let print write to the descriptors again."""
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__

@@ -8,7 +8,6 @@ import time
 
 from sojourn.runtime.progress_page import (
     BEGUN_OFFSET,
-    COUNT_OFFSET,
     FINISHED_OFFSET,
     HEADER,
     PAGE_BYTES,
@@ -49,7 +48,6 @@ class PageWriter:
             self._map, 0, self._begun, self._finished, self._count, turn.job, epoch, what,
             time.time(), time.monotonic(),
         )
-        WORD.pack_into(self._map, COUNT_OFFSET, self._count)
         WORD.pack_into(self._map, BEGUN_OFFSET, turn.dispatch)
         self._begun = turn.dispatch
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import msgspec
 import zmq
@@ -91,7 +90,6 @@ class Reader:
                 message = decode_to_actor(frame)
             except msgspec.DecodeError as error:
                 os.write(2, f"a malformed message from the supervisor: {error}\n".encode())
-                sys.stderr.flush()
                 os._exit(MALFORMED_EXIT)
             self._handle(message)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import fcntl
-import gc
 import os
 import signal
 import socket
 import sys
+import traceback
 
 import msgspec
 from setproctitle import setproctitle
 
+from sojourn.actors.zygote.fork import leave
 from sojourn.actors.zygote.guard import start_guard
 from sojourn.actors.zygote.kernel import die_with_parent
 from sojourn.actors.zygote.server import Server
@@ -27,18 +28,24 @@ def main(argument: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     lock = os.open(setup.alive_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_SH)
-    control = start_guard(setup.life, os.getpid(), [setup.socket, lock])
+    for descriptor in (setup.socket, setup.life):
+        os.set_inheritable(descriptor, False)
+    control = start_guard(setup.life, [setup.socket])
     for name in THREADS:
         os.environ.setdefault(name, "1")
     sys.path[:0] = setup.paths
     sys.argv = ["sojourn-zygote"]
     setproctitle("sojourn-zygote")
-    channel = socket.socket(fileno=setup.socket)
-    gc.freeze()
+    status = 1
     try:
-        Server(setup, channel, control, lock).run()
+        Server(setup, socket.socket(fileno=setup.socket), control, lock).run()
+        status = 0
     except (BrokenPipeError, ConnectionResetError):
-        return  # the supervisor is gone; the guard sees to the rest
+        status = 0  # the supervisor is gone; the guard sees to the rest
+    except BaseException:  # whatever it is: it is printed, and the process ends
+        traceback.print_exc()
+    finally:
+        leave(status)
 
 
 if __name__ == "__main__":

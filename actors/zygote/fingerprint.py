@@ -2,34 +2,55 @@
 
 from __future__ import annotations
 
+import sys
 from hashlib import sha256
+from pathlib import Path
 
-from sojourn.actors.zygote.imports import Allowance
+from sojourn.actors.zygote.imports import ALWAYS, Allowance
 
 
 class Fingerprints:
-    """Digests of files, remembered by their modification time.
+    """Digests of the files under the import paths that are loaded, each as when it was first seen.
 
     Args:
-        allowance: says which files count.
+        allowance: knows the import paths.
     """
 
     def __init__(self, allowance: Allowance) -> None:
         self._allowance = allowance
-        self._known: dict[str, str] = {}
+        self._seen = set[str]()
+        self._digests: dict[str, str] = {}
 
     def files(self) -> list[tuple[str, str]]:
-        """Give (relative path, sha256 hex) of every loaded file, sorted, as when it was first seen."""
-        for name, path in self._allowance.loaded_files().items():
-            if name not in self._known:
-                try:
-                    self._known[name] = sha256(path.read_bytes()).hexdigest()
-                except OSError:
-                    self._known[name] = "missing"
-        return sorted(self._known.items())
+        """Give (path relative to its root, sha256 hex) of every loaded file, sorted."""
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if isinstance(file, str) and file not in self._seen:
+                self._seen.add(file)
+                self._add(name, file)
+        return sorted(self._digests.items())
+
+    def _add(self, module: str, file: str) -> None:
+        relative = self._allowance.relative(file)
+        if relative is None or _is_ours(module):
+            return
+        try:
+            content = Path(file).read_bytes()
+        except OSError:
+            digest = "missing"
+        else:
+            digest = sha256(content).hexdigest()
+        self._digests[str(relative)] = digest
 
 
 def fingerprint(files: list[tuple[str, str]]) -> str:
     """Give one digest over files."""
     text = "".join(f"{name}\0{digest}\n" for name, digest in files)
     return "sha256:" + sha256(text.encode()).hexdigest()
+
+
+def _is_ours(module: str) -> bool:
+    """Tell whether a module belongs to this package itself, where that lies under a path."""
+    if module == ALWAYS or module.startswith(f"{ALWAYS}."):
+        return False
+    return module.partition(".")[0] in ("sojourn", "__main__")

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from sojourn.actors.classes import LoadedClasses
 from sojourn.actors.flow import Flow
 from sojourn.actors.loading import LoadedRoutine, import_module, load_routine
-from sojourn.runtime.errors import AccessDenied, InvalidFlow, NotFound
+from sojourn.runtime.errors import AccessDenied, InvalidFlow, InvalidInput, NotFound
 from sojourn.runtime.flow import FlowSpec
 
 ALWAYS = "sojourn.actors.demo"
+INSTALLED = frozenset({"site-packages", "dist-packages"})
+"""Folders of installed packages: not the operator's own code, though they may lie under a path."""
+
+_MISSING = object()
 
 
 class Allowance:
@@ -24,7 +30,7 @@ class Allowance:
     """
 
     def __init__(self, paths: tuple[str, ...], prefixes: tuple[str, ...]) -> None:
-        self._paths = [Path(path).resolve() for path in paths]
+        self._roots = [(Path(os.path.abspath(path)), Path(path).resolve()) for path in paths]
         self._prefixes = (*prefixes, ALWAYS)
 
     def permits_loaded(self, name: str) -> bool:
@@ -32,10 +38,10 @@ class Allowance:
         if self._by_name(name):
             return True
         file = getattr(sys.modules.get(name), "__file__", None)
-        return isinstance(file, str) and self._below(file)
+        return isinstance(file, str) and self.relative(file) is not None
 
     def check(self, name: str) -> None:
-        """Check a module before it is imported.
+        """Check a module before it, or any package above it, is imported.
 
         Raises:
             NotFound: if there is no such module.
@@ -43,68 +49,89 @@ class Allowance:
         """
         if self._by_name(name):
             return
-        top = name.partition(".")[0]
-        try:
-            spec = importlib.util.find_spec(top)
-        except (ImportError, ValueError):
-            spec = None
+        spec = _find(name)
         if spec is None:
-            paths = ", ".join(str(path) for path in self._paths)
+            paths = ", ".join(str(given) for given, _ in self._roots)
             raise NotFound(
                 f"no module {name!r} under {paths}: start the supervisor with --path DIR where DIR "
                 "holds it"
             )
-        places = [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
-        if not any(self._below(place) for place in places):
+        if not any(self.relative(place) is not None for place in _places(spec)):
+            top = name.partition(".")[0]
             raise AccessDenied(
                 f"module {name!r} is outside what this host allows: its operator can start the "
                 f"supervisor with --allow {top}, or with --path for a folder"
             )
 
+    def relative(self, file: str) -> Path | None:
+        """Give a file's path relative to the import path that holds it; None if none does.
+
+        Links count where they stand as well as where they lead to.
+        """
+        standing, real = Path(os.path.abspath(file)), Path(file).resolve()
+        for given, resolved in self._roots:
+            for path, root in ((standing, given), (real, resolved)):
+                if path.is_relative_to(root):
+                    relative = path.relative_to(root)
+                    if INSTALLED.isdisjoint(relative.parts):
+                        return relative
+        return None
+
     def _by_name(self, name: str) -> bool:
         return any(name == prefix or name.startswith(f"{prefix}.") for prefix in self._prefixes)
 
-    def _below(self, place: str) -> bool:
-        path = Path(place).resolve()
-        return any(path.is_relative_to(root) for root in self._paths)
 
-    def loaded_files(self) -> dict[str, Path]:
-        """Give the files under the paths that are loaded: path relative to its root → file."""
-        found: dict[str, Path] = {}
-        for module in list(sys.modules.values()):
-            file = getattr(module, "__file__", None)
-            if not isinstance(file, str):
-                continue
-            path = Path(file).resolve()
-            for root in self._paths:
-                if path.is_relative_to(root) and "site-packages" not in path.relative_to(root).parts:
-                    if not _is_ours(module.__name__):
-                        found[str(path.relative_to(root))] = path
-                    break
-        return found
+def _find(name: str) -> ModuleSpec | None:
+    """Find a module without importing anything, not even its packages.
+
+    Returns:
+        Its spec; that of the deepest package found if the rest is missing, which the import will
+        say; None if there is not even that.
+    """
+    top, *rest = name.split(".")
+    try:
+        found = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    path = top
+    for part in rest:
+        if found is None or found.submodule_search_locations is None:
+            return found
+        path = f"{path}.{part}"
+        inner = PathFinder.find_spec(path, list(found.submodule_search_locations))
+        if inner is None:
+            return found
+        found = inner
+    return found
 
 
-def _is_ours(name: str) -> bool:
-    return (name == "sojourn" or name.startswith("sojourn.")) and not name.startswith(ALWAYS)
+def _places(spec: ModuleSpec) -> list[str]:
+    """Give the file of a module, or the folders of a namespace package; built-ins have neither."""
+    if spec.has_location:
+        return [spec.origin] if spec.origin else []
+    return list(spec.submodule_search_locations or ())
 
 
 def find_flow(locator: str, allowance: Allowance) -> FlowSpec:
     """Import ``MODULE:ATTR`` and give the flow's spec.
 
     Raises:
+        InvalidInput: if the locator isn't of that form.
         NotFound: if module or attribute don't exist.
         AccessDenied: if the module may not be run here.
         InvalidFlow: if the attribute is no flow, or one that can't run.
         CodeNotLoadable: if the import fails.
     """
     module_name, _, attribute = locator.partition(":")
+    if not module_name or not attribute:
+        raise InvalidInput(f"{locator!r} names no flow: give MODULE:ATTR, as in `my_flows:flow`")
     allowance.check(module_name)
     import_module(module_name)
     found: object = sys.modules[module_name]
     for part in attribute.split("."):
-        if not hasattr(found, part):
+        found = getattr(found, part, _MISSING)
+        if found is _MISSING:
             raise NotFound(f"module {module_name!r} has no attribute {attribute!r}")
-        found = getattr(found, part)
     if not isinstance(found, Flow):
         raise InvalidFlow(f"{locator} is a {type(found).__name__}, not a sojourn.Flow")
     return found.freeze()

@@ -13,8 +13,8 @@ PR_SET_PDEATHSIG = 1
 def die_with_parent(parent: int) -> None:
     """Have this process killed when its parent dies, also if it died just now (Linux).
 
-    The kernel ties the signal to the parent's *thread* that made this process, so only
-    single-threaded parents may be relied on.
+    The kernel ties the signal to the parent's *thread* that made this process, so it may only be
+    relied on where that thread lives as long as the parent.
 
     Args:
         parent: pid that the parent is expected to have.
@@ -25,9 +25,14 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def thread_count() -> int:
-    """Count this process's threads; 1 where that can't be told."""
+def may_fork() -> bool:
+    """Tell whether a fork of this process is sound: one thread, and a kernel that can tell.
+
+    Threads are counted by the kernel, since those of C libraries are unknown to Python.
+    """
+    if sys.platform != "linux":
+        return False
     try:
-        return len(os.listdir("/proc/self/task"))
+        return len(os.listdir("/proc/self/task")) == 1
     except OSError:
-        return 1
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import gc
 import os
 import select
 import signal
@@ -13,12 +14,13 @@ import msgspec
 
 from sojourn.actors.classes import LoadedClasses
 from sojourn.actors.loading import LoadedRoutine
+from sojourn.actors.process.output import flush_streams
 from sojourn.actors.zygote.fingerprint import Fingerprints, fingerprint
-from sojourn.actors.zygote.fork import Child, Descriptors, fork_child, spawn_fresh
+from sojourn.actors.zygote.fork import Child, fork_child, spawn_fresh
 from sojourn.actors.zygote.guard import NOTE
 from sojourn.actors.zygote.imports import Allowance, find_flow, load_flow
-from sojourn.actors.zygote.kernel import thread_count
-from sojourn.runtime.errors import SojournError, to_wire
+from sojourn.actors.zygote.kernel import may_fork
+from sojourn.runtime.errors import CodeNotLoadable, NotFound, ProtocolViolation, SojournError, to_wire
 from sojourn.runtime.flow import FlowSpec, decode_flow, encode_flow
 from sojourn.runtime.wire.framing import Deframer, frame
 from sojourn.runtime.wire.zygote import (
@@ -37,6 +39,22 @@ from sojourn.runtime.wire.zygote import (
     decode_to_zygote,
     encode,
 )
+
+
+class LoadedFlow(msgspec.Struct):
+    """A flow whose modules are imported.
+
+    Attributes:
+        id: the flow's id.
+        routines: its routines, ready to run.
+        files: (relative path, sha256 hex) of the files that were loaded by then.
+        code: fingerprint over them.
+    """
+
+    id: str
+    routines: dict[str, LoadedRoutine]
+    files: list[tuple[str, str]]
+    code: str
 
 
 class Server:
@@ -60,7 +78,8 @@ class Server:
         self._allowance = Allowance(setup.paths, setup.allow)
         self._classes = LoadedClasses(self._allowance.permits_loaded)
         self._fingerprints = Fingerprints(self._allowance)
-        self._loaded: dict[str, dict[str, LoadedRoutine]] = {}
+        self._loaded: dict[bytes, LoadedFlow] = {}
+        """Encoded flow → what was loaded for it."""
         self._children: dict[int, Child] = {}
         """pidfd → child."""
 
@@ -106,41 +125,33 @@ class Server:
     def _answer(self, request: int, find: Callable[[], FlowSpec]) -> None:
         """Find a flow, load it, and say how that went."""
         try:
-            flow = find()
-            encoded = encode_flow(flow)
-            self._loaded[encoded.hex()] = load_flow(flow, self._allowance, self._classes)
-        except SojournError as error:
-            self._send(LoadFailed(request, *to_wire(error)))
+            encoded = encode_flow(find())
+            loaded = self._load(encoded)
+        except BaseException as error:  # modules may raise anything; the zygote outlives all of it
+            self._send(LoadFailed(request, *_describe(error)))
             return
-        files = self._fingerprints.files()
-        self._send(Inspected(request, encoded, fingerprint(files), files, self._forks))
+        finally:
+            flush_streams()
+        self._send(Inspected(request, encoded, loaded.code, loaded.files, may_fork()))
 
-    @property
-    def _forks(self) -> bool:
-        return thread_count() == 1
+    def _load(self, encoded: bytes) -> LoadedFlow:
+        """Import what a flow needs, once."""
+        loaded = self._loaded.get(encoded)
+        if loaded is None:
+            flow = _decode(encoded)
+            routines = load_flow(flow, self._allowance, self._classes)
+            files = self._fingerprints.files()
+            loaded = LoadedFlow(flow.id, routines, files, fingerprint(files))
+            self._loaded[encoded] = loaded
+            gc.collect()
+            gc.freeze()  # what is loaded by now stays in pages that the children share
+        return loaded
 
     def _fork(self, request: Fork) -> None:
-        flow = decode_flow(request.flow)
         try:
-            loaded = self._loaded.get(request.flow.hex())
-            if loaded is None:
-                loaded = load_flow(flow, self._allowance, self._classes)
-                self._loaded[request.flow.hex()] = loaded
-            routine = loaded[request.routine]
-        except (SojournError, KeyError) as error:
-            text = error.message if isinstance(error, SojournError) else f"no routine {error}"
-            self._send(LoadFailed(request.request, "CodeNotLoadable", text))
-            return
-        code = fingerprint(self._fingerprints.files())
-        try:
-            if self._forks:
-                child = fork_child(request, routine, code, flow.id, self._descriptors())
-            else:
-                child = spawn_fresh(request, self._setup, code, self._lock)
-        except OSError as error:
-            self._send(
-                LoadFailed(request.request, "CodeNotLoadable", f"no process can be started: {error}")
-            )
+            child = self._start_child(request)
+        except BaseException as error:  # the same: one process less, not the zygote
+            self._send(LoadFailed(request.request, *_describe(error)))
             return
         os.write(self._control, NOTE.pack(child.pid))
         child.release()
@@ -150,10 +161,15 @@ class Server:
         )
         os.close(child.output)
 
-    def _descriptors(self) -> Descriptors:
-        return Descriptors(
-            [self._channel.fileno(), self._control, *self._children], self._lock
-        )
+    def _start_child(self, request: Fork) -> Child:
+        loaded = self._load(request.flow)
+        routine = loaded.routines.get(request.routine)
+        if routine is None:
+            raise NotFound(f"flow {loaded.id!r} has no routine {request.routine!r}")
+        if not may_fork():
+            return spawn_fresh(request, self._setup, loaded.code, self._lock)
+        ours = [self._channel.fileno(), self._control, *self._children]
+        return fork_child(request, routine, loaded.code, loaded.id, ours)
 
     def _reap(self, pidfd: int) -> None:
         child = self._children.pop(pidfd)
@@ -182,4 +198,13 @@ def _decode(flow: bytes) -> FlowSpec:
     try:
         return decode_flow(flow)
     except msgspec.DecodeError as error:
-        raise SojournError(f"the flow doesn't decode: {error}") from error
+        raise ProtocolViolation(f"the flow doesn't decode: {error}") from error
+
+
+def _describe(error: BaseException) -> tuple[str, str]:
+    """Give an error as it travels."""
+    if isinstance(error, SojournError):
+        return to_wire(error)
+    if isinstance(error, OSError):
+        return CodeNotLoadable.__name__, f"no process can be started: {error}"
+    return CodeNotLoadable.__name__, f"loading the flow failed: {type(error).__name__}: {error}"

@@ -116,6 +116,10 @@ class Store(Protocol):
         """Give the durable records of hand-offs."""
         ...
 
+    def handoff(self, role: str, m: str) -> HandoffRow | None:
+        """Give one of them."""
+        ...
+
     def peers(self) -> list[PeerRow]:
         """Give the paired hosts."""
         ...

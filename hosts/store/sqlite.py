@@ -389,6 +389,11 @@ class SqliteStore:
         """See ``Store.handoffs``."""
         return self._records(HandoffRow, "handoffs")
 
+    def handoff(self, role: str, m: str) -> HandoffRow | None:
+        """See ``Store.handoff``."""
+        rows = self._all("SELECT record FROM handoffs WHERE role = ? AND m = ?", role, m)
+        return msgspec.msgpack.decode(_bytes(rows[0][0]), type=HandoffRow) if rows else None
+
     def peers(self) -> list[PeerRow]:
         """See ``Store.peers``."""
         return self._records(PeerRow, "peers")

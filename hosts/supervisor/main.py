@@ -16,8 +16,10 @@ from sojourn.hosts.home import Home
 from sojourn.hosts.options import UpOptions
 from sojourn.hosts.orphans import claim_home
 from sojourn.hosts.store.sqlite import SqliteStore
+from sojourn.hosts.supervisor.border import Border
 from sojourn.hosts.supervisor.core import Core
 from sojourn.hosts.supervisor.journal import open_journal
+from sojourn.hosts.supervisor.moves import Moves
 from sojourn.hosts.supervisor.reactor import Reactor
 from sojourn.hosts.supervisor.upkeep import Upkeep
 from sojourn.runtime.errors import StoreFailed
@@ -83,9 +85,6 @@ def attach_peers(
     Returns:
         The address that peers can dial, if there is one.
     """
-    from sojourn.hosts.supervisor.border import Border  # noqa: PLC0415
-    from sojourn.hosts.supervisor.moves import Moves  # noqa: PLC0415
-
     border = Border(core, reactor.desk, context)
     moves = Moves(core, reactor.desk, reactor.fleet, border)
     border.handoffs = moves

@@ -25,7 +25,6 @@ from sojourn.hosts.supervisor.desk import PART, Desk
 from sojourn.hosts.supervisor.fleet import Fleet, LoadAnswer
 from sojourn.runtime.engine.inputs import Round
 from sojourn.runtime.errors import ProtocolViolation
-from sojourn.runtime.job import Writes
 from sojourn.runtime.wire import actor as actor_wire
 from sojourn.runtime.wire import client as client_wire
 from sojourn.runtime.wire.actor import Committed
@@ -53,7 +52,7 @@ class Part(Protocol):
         """A question about code was answered."""
         ...
 
-    def before_commit(self, writes: Writes) -> None:
+    def before_commit(self, round_: Round) -> None:
         """A round is about to be committed."""
         ...
 
@@ -133,9 +132,9 @@ class Reactor:
         core = self._core
         outbox, core.outbox = core.outbox, []
         committed = core.fresh_round()
+        for part in self.parts:
+            part.before_commit(committed)
         if committed.writes:
-            for part in self.parts:
-                part.before_commit(committed.writes)
             core.store.commit(committed.writes)
         for message in outbox:
             self._deliver(message)

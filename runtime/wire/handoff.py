@@ -44,7 +44,10 @@ class HandoffRefused(msgspec.Struct, tag="refused"):
 
 
 class Chunk(msgspec.Struct, tag="chunk"):
-    """Piece ``n`` (from 0) of the image; ``blob`` names the blob that it belongs to, else the image itself."""
+    """Piece ``n`` (from 0, over everything that travels) of a blob, or of the image itself.
+
+    ``blob`` names the blob that it belongs to; None for the image, which comes last.
+    """
 
     m: str
     n: int
@@ -80,6 +83,7 @@ class Prepared(msgspec.Struct, tag="prepared"):
     m: str
     digest: str
     target_store: str
+    source_store: str
 
 
 class Commit(msgspec.Struct, tag="commit"):

@@ -2,7 +2,7 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-class UnpackException(Exception): ...  # noqa: N818 - msgpack's name
+class UnpackException(Exception): ...
 
 class ExtType(NamedTuple):
     code: int

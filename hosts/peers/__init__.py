@@ -1,0 +1,1 @@
+"""Other hosts: keys, invitations, and the CURVE connections to paired supervisors."""

@@ -1,0 +1,432 @@
+"""The hand-offs towards this host: images assembled, jobs owned, actors brought up; and imports of files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sojourn.hosts.store.incarnation import sync_folder
+from sojourn.hosts.supervisor.core import Core, ToPeer, new_id, read_clocks
+from sojourn.hosts.supervisor.fleet import Fleet, LoadAnswer
+from sojourn.runtime.engine.inputs import Adopt, Block
+from sojourn.runtime.errors import CodeNotLoadable, HostUnable, Refused
+from sojourn.runtime.export import Export, ReleaseTicket, read_export
+from sojourn.runtime.flow import decode_flow, encode_flow
+from sojourn.runtime.flow_document import flow_digest
+from sojourn.runtime.handoff import effects as fx
+from sojourn.runtime.handoff import strays
+from sojourn.runtime.handoff.source import TWO_OWNERS, Patience
+from sojourn.runtime.handoff.table import TargetState
+from sojourn.runtime.handoff.target import ROLE, TargetFacts, TargetHandoff, decode_image
+from sojourn.runtime.job import (
+    HandoffFigures,
+    HandoffRow,
+    JobHead,
+    JobImage,
+    Ownership,
+    PeerRow,
+)
+from sojourn.runtime.wire.handoff import (
+    Abort,
+    Ack,
+    Chunk,
+    Commit,
+    HandoffRefused,
+    Measured,
+    Offer,
+    Preflight,
+)
+
+START_PATIENCE = 15.0
+"""Seconds that processes get to start before a hand-off is refused, or STARTED is sent without them."""
+
+KEPT = 60.0
+"""Seconds that a finished hand-off waits for MEASURED."""
+
+
+class Arrival(msgspec.Struct, eq=False):
+    """A hand-off towards this host.
+
+    Attributes:
+        machine: its state.
+        digest: of the job's flow.
+        preparing: monotonic deadline for its processes, before READY.
+        activating: monotonic time at which the job was owned, until its actors are up.
+        owned_at: the same, kept.
+        row: the job's row, once owned.
+    """
+
+    machine: TargetHandoff
+    digest: str = ""
+    preparing: float | None = None
+    activating: float | None = None
+    owned_at: float | None = None
+    row: int = 0
+
+
+class Arrivals:
+    """All hand-offs towards a host.
+
+    Args:
+        core: shared state.
+        fleet: looks at code and starts processes.
+        patience: how long is waited.
+    """
+
+    def __init__(self, core: Core, fleet: Fleet, patience: Patience) -> None:
+        self._core = core
+        self._fleet = fleet
+        self._patience = patience
+        self._arrivals: dict[str, Arrival] = {}
+        self.owned_now: set[str] = set()
+        """Hand-offs whose job is owned with the round under way."""
+
+    def recover(self, row: HandoffRow) -> None:
+        """Take up a record of an earlier run: PREPARED is in doubt, anything less is dropped."""
+        if row.state != TargetState.PREPARED:
+            self._core.round.writes.handoffs_deleted.append((ROLE, row.m))
+            return
+        machine = TargetHandoff.recover(row, self._core.store.store_id, self._patience)
+        self._arrivals[row.m] = Arrival(machine)
+
+    # --- messages -----------------------------------------------------------------------------------
+
+    def received(
+        self, peer: str, message: Preflight | Chunk | Offer | Commit | Abort | Measured
+    ) -> None:
+        """Take in a message of a source."""
+        arrival = self._arrivals.get(message.m)
+        if arrival is not None and arrival.machine.peer == peer:
+            self._step(arrival, message)
+        elif isinstance(message, Preflight):
+            self._begin(peer, message)
+        elif isinstance(message, (Commit, Offer, Chunk)):
+            self._stray(peer, message)
+
+    def _begin(self, peer: str, asked: Preflight) -> None:
+        core = self._core
+        facts = self._facts(asked)
+        machine = TargetHandoff(asked, peer, core.store.store_id, self._patience)
+        arrival = self._arrivals[asked.m] = Arrival(machine)
+        core.log.info("hand-off offered", job=asked.job_id, source=peer, m=asked.m)
+        effects = machine.begin(facts, read_clocks().monotonic)
+        for effect in effects:
+            if isinstance(effect, fx.Send) and isinstance(effect.message, HandoffRefused):
+                core.log.warning(
+                    "hand-off refused", job=asked.job_id, source=peer, reason=effect.message.message
+                )
+                if effect.message.kind == TWO_OWNERS:
+                    known = core.head(asked.job_id)
+                    if known is not None:
+                        core.apply(Block(known[0], effect.message.message))
+        self._do(arrival, effects)
+
+    def _facts(self, asked: Preflight) -> TargetFacts:
+        core = self._core
+        known = core.head(asked.job_id)
+        head = known[1] if known is not None else None
+        arriving = next(
+            (
+                m for m, arrival in self._arrivals.items()
+                if arrival.machine.job_id == asked.job_id
+                and arrival.machine.state in (TargetState.STAGING, TargetState.PREPARED)
+            ),
+            None,
+        )
+        return TargetFacts(
+            host=core.host,
+            known_instance=head.instance if head is not None else None,
+            known_epoch=head.epoch if head is not None else 0,
+            owns=head is not None and head.ownership is Ownership.OWNED,
+            forgotten=head is not None and head.ownership is Ownership.FORGOTTEN,
+            arriving=arriving,
+            stopping=core.stopping,
+            free_bytes=shutil.disk_usage(core.home.root).free,
+        )
+
+    def _stray(self, peer: str, message: Commit | Offer | Chunk) -> None:
+        core = self._core
+        epoch, same = 0, False
+        if isinstance(message, Commit):
+            known = core.head(message.job_id)
+            if known is not None:
+                epoch, same = known[1].epoch, known[1].instance == message.instance
+        answer = strays.answer_at_target(message, epoch, same, core.store.store_id)
+        core.send(ToPeer(peer, answer, f"{ROLE}.{answer.__struct_config__.tag}"))
+
+    def link_back(self, peer: str) -> None:
+        """The source can be reached again."""
+        for arrival in list(self._arrivals.values()):
+            if arrival.machine.peer == peer:
+                self._step(arrival, fx.LinkBack())
+
+    def tick(self, now: float) -> float | None:
+        """Do what is due; give when to be called again (monotonic)."""
+        times: list[float] = []
+        for m, arrival in list(self._arrivals.items()):
+            machine = arrival.machine
+            if machine.wake_at is not None and machine.wake_at <= now:
+                self._step(arrival, fx.Tick())
+            if arrival.owned_at is not None and now - arrival.owned_at > KEPT:
+                del self._arrivals[m]
+            elif machine.wake_at is not None and m in self._arrivals:
+                times.append(machine.wake_at)
+            if arrival.preparing is not None or arrival.activating is not None:
+                times.append(now + 0.05)
+        return min(times, default=None)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """List the hand-offs under way."""
+        return [
+            {
+                "m": m, "role": ROLE, "job_id": a.machine.job_id, "state": a.machine.state.value,
+                "peer": a.machine.peer,
+            }
+            for m, a in self._arrivals.items()
+            if a.machine.state in (TargetState.STAGING, TargetState.PREPARED)
+        ]
+
+    # --- the supervisor's news --------------------------------------------------------------------------
+
+    def loaded(self, answer: LoadAnswer) -> None:
+        """The flow of an arriving job was looked at."""
+        arrival = self._arrivals.get(str(answer.ticket))
+        if arrival is None:
+            return
+        asked = arrival.machine.asked
+        if answer.failed is not None:
+            self._inspected(arrival, answer.failed.kind, answer.failed.message)
+            return
+        assert answer.inspected is not None
+        if asked.code and asked.code != answer.inspected.code and not asked.allow_code_drift:
+            files = differing(asked.files, answer.inspected.files)
+            if files:
+                self._inspected(
+                    arrival, CodeNotLoadable.__name__,
+                    f"the code on host {self._core.host!r} differs in {', '.join(files[:5])}: bring it "
+                    "to the same state, or move with --allow-code-drift",
+                )
+                return
+        self._fleet.prepare(arrival.digest)
+        arrival.preparing = read_clocks().monotonic + START_PATIENCE
+
+    def _inspected(self, arrival: Arrival, kind: str, message: str) -> None:
+        if kind:
+            self._core.log.warning(
+                "hand-off refused", job=arrival.machine.job_id, source=arrival.machine.peer,
+                reason=message,
+            )
+        self._step(arrival, fx.InspectionDone(kind, message))
+
+    def look(self) -> None:
+        """See whether processes that hand-offs wait for are up."""
+        now = read_clocks().monotonic
+        for arrival in list(self._arrivals.values()):
+            if arrival.preparing is not None:
+                if self._fleet.prepared(arrival.digest):
+                    arrival.preparing = None
+                    self._inspected(arrival, "", "")
+                elif now > arrival.preparing:
+                    arrival.preparing = None
+                    self._inspected(
+                        arrival, CodeNotLoadable.__name__,
+                        f"the processes of its routines don't start on host {self._core.host!r}: see "
+                        f"{self._core.home.log_file} there",
+                    )
+                else:
+                    self._fleet.prepare(arrival.digest)
+            if arrival.activating is not None and (
+                self._fleet.prepared(arrival.digest) or now > arrival.activating + START_PATIENCE
+            ):
+                since, arrival.activating = arrival.activating, None
+                self._step(arrival, fx.Activated((now - since) * 1000))
+
+    # --- carrying out -----------------------------------------------------------------------------------
+
+    def _step(self, arrival: Arrival, happening: fx.Happening) -> None:
+        self._do(arrival, arrival.machine.step(happening, read_clocks().monotonic))
+
+    def _do(self, arrival: Arrival, effects: Iterable[fx.Effect]) -> None:
+        for effect in effects:
+            self._do_one(arrival, effect)
+
+    def _do_one(self, arrival: Arrival, effect: fx.Effect) -> None:
+        core = self._core
+        machine = arrival.machine
+        writes = core.round.writes
+        match effect:
+            case fx.Send():
+                name = str(effect.message.__struct_config__.tag)
+                core.send(ToPeer(machine.peer, effect.message, f"{ROLE}.{name}"))
+            case fx.Persist():
+                writes.handoffs_put[f"{ROLE}:{machine.m}"] = effect.row
+            case fx.Erase():
+                writes.handoffs_put.pop(f"{ROLE}:{machine.m}", None)
+                writes.handoffs_deleted.append((effect.role, effect.m))
+            case fx.Inspect():
+                flow = decode_flow(effect.flow)
+                arrival.digest = flow_digest(flow)
+                writes.flows_put[arrival.digest] = effect.flow
+                self._fleet.check(arrival.digest, effect.flow, machine.m)
+            case fx.KeepBlob():
+                keep_blob(core.home.blobs, effect.digest, effect.data)
+            case fx.OwnJob():
+                self._own(arrival, effect)
+            case fx.Activate():
+                arrival.activating = arrival.owned_at = read_clocks().monotonic
+                self.look()
+            case fx.RecordFigures():
+                self._record(arrival, effect)
+            case fx.Ended():
+                self._arrivals.pop(machine.m, None)
+            case _:
+                raise AssertionError(f"{type(effect).__name__} is no effect of a target")
+
+    def _own(self, arrival: Arrival, effect: fx.OwnJob) -> None:
+        core = self._core
+        machine = arrival.machine
+        image = decode_image(effect.image)
+        figures = HandoffFigures(machine.peer, core.host, effect.epoch, effect.size)
+        arrival.row = self._adopt(image, effect.epoch, figures)
+        arrival.digest = image.head.flow_digest
+        self.owned_now.add(machine.m)
+        core.log.info(
+            "job owned", job=machine.job_id, source=machine.peer, epoch=effect.epoch
+        )
+
+    def _adopt(self, image: JobImage, epoch: int, figures: HandoffFigures | None) -> int:
+        """Take a job up that comes from elsewhere."""
+        core = self._core
+        head = image.head
+        head.epoch = epoch
+        head.ownership = Ownership.OWNED
+        head.moved_to = None
+        if figures is not None:
+            head.handoffs = [*head.handoffs, figures]
+        row = core.new_row(head.job_id)
+        plan = core.plan(head.flow_digest, image.flow)
+        message = max(
+            (entry.message for rows in (image.messages, image.history, image.questions) for entry in rows),
+            default=0,
+        )
+        sequence = max((entry.sequence for entry in image.history), default=0)
+        core.renumber_logs(row, max((line.sequence for line in image.logs), default=0))
+        core.apply(Adopt(row, image, plan, (message, sequence), True))
+        return row
+
+    def _record(self, arrival: Arrival, figures: fx.RecordFigures) -> None:
+        core = self._core
+        job = core.engine.job(arrival.row)
+        pending = core.round.writes.heads.get(arrival.row)
+        head: JobHead | None = job.head if job is not None else pending
+        if head is None:
+            head = core.store.head(arrival.row)
+        if head is None:
+            return
+        head.handoffs = [
+            msgspec.structs.replace(
+                entry, phases_ms=figures.phases_ms, downtime_ms=figures.downtime_ms
+            ) if entry.epoch == figures.epoch else entry
+            for entry in head.handoffs
+        ]
+        if job is not None:
+            core.engine.book.save(job, core.round)
+        else:
+            core.round.writes.heads[arrival.row] = head
+
+    # --- files ------------------------------------------------------------------------------------------
+
+    def take_file(self, data: bytes, peers: Iterable[PeerRow]) -> dict[str, Any]:
+        """Take a job from a file's content.
+
+        Returns:
+            The answer's body.
+
+        Raises:
+            DocumentRefused: if the file is damaged or of a newer format.
+            Refused: if it isn't for this host, or was taken already.
+        """
+        core = self._core
+        found = read_export(data)
+        digest = flow_digest(found.flow)
+        core.round.writes.flows_put[digest] = encode_flow(found.flow)
+        if found.handoff is not None:
+            self._check_ticket(found, found.handoff)
+        for name, content in found.blobs.items():
+            keep_blob(core.home.blobs, name, content)
+        head = found.image.head
+        figures = None
+        epoch = 1
+        if found.handoff is None:
+            head.job_id = new_id()
+            head.instance = new_id()
+        else:
+            epoch = found.handoff.epoch + 1
+            figures = HandoffFigures(found.host, core.host, epoch, len(data))
+        self._adopt(found.image, epoch, figures)
+        if found.handoff is not None:
+            for peer in peers:
+                if peer.store_id == found.handoff.from_store:
+                    core.send(ToPeer(peer.name, Ack(found.handoff.m, epoch), f"{ROLE}.ack"))
+        return {"job_id": head.job_id, "epoch": epoch, "status": head.status.value}
+
+    def _check_ticket(self, found: Export, ticket: ReleaseTicket) -> None:
+        core = self._core
+        job = found.image.head.job_id
+        if ticket.to_store != core.store.store_id:
+            raise Refused(
+                f"the file of job {job} was released for another host than {core.host!r}: import it "
+                "there"
+            )
+        known = core.head(job)
+        if known is None:
+            return
+        head = known[1]
+        if head.instance != found.image.head.instance:
+            raise Refused(f"host {core.host!r} has another job under the id {job}")
+        if head.epoch >= ticket.epoch + 1:
+            raise Refused(
+                f"host {core.host!r} knows job {job} at epoch {head.epoch}: the file was imported "
+                "already"
+            )
+
+
+def keep_blob(folder: Path, digest: str, data: bytes) -> None:
+    """Write a blob's file durably, unless it is there.
+
+    Raises:
+        HostUnable: if it can't be written.
+    """
+    path = folder / digest
+    try:
+        if path.exists():
+            os.utime(path)
+            return
+        descriptor, fresh = tempfile.mkstemp(prefix=".new-", dir=folder)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(fresh).replace(path)
+        sync_folder(folder)
+    except OSError as error:
+        raise HostUnable(
+            f"blob {digest} can't be written into {folder} ({error.strerror}): make room there"
+        ) from error
+
+
+def differing(theirs: list[tuple[str, str]], ours: list[tuple[str, str]]) -> list[str]:
+    """Name the files that differ between two hosts.
+
+    Args:
+        theirs: (path, digest) on the source.
+        ours: the same here.
+    """
+    here = dict(ours)
+    return [name for name, digest in theirs if here.get(name) != digest]

@@ -1,0 +1,383 @@
+"""Where this host meets others: pairing, HELLO, relayed commands, and hand-off messages passed on."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+import zmq
+
+from sojourn.hosts.peers.joining import Joining
+from sojourn.hosts.peers.keys import Keys
+from sojourn.hosts.peers.links import LinkUp, PairRequested, PeerLinks, Received
+from sojourn.hosts.peers.tokens import make_invite, read_token
+from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer
+from sojourn.hosts.supervisor.crashing import CrashPoint
+from sojourn.hosts.supervisor.desk import Desk
+from sojourn.hosts.supervisor.fleet import LoadAnswer
+from sojourn.runtime.document import rfc3339
+from sojourn.runtime.engine.inputs import Round
+from sojourn.runtime.errors import (
+    AccessDenied,
+    NoSupervisor,
+    NotFound,
+    Refused,
+    SojournError,
+    UsageError,
+)
+from sojourn.runtime.handoff.crash_points import after_send, before_send
+from sojourn.runtime.job import InviteRow, PeerRow
+from sojourn.runtime.wire import client as client_wire
+from sojourn.runtime.wire.client import Answer, Invite, Join, Progress, Request
+from sojourn.runtime.wire.handoff import HandoffMessage
+from sojourn.runtime.wire.peer import (
+    PROTOCOL_VERSIONS,
+    Hello,
+    Pair,
+    Paired,
+    PairRefused,
+    RelayAnswer,
+    RelayDropped,
+    RelayRequest,
+)
+
+ROLES = ["peer", "operator"]
+LONGEST_ROUTE = 8
+"""Hosts that a relayed command may pass through."""
+
+
+class Handoffs(Protocol):
+    """What the border passes on."""
+
+    def received(self, peer: str, message: HandoffMessage) -> None: ...  # noqa: D102
+    def link_back(self, peer: str) -> None: ...  # noqa: D102
+
+
+class _Relay(msgspec.Struct):
+    """A command that another host does for someone."""
+
+    asker: Asker
+    peer: str
+    request: bytes
+    route: list[str]
+
+
+class Border:
+    """This host's dealings with its peers.
+
+    Args:
+        core: shared state.
+        desk: does what peers relay.
+        context: of the sockets.
+
+    Raises:
+        HostUnable: if the address can't be listened on.
+    """
+
+    def __init__(
+        self, core: Core, desk: Desk, context: zmq.Context[zmq.Socket[bytes]]
+    ) -> None:
+        self._core = core
+        self._desk = desk
+        self._context = context
+        self._keys = Keys.load_or_create(core.home.keys)
+        self._invites = {invite.public_key: invite for invite in core.store.invites()}
+        lowest, highest = PROTOCOL_VERSIONS
+        own = Hello(core.host, core.store.store_id, core.store.incarnation, lowest, highest)
+        self.links = PeerLinks(
+            context, own, self._keys, core.options.listen, core.store.peers(),
+            self._invites.values(), self._refused,
+        )
+        self.handoffs: Handoffs | None = None
+        self._crash = CrashPoint()
+        self._relays: dict[int, _Relay] = {}
+        self._next_relay = 1
+        self._joining: list[tuple[Asker, Joining]] = []
+        self._routes: dict[Asker, list[str]] = {}
+        self._pairings: list[tuple[bytes, Paired]] = []
+        """Answers to hosts that paired, sent once the pairing is on disk."""
+
+    def _refused(self, kind: str, detail: str) -> None:
+        self._core.log.warning("refused", kind=kind, detail=detail)
+
+    # --- the reactor's interface ----------------------------------------------------------------
+
+    def sockets(self) -> list[zmq.Socket[bytes]]:
+        """See ``Part``."""
+        found = self.links.sockets()
+        for _, joining in self._joining:
+            found.extend(joining.sockets())
+        return found
+
+    def receive(self) -> None:
+        """See ``Part``."""
+        for event in self.links.receive(self._core.now.monotonic):
+            match event:
+                case Received():
+                    self._received(event)
+                case LinkUp():
+                    self._link_up(event)
+                case PairRequested():
+                    self._pair(event)
+        for asker, joining in list(self._joining):
+            outcome = joining.receive(self._core.now.monotonic)
+            if outcome is not None:
+                self._joining.remove((asker, joining))
+                joining.close()
+                self._joined(asker, joining, outcome)
+
+    def loaded(self, answer: LoadAnswer) -> None:
+        """See ``Part``."""
+
+    def before_commit(self, round_: Round) -> None:
+        """See ``Part``."""
+
+    def after_commit(self, committed: Round) -> None:  # noqa: ARG002 - whatever was in it
+        """See ``Part``."""
+        pairings, self._pairings = self._pairings, []
+        for route, answer in pairings:
+            self.links.answer_pair(route, answer)
+
+    def deliver(self, message: ToPeer) -> None:
+        """See ``Part``."""
+        role, _, name = message.point.partition(".")
+        self._crash.reached(before_send(role, name))
+        if not self.links.send(message.peer, message.message):
+            self._core.log.info(
+                "peer unreachable", peer=message.peer, message=type(message.message).__name__
+            )
+        self._crash.reached(after_send(role, name))
+
+    def deliver_relayed(self, asker: Asker, answer: Answer) -> None:
+        """See ``Part``."""
+        sent = self.links.send(asker.peer, RelayAnswer(asker.relay, client_wire.encode(answer)))
+        if not sent and not isinstance(answer, Progress):
+            self._core.log.info("answer to a relayed command lost", peer=asker.peer)
+
+    def tick(self) -> float | None:
+        """See ``Part``."""
+        times = [joining.deadline for _, joining in self._joining]
+        keepalive = self.links.next_deadline()
+        if keepalive is not None:
+            times.append(keepalive)
+        return min(times, default=None)
+
+    def close(self) -> None:
+        """See ``Part``."""
+        for _, joining in self._joining:
+            joining.close()
+        self.links.close()
+
+    def address(self) -> str | None:
+        """Where this host can be dialled."""
+        return self.links.address
+
+    # --- messages of peers ------------------------------------------------------------------------
+
+    def _received(self, event: Received) -> None:
+        message = event.message
+        match message:
+            case RelayRequest():
+                self._relayed(event.peer, message)
+            case RelayAnswer():
+                self._relay_answered(event.peer, message)
+            case RelayDropped():
+                self._desk.gone(Asker(b"", event.peer, message.relay, 0))
+            case Hello() | Pair() | Paired() | PairRefused():
+                self._refused("out of place", f"{event.peer}: {type(message).__name__}")
+            case _:
+                self._pass_on(event.peer, message)
+
+    def _pass_on(self, peer: str, message: Any) -> None:
+        if isinstance(message, HandoffMessage):
+            if self.handoffs is not None:
+                self.handoffs.received(peer, message)
+        else:
+            self._core.log.info("peer says", peer=peer, message=repr(message)[:500])
+
+    def _link_up(self, event: LinkUp) -> None:
+        core = self._core
+        core.log.info("peer connected", peer=event.peer, incarnation=event.hello.incarnation)
+        row = self.links.peer(event.peer)
+        hello = event.hello
+        if row is not None and (
+            (hello.address is not None and hello.address != row.address)
+            or hello.incarnation > row.incarnation or hello.store_id != row.store_id
+        ):
+            row = PeerRow(
+                row.name, row.public_key, hello.address or row.address, hello.store_id,
+                row.paired_at, max(row.incarnation, hello.incarnation),
+            )
+            core.round.writes.peers_put.append(row)
+            self.links.add_peer(row)
+        for number, relay in self._relays.items():
+            if relay.peer == event.peer:
+                core.send(ToPeer(event.peer, RelayRequest(number, relay.request, relay.route)))
+        if self.handoffs is not None:
+            self.handoffs.link_back(event.peer)
+
+    # --- pairing ----------------------------------------------------------------------------------
+
+    def invite(self, asker: Asker, command: Invite) -> None:
+        """Make an invitation."""
+        if self.links.address is None:
+            raise Refused(
+                f"host {self._core.host!r} listens on no address: start it with "
+                "--listen tcp://HOST:PORT, or invite from the other host"
+            )
+        expires = self._core.now.wall + command.seconds
+        token, row = make_invite(
+            self._core.host, self.links.address, self._keys.public, expires
+        )
+        self._remember(row)
+        self._desk.reply(asker, {"token": token, "expires_at": rfc3339(expires)})
+
+    def _remember(self, row: InviteRow) -> None:
+        self._invites[row.public_key] = row
+        self._core.round.writes.invites_put.append(row)
+        self.links.add_invite(row)
+
+    def _pair(self, event: PairRequested) -> None:
+        """Someone used an invitation."""
+        core = self._core
+        pair = event.pair
+        invite = self._invites[event.invite_key]
+        problem = self._against_pairing(invite, pair)
+        if problem is not None:
+            self._refused("pairing", f"{pair.host}: {problem}")
+            self.links.answer_pair(event.route, PairRefused(AccessDenied.__name__, problem))
+            return
+        row = PeerRow(pair.host, pair.public_key, pair.address, pair.store_id, core.now.wall)
+        core.round.writes.peers_put.append(row)
+        self._remember(InviteRow(invite.public_key, invite.expires_at, pair.public_key))
+        self.links.add_peer(row)
+        core.log.info("paired", peer=pair.host, address=pair.address)
+        self._pairings.append(
+            (event.route, Paired(core.host, self._keys.public, self.links.address, core.store.store_id))
+        )
+
+    def _against_pairing(self, invite: InviteRow, pair: Pair) -> str | None:
+        host = self._core.host
+        if invite.used_by is not None and invite.used_by != pair.public_key:
+            return "this invitation was used already: ask for a new one with `sojourn invite`"
+        if invite.used_by is None and invite.expires_at < self._core.now.wall:
+            return "this invitation is over: ask for a new one with `sojourn invite`"
+        if pair.host == host or pair.public_key == self._keys.public:
+            return f"a host can't pair with itself or with another named {host!r}: choose names with --name"
+        known = self.links.peer(pair.host)
+        if known is not None and known.public_key != pair.public_key:
+            return (
+                f"host {host!r} has a peer named {pair.host!r} with another key already: start the "
+                "new one with another --name"
+            )
+        return None
+
+    def join(self, asker: Asker, command: Join) -> None:
+        """Use an invitation."""
+        token = read_token(command.token)
+        core = self._core
+        if token.expires_at < core.now.wall:
+            raise AccessDenied(
+                f"the token of host {token.host!r} is over: ask for a new one with `sojourn invite`"
+            )
+        if token.server_key == self._keys.public:
+            raise UsageError("this token is this host's own: use it on the other host")
+        known = self.links.peer(token.host)
+        if known is not None and known.public_key != token.server_key:
+            raise AccessDenied(
+                f"host {core.host!r} has a peer named {token.host!r} with another key already"
+            )
+        pair = Pair(core.host, self._keys.public, self.links.address, core.store.store_id)
+        self._joining.append((asker, Joining(self._context, token, pair, core.now.monotonic)))
+
+    def _joined(
+        self, asker: Asker, joining: Joining, outcome: Paired | SojournError
+    ) -> None:
+        if isinstance(outcome, SojournError):
+            self._desk.fail(asker, outcome)
+            return
+        core = self._core
+        row = PeerRow(
+            outcome.host, joining.token.server_key, outcome.address or joining.token.address,
+            outcome.store_id, core.now.wall,
+        )
+        core.round.writes.peers_put.append(row)
+        self.links.add_peer(row)
+        core.log.info("paired", peer=row.name, address=row.address)
+        self._desk.reply(asker, {"name": row.name, "address": row.address})
+
+    def peers_body(self) -> dict[str, Any]:
+        """List the peers."""
+        return {
+            "peers": [
+                {
+                    "name": row.name, "address": row.address, "connected": self.links.connected(row.name),
+                    "roles": ROLES, "store_id": row.store_id,
+                }
+                for row in self.links.peers()
+            ]
+        }
+
+    def require(self, name: str) -> PeerRow:
+        """Give a paired host.
+
+        Raises:
+            NotFound: if there is none of that name.
+        """
+        row = self.links.peer(name)
+        if row is None:
+            known = ", ".join(peer.name for peer in self.links.peers()) or "none"
+            raise NotFound(
+                f"host {self._core.host!r} has no peer {name!r} (it has {known}): pair them with "
+                "`sojourn invite` and `sojourn join`"
+            )
+        return row
+
+    # --- relayed commands ---------------------------------------------------------------------------
+
+    def relay(self, host: str, asker: Asker, request: Request) -> None:
+        """Let another host do something; its answers go to the asker."""
+        self.require(host)
+        route = [*self._routes.get(asker, []), self._core.host]
+        if host in route or len(route) > LONGEST_ROUTE:
+            raise NotFound(
+                f"the command went round in a circle ({' → '.join([*route, host])}): ask the host that "
+                "owns the job"
+            )
+        if not self.links.connected(host):
+            raise NoSupervisor(
+                f"host {host!r} can't be reached from host {self._core.host!r} now: see that its "
+                "supervisor is up, or ask it directly"
+            )
+        number = self._next_relay
+        self._next_relay += 1
+        encoded = client_wire.encode(request)
+        self._relays[number] = _Relay(asker, host, encoded, route)
+        self._core.send(ToPeer(host, RelayRequest(number, encoded, route)))
+
+    def _relayed(self, peer: str, message: RelayRequest) -> None:
+        try:
+            request = client_wire.decode_request(message.request)
+        except msgspec.DecodeError as error:
+            self._refused("malformed relay", f"{peer}: {error}")
+            return
+        asker = Asker(b"", peer, message.relay, request.request)
+        self._routes[asker] = message.route
+        if len(self._routes) > 10_000:
+            self._routes.pop(next(iter(self._routes)))
+        self._core.log.info("relayed command", peer=peer, command=type(request.command).__name__)
+        self._desk.handle(asker, request)
+
+    def _relay_answered(self, peer: str, message: RelayAnswer) -> None:
+        relay = self._relays.get(message.relay)
+        if relay is None or relay.peer != peer:
+            return
+        try:
+            answer = client_wire.decode_answer(message.answer)
+        except msgspec.DecodeError as error:
+            self._refused("malformed answer", f"{peer}: {error}")
+            return
+        answer.request = relay.asker.request
+        if not isinstance(answer, Progress):
+            del self._relays[message.relay]
+        self._core.send(ToAsker(relay.asker, answer))

@@ -1,0 +1,475 @@
+"""Carrying hand-offs out: gives the pure machines what happens, and does what they ask for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zmq
+
+from sojourn.hosts.client import write_file
+from sojourn.hosts.supervisor.arrivals import Arrivals
+from sojourn.hosts.supervisor.border import Border
+from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer, new_id, read_clocks
+from sojourn.hosts.supervisor.crashing import CrashPoint
+from sojourn.hosts.supervisor.desk import Desk
+from sojourn.hosts.supervisor.fleet import Fleet, LoadAnswer
+from sojourn.hosts.supervisor.papers import read_blobs
+from sojourn.runtime.engine.inputs import Block, Drop, Freeze, Round, Thaw
+from sojourn.runtime.engine.load import relative_image
+from sojourn.runtime.errors import HandoffAborted, SojournError, UsageError, from_wire
+from sojourn.runtime.export import ReleaseTicket, export_document
+from sojourn.runtime.flow import decode_flow
+from sojourn.runtime.handoff import effects as fx
+from sojourn.runtime.handoff import strays
+from sojourn.runtime.handoff.crash_points import after_write, before_write
+from sojourn.runtime.handoff.source import ROLE, Patience, SourceHandoff, SourceRecord
+from sojourn.runtime.handoff.table import SourceState
+from sojourn.runtime.job import JobHead, Ownership
+from sojourn.runtime.wire.client import Export, Import, Migrate, Progress
+from sojourn.runtime.wire.handoff import (
+    Abort,
+    Ack,
+    ActorsStarted,
+    Chunk,
+    Commit,
+    Credit,
+    HandoffMessage,
+    HandoffRefused,
+    Measured,
+    Offer,
+    Preflight,
+    PreflightReady,
+    Prepared,
+    Query,
+    Unknown,
+)
+
+FOR_SOURCE = (
+    PreflightReady, HandoffRefused, Credit, Prepared, Ack, Unknown, ActorsStarted, Query,
+)
+FOR_TARGET = (Preflight, Chunk, Offer, Commit, Abort, Measured)
+
+
+class Departure(msgspec.Struct, eq=False):
+    """A hand-off of a job of this host.
+
+    Attributes:
+        machine: its state.
+        row: the job's row.
+        asker: who waits for it, if anybody does.
+        path: file that it goes into, instead of over a link.
+    """
+
+    machine: SourceHandoff
+    row: int
+    asker: Asker | None
+    path: Path | None = None
+
+
+class Moves:
+    """All hand-offs of a host.
+
+    Args:
+        core: shared state.
+        desk: answers who asked, and holds commands meanwhile.
+        fleet: recalls, kills, checks code.
+        border: sends.
+    """
+
+    def __init__(self, core: Core, desk: Desk, fleet: Fleet, border: Border) -> None:
+        self._core = core
+        self._desk = desk
+        self._fleet = fleet
+        self._border = border
+        self._patience = Patience()
+        self._departures: dict[str, Departure] = {}
+        self._asked: dict[str, tuple[Asker, int, Migrate]] = {}
+        """Hand-offs that wait for the source's own code to be looked at."""
+        self._settled: list[int] = []
+        """Rows of jobs whose hand-off ended with the round under way."""
+        self._points: list[str] = []
+        self._crash = CrashPoint()
+        self.arrivals = Arrivals(core, fleet, self._patience)
+        self._recover()
+
+    def _recover(self) -> None:
+        core = self._core
+        for row in core.store.handoffs():
+            if row.role != ROLE:
+                self.arrivals.recover(row)
+            elif row.state == SourceState.RELEASED:
+                machine = SourceHandoff.recover(row, self._patience)
+                self._departures[row.m] = Departure(machine, machine.record.job, None)
+                core.moving.add(machine.record.job)
+
+    # --- the reactor's interface ------------------------------------------------------------------
+
+    def sockets(self) -> list[zmq.Socket[bytes]]:
+        """See ``Part``."""
+        return []
+
+    def receive(self) -> None:
+        """See ``Part``."""
+        self.arrivals.look()
+
+    def loaded(self, answer: LoadAnswer) -> None:
+        """See ``Part``."""
+        asked = self._asked.pop(str(answer.ticket), None)
+        if asked is None:
+            self.arrivals.loaded(answer)
+        else:
+            self._begin(str(answer.ticket), *asked)
+
+    def before_commit(self, round_: Round) -> None:
+        """See ``Part``."""
+        writes = round_.writes
+        points = [(row.role, row.state) for row in writes.handoffs_put.values()]
+        for role, m in writes.handoffs_deleted:
+            points.append((role, "owned" if m in self.arrivals.owned_now else "dropped"))
+        for departure in self._departures.values():
+            if (
+                departure.machine.state is SourceState.FREEZING and departure.row in round_.quiet
+            ):
+                points.append((ROLE, "frozen"))
+        for role, state in points:
+            self._crash.reached(before_write(role, state))
+        self._points = [after_write(role, state) for role, state in points]
+
+    def after_commit(self, committed: Round) -> None:
+        """See ``Part``."""
+        for point in self._points:
+            self._crash.reached(point)
+        self._points = []
+        self.arrivals.owned_now.clear()
+        for departure in list(self._departures.values()):
+            if departure.row in committed.quiet:
+                self._quiet(departure)
+        settled, self._settled = self._settled, []
+        for row in settled:
+            self._desk.release_held(row)
+
+    def deliver(self, message: ToPeer) -> None:
+        """See ``Part``; the border sends."""
+
+    def deliver_relayed(self, asker: Asker, answer: Any) -> None:
+        """See ``Part``; the border sends."""
+
+    def tick(self) -> float | None:
+        """See ``Part``."""
+        now = read_clocks().monotonic
+        times: list[float] = []
+        for departure in list(self._departures.values()):
+            wake = departure.machine.wake_at
+            if wake is not None and wake <= now:
+                self._step(departure, fx.Tick())
+                wake = departure.machine.wake_at
+            if wake is not None and departure.machine.m in self._departures:
+                times.append(wake)
+        arriving = self.arrivals.tick(now)
+        if arriving is not None:
+            times.append(arriving)
+        return min(times, default=None)
+
+    def close(self) -> None:
+        """See ``Part``."""
+
+    # --- what peers say -----------------------------------------------------------------------------
+
+    def received(self, peer: str, message: HandoffMessage) -> None:
+        """Take in a message of a hand-off."""
+        if isinstance(message, Preflight):
+            self._implicit_acks(message)
+        if isinstance(message, FOR_TARGET):
+            self.arrivals.received(peer, message)
+            return
+        departure = self._departures.get(message.m)
+        if departure is not None and departure.machine.peer == peer:
+            self._step(departure, message)
+        elif isinstance(message, (Query, Prepared)):
+            record = self._core.store.handoff(ROLE, message.m)
+            answer = strays.answer_at_source(message, record, self._core.store.store_id)
+            if answer is not None:
+                self._core.send(ToPeer(peer, answer, "source.commit" if isinstance(answer, Commit) else "source.abort"))
+
+    def _implicit_acks(self, offered: Preflight) -> None:
+        """A job that comes back at a later epoch was owned over there: that is an ACK."""
+        for departure in list(self._departures.values()):
+            machine = departure.machine
+            if machine.instance == offered.instance and offered.epoch >= machine.epoch + 1:
+                self._step(departure, Ack(machine.m, machine.epoch + 1))
+
+    def link_back(self, peer: str) -> None:
+        """A peer can be reached again: repeat what may have been lost."""
+        for departure in list(self._departures.values()):
+            if departure.machine.peer == peer:
+                self._step(departure, fx.LinkBack())
+        self.arrivals.link_back(peer)
+
+    # --- what people ask ------------------------------------------------------------------------------
+
+    def migrate(self, asker: Asker, row: int, command: Migrate) -> None:
+        """Begin to move a job."""
+        core = self._core
+        head = self._head(row)
+        if command.to == core.host:
+            raise UsageError(f"job {head.job_id} is on host {core.host!r} already")
+        self._border.require(command.to)
+        if not self._border.links.connected(command.to):
+            raise HandoffAborted(
+                f"job {head.job_id} stays on host {core.host!r} and goes on there: host "
+                f"{command.to!r} can't be reached now; see `sojourn peers`"
+            )
+        m = new_id()
+        known = self._fleet.code_of(head.flow_digest)
+        if known is None:
+            flow = core.store.flow(head.flow_digest)
+            if flow is not None:
+                self._asked[m] = (asker, row, command)
+                self._fleet.check(head.flow_digest, flow, m)
+                return
+        self._begin(m, asker, row, command)
+
+    def _begin(self, m: str, asker: Asker, row: int, command: Migrate) -> None:
+        core = self._core
+        try:
+            head = self._head(row)
+            if head.status.finished or head.ownership is not Ownership.OWNED:
+                raise HandoffAborted(f"job {head.job_id} is {head.status.value} meanwhile")
+        except SojournError as error:
+            self._desk.fail(asker, error)
+            return
+        known = self._fleet.code_of(head.flow_digest)
+        flow = core.store.flow(head.flow_digest) or b""
+        preflight = Preflight(
+            m, head.job_id, head.instance, head.epoch, core.store.store_id, flow,
+            known.code if known is not None else "", known.files if known is not None else [],
+            sum(size for _, size in core.store.job_blobs(row)), command.allow_code_drift,
+        )
+        record = SourceRecord(row, core.host, "", 0, "")
+        machine = SourceHandoff(preflight, record, command.to, command.grace, self._patience)
+        departure = self._departures[m] = Departure(machine, row, asker)
+        core.log.info("hand-off begins", job=head.job_id, to=command.to, m=m)
+        self._step(departure, None)
+
+    def _head(self, row: int) -> JobHead:
+        job = self._core.engine.job(row)
+        head = job.head if job is not None else self._core.store.head(row)
+        assert head is not None
+        return head
+
+    def release_to_file(self, asker: Asker, row: int, command: Export) -> None:
+        """Begin to let a job go with a file."""
+        core = self._core
+        head = self._head(row)
+        if head.status.finished:
+            raise HandoffAborted(
+                f"job {head.job_id} is {head.status.value}: export it without --release"
+            )
+        if self.under_way(row):
+            raise HandoffAborted(f"job {head.job_id} is being handed over already")
+        assert command.release_to is not None and command.path is not None
+        peer = self._border.require(command.release_to)
+        m = new_id()
+        preflight = Preflight(
+            m, head.job_id, head.instance, head.epoch, core.store.store_id, b"", "", [], 0
+        )
+        record = SourceRecord(row, core.host, "", 0, peer.store_id, file=True)
+        machine = SourceHandoff(preflight, record, peer.name, None, self._patience)
+        departure = Departure(machine, row, asker, Path(command.path))
+        self._departures[m] = departure
+        self._do(departure, machine.begin_file(read_clocks().monotonic))
+
+    def take_file(self, asker: Asker, command: Import) -> None:
+        """Take a job from a file."""
+        body = self.arrivals.take_file(command.document, self._border.links.peers())
+        self._desk.reply(asker, body)
+
+    def abort_for(self, row: int, reason: str) -> bool:
+        """Abort the hand-off of a job; False where it is past its commit point."""
+        for departure in list(self._departures.values()):
+            if departure.row == row:
+                self._step(departure, fx.Cancelled(reason))
+                return departure.machine.state is SourceState.OWNED
+        return True
+
+    def under_way(self, row: int) -> bool:
+        """Whether a hand-off of the job is under way, the pre-copy included."""
+        return any(departure.row == row for departure in self._departures.values()) or any(
+            asked[1] == row for asked in self._asked.values()
+        )
+
+    def describe(self) -> list[dict[str, Any]]:
+        """List the hand-offs under way."""
+        found = [
+            {
+                "m": m, "role": ROLE, "job_id": d.machine.job_id, "state": d.machine.state.value,
+                "peer": d.machine.peer,
+            }
+            for m, d in self._departures.items()
+        ]
+        return [*found, *self.arrivals.describe()]
+
+    # --- carrying out -----------------------------------------------------------------------------------
+
+    def _quiet(self, departure: Departure) -> None:
+        """The frozen job has nothing in flight, and all of it is on disk."""
+        job = self._core.engine.job(departure.row)
+        if job is None or not job.frozen:
+            return
+        if job.head.status.finished:
+            self._step(departure, fx.JobEnded(job.head.status.value))
+        else:
+            self._step(departure, fx.Quiet(job.last_ended, job.next_sequence))
+
+    def _step(self, departure: Departure, happening: fx.Happening | None) -> None:
+        now = read_clocks().monotonic
+        self._do(departure, departure.machine.step(happening, now))
+
+    def _do(self, departure: Departure, effects: Iterable[fx.Effect]) -> None:
+        for effect in effects:
+            self._do_one(departure, effect)
+
+    def _do_one(self, departure: Departure, effect: fx.Effect) -> None:
+        core = self._core
+        machine = departure.machine
+        match effect:
+            case fx.Send():
+                name = send_name(effect.message)
+                core.send(ToPeer(machine.peer, effect.message, f"{ROLE}.{name}"))
+            case fx.Persist():
+                core.round.writes.handoffs_put[f"{ROLE}:{machine.m}"] = effect.row
+            case fx.StartFreeze():
+                core.moving.add(departure.row)
+                core.apply(Freeze(departure.row))
+                self._fleet.hurry(departure.row, effect.grace)
+            case fx.Thaw():
+                core.moving.discard(departure.row)
+                self._fleet.calm(departure.row)
+                core.apply(Thaw(departure.row))
+                self._settled.append(departure.row)
+            case fx.NeedImage():
+                self._give_image(departure)
+            case fx.ReleaseJob():
+                self._release(departure)
+            case fx.MarkGone():
+                self._gone(departure)
+            case fx.Conflict():
+                core.apply(Block(departure.row, effect.reason))
+            case fx.PhaseReached():
+                self._tell(departure, effect)
+            case fx.Finished():
+                self._finished(departure, effect)
+            case fx.Failed():
+                core.log.warning("hand-off", job=machine.job_id, failed=effect.message)
+                if departure.asker is not None:
+                    asker, departure.asker = departure.asker, None
+                    self._desk.fail(asker, from_wire(effect.kind, effect.message))
+            case fx.Ended():
+                self._departures.pop(machine.m, None)
+            case _:
+                raise AssertionError(f"{type(effect).__name__} is no effect of a source")
+
+    def _give_image(self, departure: Departure) -> None:
+        core = self._core
+        image = core.store.read_image(departure.row)
+        try:
+            blobs = read_blobs(core, image)
+            if departure.path is not None:
+                self._write_release(departure, departure.path, blobs)
+                return
+        except SojournError as error:
+            self._step(departure, fx.Cancelled(error.message))
+            return
+        encoded = msgspec.msgpack.encode(relative_image(image, core.now.wall))
+        self._step(
+            departure,
+            fx.ImageReady(encoded, sha256(encoded).hexdigest(), sorted(blobs.items())),
+        )
+
+    def _write_release(self, departure: Departure, path: Path, blobs: dict[str, bytes]) -> None:
+        core = self._core
+        machine = departure.machine
+        image = core.store.read_image(departure.row)
+        ticket = ReleaseTicket(
+            machine.m, machine.epoch, core.store.store_id, machine.record.target_store
+        )
+        document = export_document(
+            image, decode_flow(image.flow), host=core.host, now=core.now.wall, blobs=blobs,
+            handoff=ticket,
+        )
+        data = json.dumps(document, indent=1).encode()
+        write_file(path, data)
+        machine.record.digest = document["digest"]
+        machine.record.size = len(data)
+        self._do(departure, machine.release_to_file(read_clocks().monotonic))
+        if departure.asker is not None:
+            asker, departure.asker = departure.asker, None
+            self._desk.reply(
+                asker,
+                {
+                    "job_id": machine.job_id, "to": machine.peer, "path": str(path),
+                    "epoch": machine.epoch + 1,
+                },
+            )
+
+    def _release(self, departure: Departure) -> None:
+        """The commit point: with this round the job is no longer ours to run."""
+        core = self._core
+        head = self._head(departure.row)
+        head.ownership = Ownership.RELEASED
+        head.moved_to = departure.machine.peer
+        core.round.writes.heads[departure.row] = head
+        core.apply(Drop(departure.row))
+        core.log.info("job released", job=head.job_id, to=head.moved_to, epoch=head.epoch)
+
+    def _gone(self, departure: Departure) -> None:
+        core = self._core
+        head = core.round.writes.heads.get(departure.row) or core.store.head(departure.row)
+        assert head is not None
+        head.ownership = Ownership.GONE
+        head.finished_at = head.finished_at or core.now.wall
+        core.round.writes.heads[departure.row] = head
+        core.moving.discard(departure.row)
+        self._settled.append(departure.row)
+        core.log.info("job gone", job=head.job_id, to=head.moved_to)
+
+    def _tell(self, departure: Departure, news: fx.PhaseReached) -> None:
+        if departure.asker is None:
+            return
+        body = {"phase": news.phase, "bytes": news.bytes, "total_bytes": news.total_bytes}
+        progress = Progress(departure.asker.request, json.dumps(body).encode())
+        self._core.send(ToAsker(departure.asker, progress))
+
+    def _finished(self, departure: Departure, finished: fx.Finished) -> None:
+        core = self._core
+        figures = finished.figures
+        head = core.round.writes.heads.get(departure.row) or core.store.head(departure.row)
+        if head is not None and head.ownership is Ownership.GONE:
+            head.handoffs = [*head.handoffs, figures]
+            core.round.writes.heads[departure.row] = head
+        core.log.info(
+            "job moved", job=departure.machine.job_id, to=figures.target,
+            downtime_ms=figures.downtime_ms, bytes=figures.bytes, phases_ms=figures.phases_ms,
+        )
+        if departure.asker is not None:
+            asker, departure.asker = departure.asker, None
+            self._desk.reply(
+                asker,
+                {
+                    "job_id": departure.machine.job_id, "from": figures.source,
+                    "to": figures.target, "epoch": figures.epoch, "bytes": figures.bytes,
+                    "phases_ms": figures.phases_ms, "downtime_ms": figures.downtime_ms,
+                },
+            )
+
+
+def send_name(message: HandoffMessage) -> str:
+    """Give a message's name, as crash points use it."""
+    return str(message.__struct_config__.tag)
+
+

@@ -1,0 +1,424 @@
+"""The source of a hand-off: coordinator of the two-phase commit. Until RELEASED is on disk it can go on alone."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sojourn.runtime.errors import HandoffAborted, HandoffInDoubt
+from sojourn.runtime.handoff.effects import (
+    Cancelled,
+    Conflict,
+    Effect,
+    Ended,
+    Failed,
+    Finished,
+    Happening,
+    ImageReady,
+    JobEnded,
+    LinkBack,
+    MarkGone,
+    NeedImage,
+    Persist,
+    PhaseReached,
+    Quiet,
+    ReleaseJob,
+    Send,
+    StartFreeze,
+    Thaw,
+    Tick,
+)
+from sojourn.runtime.handoff.table import SourceState, SourceStep, next_source
+from sojourn.runtime.job import HandoffFigures, HandoffRow
+from sojourn.runtime.wire.handoff import (
+    CHUNK_BYTES,
+    WINDOW_BYTES,
+    Abort,
+    Ack,
+    ActorsStarted,
+    Chunk,
+    Commit,
+    Credit,
+    HandoffRefused,
+    Measured,
+    Offer,
+    Preflight,
+    PreflightReady,
+    Prepared,
+    Query,
+    Unknown,
+)
+
+ROLE = "source"
+TWO_OWNERS = "TwoOwners"
+WINDOW_CHUNKS = WINDOW_BYTES // CHUNK_BYTES
+
+
+class Patience(msgspec.Struct, frozen=True):
+    """How long is waited, in seconds.
+
+    Attributes:
+        preflight: for READY; the target may have to import the code first.
+        offer: for news of the target while the job is frozen.
+        commit: for ACK, before whoever asked is told that the hand-off is in doubt.
+        started: for STARTED, before the downtime is given up as unknown.
+        resend: until a message is repeated; doubles up to ``longest``.
+        longest: between two repetitions.
+    """
+
+    preflight: float = 70.0
+    offer: float = 30.0
+    commit: float = 10.0
+    started: float = 10.0
+    resend: float = 0.25
+    longest: float = 5.0
+
+
+class SourceRecord(msgspec.Struct):
+    """What of this side is durable, from RELEASED on.
+
+    Attributes:
+        job: row of the job.
+        source_host: this host.
+        digest: of the image that was offered.
+        size: bytes of what travelled.
+        target_store: store that may own it.
+        file: whether the image went into a file.
+    """
+
+    job: int
+    source_host: str
+    digest: str
+    size: int
+    target_store: str
+    file: bool = False
+
+
+class SourceHandoff:
+    """One hand-off, seen from the host that gives the job away.
+
+    Args:
+        preflight: what the target is asked; it names the hand-off.
+        record: what will be durable.
+        peer: the target.
+        grace: seconds that turns in flight get; None for their routines' own.
+        patience: how long is waited.
+    """
+
+    def __init__(
+        self, preflight: Preflight, record: SourceRecord, peer: str, grace: float | None,
+        patience: Patience,
+    ) -> None:
+        self.m = preflight.m
+        self.job_id = preflight.job_id
+        self.instance = preflight.instance
+        self.epoch = preflight.epoch
+        self.peer = peer
+        self.record = record
+        self.state = SourceState.OWNED
+        self.wake_at: float | None = None
+        self._preflight = preflight
+        self._grace = grace
+        self._patience = patience
+        self._chunks: list[Chunk] = []
+        self._acked = 0
+        self._sent = 0
+        self._offer: Offer | None = None
+        self._offered = False
+        self._deadline = 0.0
+        self._pause = patience.resend
+        self._told = False
+        self._begun = 0.0
+        self._frozen_from = 0.0
+        self._marks: dict[str, float] = {}
+
+    @classmethod
+    def recover(cls, row: HandoffRow, patience: Patience) -> SourceHandoff:
+        """Go on with a hand-off that was past its commit point when the host went down.
+
+        Args:
+            row: its record, RELEASED.
+            patience: how long is waited.
+        """
+        record = msgspec.msgpack.decode(row.record, type=SourceRecord)
+        preflight = Preflight(row.m, row.job_id, row.instance, row.epoch, "", b"", "", [], 0)
+        machine = cls(preflight, record, row.peer, None, patience)
+        machine.state = SourceState.RELEASED
+        machine._told = True
+        machine.wake_at = 0.0
+        return machine
+
+    def step(self, happening: Happening | None, now: float) -> list[Effect]:
+        """Let something happen.
+
+        Args:
+            happening: a message of the target or news of the supervisor; None to begin.
+            now: monotonic seconds.
+
+        Returns:
+            What the supervisor is to do, in order.
+        """
+        match happening:
+            case None:
+                return self._begin(now)
+            case PreflightReady():
+                return self._ready(now)
+            case HandoffRefused():
+                return self._refused(happening)
+            case Quiet():
+                return self._quiet(happening, now)
+            case ImageReady():
+                return self._image(happening, now)
+            case Credit():
+                return self._credit(happening, now)
+            case Prepared():
+                return self._prepared(happening, now)
+            case Ack():
+                return self._acknowledged(now)
+            case ActorsStarted():
+                return self._started(happening, now)
+            case Query():
+                return [Send(self._commit())] if self._past_commit() else []
+            case Unknown():
+                return self._unknown(happening)
+            case Cancelled():
+                return self._abort(happening.reason, HandoffAborted.__name__)
+            case JobEnded():
+                return self._abort(f"the job is {happening.status}", HandoffAborted.__name__)
+            case Tick():
+                return self._tick(now)
+            case LinkBack():
+                return self._repeat(now)
+            case _:
+                return []
+
+    def begin_file(self, now: float) -> list[Effect]:
+        """Begin a hand-off through a file: nobody is asked before the freeze."""
+        self._begun = now
+        self._go(SourceStep.ASKED)
+        return self._ready(now)
+
+    def release_to_file(self, now: float) -> list[Effect]:
+        """Pass the commit point with a file that is on disk, instead of a target's PREPARED."""
+        if not self._go(SourceStep.WRITTEN):
+            return []
+        self._told = True
+        self.wake_at = now + self._patience.longest
+        return [Persist(self._row()), ReleaseJob()]
+
+    def _go(self, step: SourceStep) -> bool:
+        following = next_source(self.state, step)
+        if following is None:
+            return False
+        self.state = following
+        return True
+
+    def _past_commit(self) -> bool:
+        return self.state in (SourceState.RELEASED, SourceState.GONE)
+
+    # --- up to the commit point -----------------------------------------------------------------
+
+    def _begin(self, now: float) -> list[Effect]:
+        self._go(SourceStep.ASKED)
+        self._begun = now
+        self._deadline = now + self._patience.preflight
+        self._again(now)
+        return [Send(self._preflight), PhaseReached("precopy")]
+
+    def _ready(self, now: float) -> list[Effect]:
+        if not self._go(SourceStep.READY):
+            return []
+        self._marks["precopy"] = now - self._begun
+        self._frozen_from = now
+        self.wake_at = None
+        return [PhaseReached("freeze"), StartFreeze(self._grace)]
+
+    def _quiet(self, quiet: Quiet, now: float) -> list[Effect]:
+        if not self._go(SourceStep.QUIET):
+            return []
+        entered = self._frozen_from
+        self._frozen_from = max(entered, quiet.last_ended)
+        self._marks["freeze"] = now - entered
+        self._marks["frozen_at"] = now
+        self._deadline = now + self._patience.offer
+        self._again(now)
+        self._version = quiet.version
+        return [NeedImage()]
+
+    _version = 0
+
+    def _image(self, ready: ImageReady, now: float) -> list[Effect]:
+        if self.state is not SourceState.FROZEN:
+            return []
+        pieces: list[Chunk] = []
+        for blob, data in [*ready.blobs, (None, ready.image)]:
+            for start in range(0, max(1, len(data)), CHUNK_BYTES):
+                part = data[start : start + CHUNK_BYTES]
+                pieces.append(Chunk(self.m, len(pieces), part, blob))
+        self._chunks = pieces
+        size = len(ready.image) + sum(len(data) for _, data in ready.blobs)
+        self.record.size = size
+        self.record.digest = ready.digest
+        self._offer = Offer(
+            self.m, self.job_id, self.instance, self.epoch, self._version, ready.digest,
+            self._preflight.source_store, len(pieces), size,
+        )
+        return [PhaseReached("delta", 0, size), *self._fill(now)]
+
+    def _fill(self, now: float) -> list[Effect]:
+        """Send what the window allows; the offer follows the last piece."""
+        effects: list[Effect] = []
+        while self._sent < min(len(self._chunks), self._acked + WINDOW_CHUNKS):
+            effects.append(Send(self._chunks[self._sent]))
+            self._sent += 1
+        if self._sent == len(self._chunks) and self._offer is not None and not self._offered:
+            self._offered = True
+            effects.append(Send(self._offer))
+        self._again(now)
+        return effects
+
+    def _credit(self, credit: Credit, now: float) -> list[Effect]:
+        if self.state is not SourceState.FROZEN or credit.next_chunk <= self._acked:
+            return []
+        self._acked = min(credit.next_chunk, len(self._chunks))
+        self._sent = max(self._sent, self._acked)
+        self._pause = self._patience.resend
+        self._deadline = now + self._patience.offer
+        done = sum(len(chunk.data) for chunk in self._chunks[: self._acked])
+        return [PhaseReached("delta", done, self.record.size), *self._fill(now)]
+
+    def _prepared(self, prepared: Prepared, now: float) -> list[Effect]:
+        if self._past_commit():
+            return [Send(self._commit())]
+        if not self._offered or prepared.digest != self.record.digest:
+            return []
+        if not self._go(SourceStep.PREPARED):
+            return []
+        self._marks["delta"] = now - self._marks["frozen_at"]
+        self._marks["released_at"] = now
+        self.record.target_store = prepared.target_store
+        self._chunks = []
+        self._deadline = now + self._patience.commit
+        self._pause = self._patience.resend
+        self._again(now)
+        return [
+            Persist(self._row()), ReleaseJob(), Send(self._commit()), PhaseReached("commit"),
+        ]
+
+    def _refused(self, refused: HandoffRefused) -> list[Effect]:
+        effects = self._abort(refused.message, refused.kind)
+        if effects and refused.kind == TWO_OWNERS:
+            effects.append(Conflict(refused.message))
+        return effects
+
+    def _abort(self, reason: str, kind: str) -> list[Effect]:
+        if not self._go(SourceStep.ABORTED):
+            return []
+        self.wake_at = None
+        return [
+            Send(Abort(self.m, reason)),
+            Thaw(),
+            Failed(
+                kind if kind != TWO_OWNERS else HandoffAborted.__name__,
+                f"job {self.job_id} stays on host {self.record.source_host!r} and goes on there: "
+                f"{reason}",
+            ),
+            Ended(),
+        ]
+
+    # --- past the commit point ------------------------------------------------------------------
+
+    def _row(self) -> HandoffRow:
+        return HandoffRow(
+            self.m, ROLE, self.state.value, self.job_id, self.instance, self.epoch, self.peer,
+            msgspec.msgpack.encode(self.record),
+        )
+
+    def _commit(self) -> Commit:
+        return Commit(self.m, self.job_id, self.instance, self.epoch)
+
+    def _acknowledged(self, now: float) -> list[Effect]:
+        if not self._go(SourceStep.ACKNOWLEDGED):
+            return []
+        if "released_at" in self._marks:
+            self._marks["commit"] = now - self._marks["released_at"]
+            self._marks["acked_at"] = now
+        effects: list[Effect] = [Persist(self._row()), MarkGone(), PhaseReached("activate")]
+        if self._told:
+            self.wake_at = None
+            return [*effects, Ended()]
+        self._deadline = now + self._patience.started
+        self.wake_at = self._deadline
+        return effects
+
+    def _started(self, started: ActorsStarted, now: float) -> list[Effect]:
+        if self.state is not SourceState.GONE or self._told:
+            return []
+        self._told = True
+        self.wake_at = None
+        names = ("precopy", "freeze", "delta", "commit")
+        phases = {name: round(self._marks.get(name, 0.0) * 1000, 3) for name in names}
+        phases["activate"] = round(started.activate_ms, 3)
+        downtime = round((now - self._frozen_from) * 1000, 3)
+        return [
+            Send(Measured(self.m, phases, downtime)), Finished(self._figures(phases, downtime)),
+            Ended(),
+        ]
+
+    def _figures(
+        self, phases: dict[str, float] | None, downtime: float | None
+    ) -> HandoffFigures:
+        return HandoffFigures(
+            self.record.source_host, self.peer, self.epoch + 1, self.record.size, phases, downtime
+        )
+
+    def _unknown(self, unknown: Unknown) -> list[Effect]:
+        if self.state is not SourceState.RELEASED or self.record.file or self._told:
+            return []
+        return self._doubt(f"its store {unknown.target_store} doesn't know the hand-off")
+
+    def _doubt(self, why: str) -> list[Effect]:
+        self._told = True
+        return [
+            Failed(
+                HandoffInDoubt.__name__,
+                f"job {self.job_id} was released to host {self.peer!r} and {why}: it goes on there as "
+                f"soon as that host is back; if it never is, `sojourn handoff resolve {self.job_id}` "
+                f"on host {self.record.source_host!r} ends the doubt",
+            )
+        ]
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def _again(self, now: float) -> None:
+        self.wake_at = now + self._pause
+
+    def _tick(self, now: float) -> list[Effect]:
+        if self.wake_at is None or now < self.wake_at:
+            return []
+        if self.state is SourceState.GONE:
+            self._told = True
+            self.wake_at = None
+            return [Finished(self._figures(None, None)), Ended()]
+        if self.state in (SourceState.PRECOPY, SourceState.FROZEN) and now >= self._deadline:
+            return self._abort(
+                f"host {self.peer!r} didn't answer in time", HandoffAborted.__name__
+            )
+        effects: list[Effect] = []
+        if self.state is SourceState.RELEASED and not self._told and now >= self._deadline:
+            effects = self._doubt("hasn't acknowledged it")
+        self._pause = min(self._pause * 2, self._patience.longest)
+        return [*effects, *self._repeat(now)]
+
+    def _repeat(self, now: float) -> list[Effect]:
+        """Send again what may have been lost."""
+        self._again(now)
+        if self.state is SourceState.PRECOPY:
+            return [Send(self._preflight)]
+        if self.state is SourceState.FROZEN:
+            self._sent = self._acked
+            self._offered = False
+            return self._fill(now)
+        if self.state is SourceState.RELEASED:
+            return [Send(self._commit())]
+        self.wake_at = None if self.state is not SourceState.GONE else self.wake_at
+        return []

@@ -1,0 +1,89 @@
+"""NumPy arrays and scalars, if the program has loaded NumPy; this file never imports it."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+import msgpack
+
+from sojourn.runtime.errors import ValueMalformed
+from sojourn.runtime.values_raw import ExtensionCode, is_plain_dtype, read_array, read_scalar
+
+
+class UnplainArray(Exception):
+    """NumPy data whose bytes aren't plain data; the message says what to do."""
+
+
+def array_extension(value: object) -> tuple[ExtensionCode, bytes] | None:
+    """Encode a NumPy array or scalar.
+
+    Args:
+        value: anything.
+
+    Returns:
+        The extension and its body, or None if the value isn't NumPy's.
+
+    Raises:
+        UnplainArray: if it is, but holds objects, records or strings of variable length.
+    """
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return None
+    if type(value) is numpy.ndarray:
+        dtype = _plain(value.dtype)
+        body: bytes = msgpack.packb([dtype, list(value.shape), value.tobytes()])
+        return ExtensionCode.ARRAY, body
+    if isinstance(value, numpy.generic) and type(value).__module__ == "numpy":
+        body = msgpack.packb([_plain(value.dtype), value.tobytes()])
+        return ExtensionCode.SCALAR, body
+    return None
+
+
+def _plain(dtype: object) -> str:
+    name = str(getattr(dtype, "str", dtype))
+    if not is_plain_dtype(name):
+        raise UnplainArray(
+            f"NumPy data of dtype {dtype} can't be stored: use numbers, dates or text of fixed length"
+        )
+    return name
+
+
+def revive_array(body: bytes) -> object:
+    """Build an array, in C order and writable.
+
+    Raises:
+        ValueMalformed: if the body is no array's, or NumPy isn't loaded.
+    """
+    dtype, shape, content = read_array(body)
+    return _build(dtype, shape, content)
+
+
+def revive_scalar(body: bytes) -> object:
+    """Build a NumPy scalar.
+
+    Raises:
+        ValueMalformed: if the body is no scalar's, or NumPy isn't loaded.
+    """
+    dtype, content = read_scalar(body)
+    array = _build(dtype, [], content)
+    scalar: object = array[()]  # type: ignore[index] # pyright: ignore[reportIndexIssue, reportUnknownVariableType]
+    return scalar  # pyright: ignore[reportUnknownVariableType]
+
+
+def _build(dtype: str, shape: list[int], content: bytes) -> object:
+    numpy = _numpy()
+    try:
+        array: object = numpy.ndarray(shape, dtype, buffer=content).copy()
+    except (ValueError, TypeError, OverflowError, MemoryError) as error:
+        raise ValueMalformed(f"an array of dtype {dtype} doesn't decode: {error}") from None
+    return array
+
+
+def _numpy() -> ModuleType:
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        raise ValueMalformed(
+            "the value is a NumPy array, and the flow's modules don't import numpy: import it there"
+        )
+    return numpy
