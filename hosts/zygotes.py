@@ -163,9 +163,10 @@ class Zygote:
             if not data:
                 self._lost(_how_it_ended(self._process))
                 break
+            if flags & socket.MSG_CTRUNC:
+                self._lost("sent descriptors that found no room and was killed: raise `ulimit -n`")
+                break
             try:
-                if flags & socket.MSG_CTRUNC:
-                    raise ValueError("its descriptors found no room")  # noqa: TRY301 - one way out
                 found.extend(self._received(decode_from_zygote(body)) for body in self._deframer.feed(data))
             except (ValueError, msgspec.DecodeError) as error:
                 self._lost(f"sent what can't be read ({error}) and was killed")

@@ -50,17 +50,15 @@ def pack_checked(value: object, where: str) -> bytes:
     Raises:
         ValueNotEncodable: names the place inside the value, its type and what to do.
     """
+    failure: Exception
     try:
         data = _pack(value, 0)
         if not is_deep(data):
             return data
-        reason = f"{where} can't be encoded: {_TOO_DEEP}"
-    except (_TooDeep, RecursionError):
-        reason = f"{where} can't be encoded: {_TOO_DEEP}"
-    except Exception as error:
-        reason = _explain(value, where, error)
-        raise ValueNotEncodable(reason) from error
-    raise ValueNotEncodable(reason)
+        failure = _TooDeep()
+    except Exception as error:  # noqa: BLE001 - becomes the sentence below, which needs no chain
+        failure = error
+    raise ValueNotEncodable(_explain(value, where, failure))
 
 
 def _pack(value: object, depth: int) -> bytes:
@@ -109,7 +107,7 @@ def _default(depth: int, value: object) -> object:
         return msgpack.ExtType(code, _pack_sorted(_items(value), depth))
     if isinstance(value, Enum):
         return msgpack.ExtType(ExtensionCode.ENUM, msgpack.packb(enum_parts(value)))
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         parts = dataclass_parts(value)
         return msgpack.ExtType(ExtensionCode.DATACLASS, _pack_inside(parts, depth))
     array = array_extension(value)
@@ -153,6 +151,8 @@ def _explain(value: object, where: str, error: Exception) -> str:
     """Say which part of a value couldn't be encoded, and why; slow, for an error only."""
     place = where
     culprit = value
+    if _is_too_deep(error):
+        return f"{where} can't be encoded: {_TOO_DEEP}"
     for _ in range(DEEPEST):
         for inner_place, part in _parts(culprit, place):
             failure = _failure(part)
@@ -162,6 +162,11 @@ def _explain(value: object, where: str, error: Exception) -> str:
         else:
             break
     return f"{place} can't be encoded: {_reason(culprit, error)}"
+
+
+def _is_too_deep(error: Exception) -> bool:
+    # MessagePack's own limit has no exception class of its own.
+    return isinstance(error, (_TooDeep, RecursionError)) or "recursion limit" in str(error)
 
 
 def _failure(value: object) -> Exception | None:
@@ -208,7 +213,7 @@ def _reason(culprit: object, error: Exception) -> str:
         return str(error)
     if isinstance(error, UnicodeEncodeError):
         return "its text holds a lone surrogate, which is no valid Unicode: replace or escape it"
-    if isinstance(error, _TooDeep) or "recursion" in str(error):
+    if _is_too_deep(error):
         return _TOO_DEEP
     if not isinstance(error, _Unsupported):
         return f"{kind.__module__}.{kind.__qualname__}: {error}"

@@ -1,25 +1,58 @@
 """Encoded values as JSON and back, from the bytes alone: no class is needed and none is looked up.
 
 A plain value is itself; any other is ``{"$sojourn": "<type>", "value": …}``. ``from_json`` gives
-back the very bytes that ``to_json`` was given.
+back the very bytes that ``to_json`` was given, if ``values.encode`` made them.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import math
+import struct
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import msgpack
 
-from sojourn.runtime import values
 from sojourn.runtime.errors import ValueMalformed
-from sojourn.runtime.values import ExtensionCode, read_reference
+from sojourn.runtime.values_leaves import (
+    complex_body,
+    delta_body,
+    fits_messagepack,
+    integer_body,
+    read_leaf,
+)
+from sojourn.runtime.values_raw import (
+    DEEPEST,
+    SEQUENCES,
+    BlobReference,
+    ExtensionCode,
+    is_container,
+    is_dict,
+    is_extension,
+    is_list,
+    parse,
+    read_array,
+    read_dataclass,
+    read_enum,
+    read_reference,
+    read_scalar,
+    read_sequence,
+    require_layout,
+    require_names,
+    require_shape,
+    write_reference,
+)
 
 MARK = "$sojourn"
+"""The key that sets a marked value apart from a plain dict."""
+
+_DOUBLE = struct.Struct(">d")
+_NAN = _DOUBLE.pack(math.nan)
+
+_LONGEST_BITS = 2048
+"""Up to here integers are JSON's own; Python refuses to print much longer ones in decimal."""
 
 _TEXTS = {
     ExtensionCode.DATETIME: "datetime",
@@ -32,16 +65,8 @@ _SEQUENCES = {
     ExtensionCode.SET: "set",
     ExtensionCode.FROZENSET: "frozenset",
 }
-_NAMED = {name: code for code, name in (_TEXTS | _SEQUENCES).items()}
-
-
-class _Made:
-    """A finished piece of JSON among values that still have to be turned into it."""
-
-    __slots__ = ("json",)
-
-    def __init__(self, json: object) -> None:
-        self.json = json
+_TEXT_CODES = {name: code for code, name in _TEXTS.items()}
+_SEQUENCE_CODES = {name: code for code, name in _SEQUENCES.items()}
 
 
 def to_json(data: bytes) -> object:
@@ -53,10 +78,7 @@ def to_json(data: bytes) -> object:
     Raises:
         ValueMalformed: if the bytes are no encoded value.
     """
-    try:
-        return _plain(values._unpack(data, _extension))  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    except RecursionError:
-        raise ValueMalformed("the value is nested too deep") from None
+    return _guarded(parse(data)[0])
 
 
 def fields_to_json(data: bytes) -> dict[str, object]:
@@ -65,15 +87,10 @@ def fields_to_json(data: bytes) -> dict[str, object]:
     Raises:
         ValueMalformed: if the bytes are no map with text keys.
     """
-    raw = values._unpack(data, _extension)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    if not isinstance(raw, dict):
+    raw = parse(data)[0]
+    if not is_dict(raw):
         raise ValueMalformed("encoded fields must be a map")
-    fields: dict[str, object] = {}
-    for name, item in raw.items():  # pyright: ignore[reportUnknownVariableType]
-        if not isinstance(name, str):
-            raise ValueMalformed("the names of encoded fields must be text")
-        fields[name] = _plain(item)  # pyright: ignore[reportUnknownArgumentType]
-    return fields
+    return {name: _guarded(item, 1) for name, item in require_names(raw).items()}
 
 
 def from_json(obj: object, *, where: str) -> bytes:
@@ -86,12 +103,7 @@ def from_json(obj: object, *, where: str) -> bytes:
     Raises:
         ValueMalformed: if it is no JSON form of a value.
     """
-    try:
-        return _pack(_parse(obj))
-    except ValueMalformed as error:
-        raise ValueMalformed(f"{where}: {error.message}") from None
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError, binascii.Error) as error:
-        raise ValueMalformed(f"{where} is no value: {error}") from None
+    return _encoded(obj, where, 0)
 
 
 def fields_from_json(obj: object, *, where: str) -> bytes:
@@ -100,300 +112,302 @@ def fields_from_json(obj: object, *, where: str) -> bytes:
     Raises:
         ValueMalformed: if ``obj`` is no JSON object, or one of its values no JSON form of a value.
     """
-    if not isinstance(obj, dict):
+    if not is_dict(obj):
         raise ValueMalformed(f"{where} must be a JSON object")
     header = msgpack.Packer(autoreset=False)
-    header.pack_map_header(len(obj))  # pyright: ignore[reportUnknownArgumentType]
-    parts = [header.bytes()]
-    for name, item in obj.items():  # pyright: ignore[reportUnknownVariableType]
-        parts.append(msgpack.packb(name))
-        parts.append(from_json(item, where=f"{where}[{name!r}]"))  # pyright: ignore[reportUnknownArgumentType]
+    header.pack_map_header(len(obj))
+    parts: list[bytes] = [header.bytes()]
+    for name, item in require_names(obj).items():
+        parts.append(_encoded(name, where, 1))
+        parts.append(_encoded(item, f"{where}[{name!r}]", 1))
     return b"".join(parts)
+
+
+# --- to JSON ------------------------------------------------------------------------------
+
+
+def _guarded(raw: object, depth: int = 0) -> object:
+    try:
+        return _plain(raw, depth)
+    except RecursionError:
+        raise ValueMalformed("the value is nested too deep for what is left of the stack") from None
 
 
 def _mark(kind: str, value: object) -> dict[str, object]:
     return {MARK: kind, "value": value}
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, _Made):
-        return value.json
-    if isinstance(value, bytes):
-        return _mark("bytes", base64.b64encode(value).decode())
-    if isinstance(value, float) and not math.isfinite(value):
-        return _mark("float", repr(value))
-    if isinstance(value, list):
-        return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    if isinstance(value, dict):
-        items: dict[object, object] = value  # pyright: ignore[reportUnknownVariableType]
-        if MARK in items or not all(isinstance(key, str) for key in items):
-            return _mark("dict", [[_plain(key), _plain(item)] for key, item in items.items()])
-        return {str(key): _plain(item) for key, item in items.items()}
-    return value
+def _plain(raw: object, depth: int) -> object:
+    if depth >= DEEPEST and is_container(raw):
+        raise ValueMalformed(f"the value is nested more than {DEEPEST} levels deep")
+    if is_extension(raw):
+        return _extension(raw[0], raw[1], depth)
+    if is_list(raw):
+        return [_plain(item, depth + 1) for item in raw]
+    if is_dict(raw):
+        return _dict(raw, depth)
+    if isinstance(raw, bytes):
+        return _mark("bytes", base64.b64encode(raw).decode())
+    if isinstance(raw, float):
+        return raw if math.isfinite(raw) else _mark("float", _float_text(raw))
+    if isinstance(raw, msgpack.Timestamp):
+        raise ValueMalformed("MessagePack's own timestamps are not among the types that are used")
+    return raw
 
 
-def _extension(code: int, body: bytes) -> object:
-    writer = _WRITERS.get(code)
-    if writer is None:
-        raise ValueMalformed(f"extension {code} is not among the types that are used")
-    try:
-        return _Made(writer(body))
-    except (ValueError, TypeError, OverflowError, IndexError) as error:
-        raise ValueMalformed(f"extension {code} doesn't decode: {error}") from None
+def _dict(raw: dict[object, object], depth: int) -> object:
+    below = depth + 1
+    plain: dict[str, object] = {}
+    for key, item in raw.items():
+        if not isinstance(key, str) or key == MARK:
+            pairs = [[_plain(key, below), _plain(item, below)] for key, item in raw.items()]
+            return _mark("dict", pairs)
+        plain[key] = _plain(item, below)
+    return plain
 
 
-def _text_writer(kind: str) -> Callable[[bytes], object]:
-    return lambda body: _mark(kind, body.decode())
+def _float_text(value: float) -> str:
+    bits = _DOUBLE.pack(value)
+    # Other bits than usual are a NaN's payload and sign: they are part of the bytes.
+    return f"nan:{bits.hex()}" if math.isnan(value) and bits != _NAN else repr(value)
 
 
-def _write_tuple(body: bytes) -> object:
-    return _mark("tuple", to_json(body))
+def _extension(code: int, body: bytes, depth: int) -> object:
+    below = depth + 1
+    if code in SEQUENCES:
+        items = [_plain(item, below) for item in read_sequence(body)]
+        return _mark(_SEQUENCES[ExtensionCode(code)], items)
+    if code == ExtensionCode.DATACLASS:
+        path, fields = read_dataclass(body)
+        value = {name: _plain(item, below) for name, item in fields.items()}
+        return {MARK: "dataclass", "class": path, "value": value}
+    if code == ExtensionCode.ENUM:
+        path, member = read_enum(body)
+        return {MARK: "enum", "class": path, "value": member}
+    if code == ExtensionCode.ARRAY:
+        dtype, shape, content = read_array(body)
+        text = base64.b64encode(content).decode()
+        return {MARK: "array", "dtype": dtype, "shape": shape, "value": text}
+    if code == ExtensionCode.SCALAR:
+        dtype, content = read_scalar(body)
+        return {MARK: "scalar", "dtype": dtype, "value": base64.b64encode(content).decode()}
+    if code == ExtensionCode.BLOB:
+        reference = read_reference(body)
+        return {MARK: "blob", "digest": reference.digest, "size": reference.size}
+    return _leaf(code, body)
 
 
-def _sequence_writer(kind: str) -> Callable[[bytes], object]:
-    def write(body: bytes) -> object:
-        items = values._sequence(body, _extension)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        return _mark(kind, [_plain(item) for item in items])
-
-    return write
-
-
-def _write_delta(body: bytes) -> object:
-    days, seconds, microseconds = values._DELTA.unpack(body)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    return _mark("timedelta", [days, seconds, microseconds])
-
-
-def _write_complex(body: bytes) -> object:
-    real, imaginary = values._COMPLEX.unpack(body)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    return _mark("complex", [_plain(real), _plain(imaginary)])
-
-
-def _write_enum(body: bytes) -> object:
-    path, member = _parts(body, 2)
-    return {MARK: "enum", "class": path, "value": member}
-
-
-def _write_dataclass(body: bytes) -> object:
-    path, fields = _parts(body, 2)
-    return {MARK: "dataclass", "class": path, "value": fields}
-
-
-def _write_array(body: bytes) -> object:
-    dtype, shape, content = _parts(body, 3)
-    return {MARK: "array", "dtype": dtype, "shape": shape, "value": _base64_of(content)}
-
-
-def _write_scalar(body: bytes) -> object:
-    dtype, content = _parts(body, 2)
-    return {MARK: "scalar", "dtype": dtype, "value": _base64_of(content)}
-
-
-def _parts(body: bytes, count: int) -> list[object]:
-    parts = to_json(body)
-    if not isinstance(parts, list) or len(parts) != count:  # pyright: ignore[reportUnknownArgumentType]
-        raise ValueMalformed(f"an extension's body must be a list of {count}")
-    return parts  # pyright: ignore[reportUnknownVariableType]
-
-
-def _base64_of(form: object) -> object:
-    if not isinstance(form, dict) or form.get(MARK) != "bytes":  # pyright: ignore[reportUnknownMemberType]
-        raise ValueMalformed("an array's content must be bytes")
-    return form["value"]  # pyright: ignore[reportUnknownVariableType]
-
-
-def _write_integer(body: bytes) -> object:
-    return int.from_bytes(body, "big", signed=True)
-
-
-def _write_uuid(body: bytes) -> object:
-    return _mark("uuid", str(UUID(bytes=body)))
-
-
-def _write_blob(body: bytes) -> object:
-    reference = read_reference(body)
-    return {MARK: "blob", "digest": reference.digest, "size": reference.size}
-
-
-_WRITERS: dict[int, Callable[[bytes], object]] = {
-    **{code: _text_writer(name) for code, name in _TEXTS.items()},
-    ExtensionCode.TUPLE: _write_tuple,
-    ExtensionCode.SET: _sequence_writer("set"),
-    ExtensionCode.FROZENSET: _sequence_writer("frozenset"),
-    ExtensionCode.TIMEDELTA: _write_delta,
-    ExtensionCode.UUID: _write_uuid,
-    ExtensionCode.COMPLEX: _write_complex,
-    ExtensionCode.ENUM: _write_enum,
-    ExtensionCode.DATACLASS: _write_dataclass,
-    ExtensionCode.ARRAY: _write_array,
-    ExtensionCode.SCALAR: _write_scalar,
-    ExtensionCode.INTEGER: _write_integer,
-    ExtensionCode.BLOB: _write_blob,
-}
+def _leaf(code: int, body: bytes) -> object:
+    value = read_leaf(code, body)
+    if isinstance(value, int):
+        return value if value.bit_length() <= _LONGEST_BITS else _mark("int", hex(value))
+    if isinstance(value, timedelta):
+        return _mark("timedelta", [value.days, value.seconds, value.microseconds])
+    if isinstance(value, complex):
+        return _mark("complex", [_plain(value.real, 0), _plain(value.imag, 0)])
+    if isinstance(value, UUID):
+        return _mark("uuid", str(value))
+    return _mark(_TEXTS[ExtensionCode(code)], body.decode())
 
 
 # --- from JSON ----------------------------------------------------------------------------
 
 
+def _encoded(obj: object, where: str, depth: int) -> bytes:
+    try:
+        return _pack(_parse(obj, depth))
+    except ValueMalformed as error:
+        raise ValueMalformed(f"{where}: {error.message}") from None
+    except (ValueError, TypeError, ArithmeticError, struct.error, RecursionError) as error:
+        raise ValueMalformed(f"{where} is no value: {error}") from None
+
+
 def _pack(value: object) -> bytes:
-    return msgpack.packb(value, strict_types=True)
+    data: bytes = msgpack.packb(value, strict_types=True)
+    return data
 
 
-def _parse(obj: object) -> object:
+def _parse(obj: object, depth: int) -> object:
     if obj is None or isinstance(obj, (bool, str, float)):
         return obj
     if isinstance(obj, int):
-        if -(2**63) <= obj < 2**64:
+        if fits_messagepack(obj):
             return obj
-        body = obj.to_bytes(obj.bit_length() // 8 + 1, "big", signed=True)
-        return msgpack.ExtType(ExtensionCode.INTEGER, body)
-    if isinstance(obj, list):
-        return [_parse(item) for item in obj]  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(obj, dict):
-        form: dict[str, object] = obj  # pyright: ignore[reportUnknownVariableType]
+        return msgpack.ExtType(ExtensionCode.INTEGER, integer_body(obj))
+    if is_list(obj):
+        _require_depth(depth)
+        return [_parse(item, depth + 1) for item in obj]
+    if is_dict(obj):
+        form = require_names(obj)
         if MARK in form:
-            return _parse_marked(form)
-        for key in form:
-            if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise ValueMalformed("the keys of a JSON object must be text")
-        return {key: _parse(item) for key, item in form.items()}
+            return _parse_marked(form, depth)
+        _require_depth(depth)
+        return {key: _parse(item, depth + 1) for key, item in form.items()}
     raise ValueMalformed(f"{type(obj).__name__} is no JSON")
 
 
-def _parse_marked(form: dict[str, object]) -> object:
+def _require_depth(depth: int) -> None:
+    if depth >= DEEPEST:
+        raise ValueMalformed(f"the value is nested more than {DEEPEST} levels deep")
+
+
+def _parse_marked(form: dict[str, object], depth: int) -> object:
     kind = form[MARK]
     if not isinstance(kind, str):
         raise ValueMalformed(f"{MARK!r} must name a type")
-    if kind in _NAMED:
-        return _parse_named(_NAMED[kind], form["value"])
-    reader = _READERS.get(kind)
-    if reader is None:
+    keys = _KEYS.get(kind, _USUAL_KEYS)
+    if kind in _TEXT_CODES:
+        reader: Callable[[dict[str, object], int], object] = _read_text
+    elif kind in _SEQUENCE_CODES:
+        reader = _read_sequence
+    elif kind in _READERS:
+        reader = _READERS[kind]
+    else:
         raise ValueMalformed(f"{kind!r} is no type of a value")
-    return reader(form)
-
-
-def _parse_named(code: ExtensionCode, value: object) -> object:
-    if code in _TEXTS:
-        if not isinstance(value, str):
-            raise ValueMalformed(f"a {_TEXTS[code]} must be text")
-        if code is ExtensionCode.DATETIME:
-            datetime.fromisoformat(value.removesuffix("f"))
-        elif code is ExtensionCode.DATE:
-            date.fromisoformat(value)
-        return msgpack.ExtType(code, value.encode())
-    if not isinstance(value, list):
-        raise ValueMalformed(f"a {_SEQUENCES[code]} must be a list")
-    items = [_parse(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-    if code is ExtensionCode.TUPLE:
-        return msgpack.ExtType(code, _pack(items))
-    return msgpack.ExtType(code, b"".join(sorted(_pack(item) for item in items)))
+    if form.keys() != keys:
+        raise ValueMalformed(f"a marked {kind} must have the keys {', '.join(sorted(keys))}")
+    return reader(form, depth)
 
 
 def _text(form: dict[str, object], name: str = "value") -> str:
     value = form[name]
     if not isinstance(value, str):
-        raise ValueMalformed(f"{name!r} must be text")
+        raise ValueMalformed(f"{name!r} of a marked {form[MARK]} must be text")
     return value
+
+
+def _list(form: dict[str, object], count: int | None = None) -> list[object]:
+    value = form["value"]
+    if not is_list(value) or (count is not None and len(value) != count):
+        size = "" if count is None else f" of {count}"
+        raise ValueMalformed(f"a marked {form[MARK]} must hold a list{size}")
+    return value
+
+
+def _checked(code: ExtensionCode, body: bytes) -> object:
+    read_leaf(code, body)
+    return msgpack.ExtType(code, body)
+
+
+def _read_text(form: dict[str, object], _: int) -> object:
+    return _checked(_TEXT_CODES[_text(form, MARK)], _text(form).encode())
+
+
+def _read_sequence(form: dict[str, object], depth: int) -> object:
+    _require_depth(depth)
+    code = _SEQUENCE_CODES[_text(form, MARK)]
+    packed = [_pack(_parse(item, depth + 1)) for item in _list(form)]
+    if code is not ExtensionCode.TUPLE:
+        packed.sort()
+    header = msgpack.Packer(autoreset=False)
+    header.pack_array_header(len(packed))
+    return msgpack.ExtType(code, b"".join([header.bytes(), *packed]))
+
+
+def _read_dict(form: dict[str, object], depth: int) -> object:
+    _require_depth(depth)
+    found: dict[object, object] = {}
+    for pair in _list(form):
+        if not is_list(pair) or len(pair) != 2:
+            raise ValueMalformed("a marked dict must hold a list of pairs")
+        found[_parse(pair[0], depth + 1)] = _parse(pair[1], depth + 1)
+    return found
+
+
+def _read_bytes(form: dict[str, object], _: int) -> object:
+    return _base64(form)
 
 
 def _base64(form: dict[str, object]) -> bytes:
     return base64.b64decode(_text(form), validate=True)
 
 
-def _read_dict(form: dict[str, object]) -> object:
-    pairs = form["value"]
-    if not isinstance(pairs, list):
-        raise ValueMalformed("a dict must be a list of pairs")
-    found: dict[object, object] = {}
-    for pair in pairs:  # pyright: ignore[reportUnknownVariableType]
-        key, item = pair  # pyright: ignore[reportUnknownVariableType]
-        found[_parse(key)] = _parse(item)
-    return found
-
-
-def _read_float(form: dict[str, object]) -> object:
+def _read_float(form: dict[str, object], _: int) -> object:
     text = _text(form)
-    if text not in ("nan", "inf", "-inf"):
+    if text in ("nan", "inf", "-inf"):
+        return float(text)
+    value: float = _DOUBLE.unpack(bytes.fromhex(text.removeprefix("nan:")))[0]
+    if not text.startswith("nan:") or not math.isnan(value):
         raise ValueMalformed("a marked float must be nan, inf or -inf")
-    return float(text)
+    return value
 
 
-def _read_delta(form: dict[str, object]) -> object:
-    days, seconds, microseconds = _numbers(form, 3)
-    delta = timedelta(days, seconds, microseconds)
-    body = values._DELTA.pack(delta.days, delta.seconds, delta.microseconds)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    return msgpack.ExtType(ExtensionCode.TIMEDELTA, body)
+def _read_int(form: dict[str, object], _: int) -> object:
+    return _checked(ExtensionCode.INTEGER, integer_body(int(_text(form), 16)))
 
 
-def _read_complex(form: dict[str, object]) -> object:
-    parts = form["value"]
-    if not isinstance(parts, list) or len(parts) != 2:  # pyright: ignore[reportUnknownArgumentType]
-        raise ValueMalformed("a complex must be two numbers")
-    real, imaginary = (_parse(part) for part in parts)  # pyright: ignore[reportUnknownVariableType]
-    if not isinstance(real, float) or not isinstance(imaginary, float):
-        raise ValueMalformed("a complex must be two floats")
-    return msgpack.ExtType(
-        ExtensionCode.COMPLEX,
-        values._COMPLEX.pack(real, imaginary),  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    )
+def _read_delta(form: dict[str, object], _: int) -> object:
+    numbers = [part for part in _list(form, 3) if type(part) is int]
+    if len(numbers) != 3:
+        raise ValueMalformed("a marked timedelta must hold days, seconds and microseconds")
+    return _checked(ExtensionCode.TIMEDELTA, delta_body(timedelta(*numbers)))
 
 
-def _numbers(form: dict[str, object], count: int) -> list[int]:
-    parts = form["value"]
-    if not isinstance(parts, list) or len(parts) != count:  # pyright: ignore[reportUnknownArgumentType]
-        raise ValueMalformed(f"the value must be {count} numbers")
-    found: list[int] = []
-    for part in parts:  # pyright: ignore[reportUnknownVariableType]
-        if not isinstance(part, int):
-            raise ValueMalformed(f"the value must be {count} numbers")
-        found.append(part)
-    return found
+def _read_complex(form: dict[str, object], _: int) -> object:
+    parts = [_parse(part, 0) for part in _list(form, 2)]
+    numbers = [part for part in parts if type(part) is float or type(part) is int]
+    if len(numbers) != 2:
+        raise ValueMalformed("a marked complex must hold two numbers")
+    return msgpack.ExtType(ExtensionCode.COMPLEX, complex_body(complex(*numbers)))
 
 
-def _read_enum(form: dict[str, object]) -> object:
-    body = _pack([_text(form, "class"), _text(form)])
-    return msgpack.ExtType(ExtensionCode.ENUM, body)
-
-
-def _read_dataclass(form: dict[str, object]) -> object:
-    body = _pack([_text(form, "class"), _parse(form["value"])])
-    return msgpack.ExtType(ExtensionCode.DATACLASS, body)
-
-
-def _read_array(form: dict[str, object]) -> object:
-    body = _pack([_text(form, "dtype"), _parse(form["shape"]), _base64(form)])
-    return msgpack.ExtType(ExtensionCode.ARRAY, body)
-
-
-def _read_scalar(form: dict[str, object]) -> object:
-    return msgpack.ExtType(ExtensionCode.SCALAR, _pack([_text(form, "dtype"), _base64(form)]))
-
-
-def _read_uuid(form: dict[str, object]) -> object:
+def _read_uuid(form: dict[str, object], _: int) -> object:
     return msgpack.ExtType(ExtensionCode.UUID, UUID(_text(form)).bytes)
 
 
-def _read_bytes(form: dict[str, object]) -> object:
-    return _base64(form)
+def _read_enum(form: dict[str, object], _: int) -> object:
+    return msgpack.ExtType(ExtensionCode.ENUM, _pack([_text(form, "class"), _text(form)]))
 
 
-def _read_blob(form: dict[str, object]) -> object:
+def _read_dataclass(form: dict[str, object], depth: int) -> object:
+    _require_depth(depth)
+    value = form["value"]
+    if not is_dict(value):
+        raise ValueMalformed("a marked dataclass must hold an object with its fields")
+    fields = {name: _parse(item, depth + 1) for name, item in require_names(value).items()}
+    return msgpack.ExtType(ExtensionCode.DATACLASS, _pack([_text(form, "class"), fields]))
+
+
+def _read_array(form: dict[str, object], _: int) -> object:
+    dtype, shape, content = _text(form, "dtype"), require_shape(form["shape"]), _base64(form)
+    require_layout(dtype, shape, content)
+    return msgpack.ExtType(ExtensionCode.ARRAY, _pack([dtype, shape, content]))
+
+
+def _read_scalar(form: dict[str, object], _: int) -> object:
+    dtype, content = _text(form, "dtype"), _base64(form)
+    require_layout(dtype, [], content)
+    return msgpack.ExtType(ExtensionCode.SCALAR, _pack([dtype, content]))
+
+
+def _read_blob(form: dict[str, object], _: int) -> object:
     size = form["size"]
-    digest = bytes.fromhex(_text(form, "digest"))
-    if not isinstance(size, int) or len(digest) != 32:
-        raise ValueMalformed("a blob must have a digest and a size")
-    return msgpack.ExtType(ExtensionCode.BLOB, digest + size.to_bytes(8, "big"))
+    if type(size) is not int:
+        raise ValueMalformed("the size of a marked blob must be a number")
+    body = write_reference(BlobReference(_text(form, "digest"), size))
+    return msgpack.ExtType(ExtensionCode.BLOB, body)
 
 
-_READERS: dict[str, Callable[[dict[str, object]], object]] = {
+_READERS: dict[str, Callable[[dict[str, object], int], object]] = {
     "bytes": _read_bytes,
     "dict": _read_dict,
     "float": _read_float,
+    "int": _read_int,
     "timedelta": _read_delta,
     "complex": _read_complex,
+    "uuid": _read_uuid,
     "enum": _read_enum,
     "dataclass": _read_dataclass,
     "array": _read_array,
     "scalar": _read_scalar,
-    "uuid": _read_uuid,
     "blob": _read_blob,
+}
+
+_USUAL_KEYS = frozenset({MARK, "value"})
+_KEYS: dict[str, frozenset[str]] = {
+    "enum": _USUAL_KEYS | {"class"},
+    "dataclass": _USUAL_KEYS | {"class"},
+    "array": _USUAL_KEYS | {"dtype", "shape"},
+    "scalar": _USUAL_KEYS | {"dtype"},
+    "blob": frozenset({MARK, "digest", "size"}),
 }

@@ -110,7 +110,7 @@ class ActorLoop:
             return Actor(
                 self._loaded, context, self._blobs, shared=self._shared[context.job]
             )
-        except BaseException as error:  # a constructor or `activate` may raise anything
+        except BaseException as error:  # noqa: BLE001 - a constructor or `activate` may raise anything
             self._units += 1
             return Result(
                 turn.dispatch, Ending.FAILED, started, time.time(),

@@ -42,7 +42,7 @@ def main(argument: str) -> None:
         status = 0
     except (BrokenPipeError, ConnectionResetError):
         status = 0  # the supervisor is gone; the guard sees to the rest
-    except BaseException:  # whatever it is: it is printed, and the process ends
+    except BaseException:  # noqa: BLE001 - whatever it is: it is printed, and the process ends
         traceback.print_exc()
     finally:
         leave(status)

@@ -113,7 +113,7 @@ def _become_actor(
             _reseed()
             run_process(request, routine, code, flow_id)
             status = 0
-    except BaseException:  # whatever it is: it is printed, and the process ends
+    except BaseException:  # noqa: BLE001 - whatever it is: it is printed, and the process ends
         traceback.print_exc(file=sys.__stderr__)
     finally:
         leave(status)
@@ -140,7 +140,7 @@ def spawn_fresh(request: Fork, setup: ZygoteSetup, code: str, lock: int) -> Chil
         OSError: if there are no descriptors or processes left.
     """
 
-    def start(output: int, gate: int, ours: list[int]) -> int:
+    def start(output: int, gate: int, _ours: list[int]) -> int:
         fresh = FreshSetup(request, setup, code, os.getpid(), gate)
         with tempfile.TemporaryFile() as letter:  # a flow is too long for an argument
             letter.write(msgspec.msgpack.encode(fresh))

@@ -35,7 +35,7 @@ if __name__ == "__main__":
     try:
         main()
         status = 0
-    except BaseException:  # whatever it is: it is printed, and the process ends
+    except BaseException:  # noqa: BLE001 - whatever it is: it is printed, and the process ends
         traceback.print_exc(file=sys.__stderr__)
     finally:
         leave(status)

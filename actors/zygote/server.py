@@ -127,7 +127,7 @@ class Server:
         try:
             encoded = encode_flow(find())
             loaded = self._load(encoded)
-        except BaseException as error:  # modules may raise anything; the zygote outlives all of it
+        except BaseException as error:  # noqa: BLE001 - modules raise anything, the zygote outlives it
             self._send(LoadFailed(request, *_describe(error)))
             return
         finally:
@@ -150,7 +150,7 @@ class Server:
     def _fork(self, request: Fork) -> None:
         try:
             child = self._start_child(request)
-        except BaseException as error:  # the same: one process less, not the zygote
+        except BaseException as error:  # noqa: BLE001 - one process less, not the zygote
             self._send(LoadFailed(request.request, *_describe(error)))
             return
         os.write(self._control, NOTE.pack(child.pid))
