@@ -117,7 +117,7 @@ def encode_fields(
     Raises:
         ValueNotEncodable: names the field, the place inside it, its type and what to do.
     """
-    fields = mapping if type(mapping) is dict else dict(mapping)
+    fields = dict(mapping)
     for name in fields:
         if type(name) is not str:
             raise ValueNotEncodable(
@@ -205,7 +205,9 @@ def _fetch(extensions: list[tuple[int, bytes]], blobs: BlobSource | None) -> dic
     fetched: dict[str, bytes] = {}
     for reference in _references(extensions):
         if blobs is None:
-            raise ValueMalformed(f"the value is kept in blob {reference.digest}, which isn't at hand")
+            raise ValueMalformed(
+                f"the value is kept in blob {reference.digest}, which isn't at hand"
+            )
         data = blobs.get(reference.digest)
         if len(data) != reference.size:
             raise ValueMalformed(
@@ -222,7 +224,9 @@ def _revive(raw: object, classes: ClassTable, fetched: dict[str, bytes]) -> obje
         raise
     except Exception as error:
         # Keys and elements are hashed and compared by their own classes, which may raise anything.
-        raise ValueMalformed(f"the value doesn't decode: {type(error).__name__}: {error}") from error
+        raise ValueMalformed(
+            f"the value doesn't decode: {type(error).__name__}: {error}"
+        ) from error
 
 
 class _Reviver:
@@ -245,7 +249,9 @@ class _Reviver:
             keys = self._items(list(raw), depth)
             return dict(zip(keys, self._items(list(raw.values()), depth), strict=True))
         if isinstance(raw, msgpack.Timestamp):
-            raise ValueMalformed("MessagePack's own timestamps are not among the types that are used")
+            raise ValueMalformed(
+                "MessagePack's own timestamps are not among the types that are used"
+            )
         return raw
 
     def _items(self, items: list[object], depth: int) -> list[object]:

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
+from typing import Protocol, cast
 
 import msgpack
 
 from sojourn.runtime.errors import ValueMalformed
 from sojourn.runtime.values_raw import ExtensionCode, is_plain_dtype, read_array, read_scalar
+
+
+class _Array(Protocol):
+    """What is used of NumPy's arrays and scalars: their types aren't there where NumPy isn't."""
+
+    @property
+    def dtype(self) -> object: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def tobytes(self) -> bytes: ...
+    def copy(self) -> _Array: ...
+    def __getitem__(self, index: tuple[()]) -> object: ...
 
 
 class UnplainArray(Exception):
@@ -30,12 +43,13 @@ def array_extension(value: object) -> tuple[ExtensionCode, bytes] | None:
     numpy = sys.modules.get("numpy")
     if numpy is None:
         return None
-    if type(value) is numpy.ndarray:
-        dtype = _plain(value.dtype)
-        body: bytes = msgpack.packb([dtype, list(value.shape), value.tobytes()])
+    kind = type(value)
+    array = cast("_Array", value)
+    if kind is numpy.ndarray:
+        body: bytes = msgpack.packb([_plain(array.dtype), list(array.shape), array.tobytes()])
         return ExtensionCode.ARRAY, body
-    if isinstance(value, numpy.generic) and type(value).__module__ == "numpy":
-        body = msgpack.packb([_plain(value.dtype), value.tobytes()])
+    if kind.__module__ == "numpy" and issubclass(kind, numpy.generic):
+        body = msgpack.packb([_plain(array.dtype), array.tobytes()])
         return ExtensionCode.SCALAR, body
     return None
 
@@ -66,18 +80,16 @@ def revive_scalar(body: bytes) -> object:
         ValueMalformed: if the body is no scalar's, or NumPy isn't loaded.
     """
     dtype, content = read_scalar(body)
-    array = _build(dtype, [], content)
-    scalar: object = array[()]  # type: ignore[index] # pyright: ignore[reportIndexIssue, reportUnknownVariableType]
-    return scalar  # pyright: ignore[reportUnknownVariableType]
+    return _build(dtype, [], content)[()]
 
 
-def _build(dtype: str, shape: list[int], content: bytes) -> object:
+def _build(dtype: str, shape: list[int], content: bytes) -> _Array:
     numpy = _numpy()
     try:
-        array: object = numpy.ndarray(shape, dtype, buffer=content).copy()
+        array: _Array = numpy.ndarray(shape, dtype, buffer=content)
+        return array.copy()
     except (ValueError, TypeError, OverflowError, MemoryError) as error:
         raise ValueMalformed(f"an array of dtype {dtype} doesn't decode: {error}") from None
-    return array
 
 
 def _numpy() -> ModuleType:

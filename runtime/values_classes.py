@@ -13,7 +13,7 @@ from typing import Protocol
 
 from sojourn.runtime.errors import ValueMalformed
 
-_EMPTY_FACTORIES = (list, dict, set)
+_EMPTY_FACTORIES: tuple[type, ...] = (list, dict, set)
 
 
 class ClassTable(Protocol):
@@ -162,8 +162,10 @@ def revive_dataclass(classes: ClassTable, path: str, stored: dict[str, object]) 
 def _default(path: str, field: dataclasses.Field[object]) -> object:
     if field.default is not dataclasses.MISSING:
         return field.default
-    if field.default_factory in _EMPTY_FACTORIES:
-        return field.default_factory()  # type: ignore[misc] # pyright: ignore[reportCallIssue]
+    wanted: object = field.default_factory
+    for factory in _EMPTY_FACTORIES:
+        if wanted is factory:
+            return factory()
     raise ValueMalformed(
         f"the stored {path} has no field {field.name!r}, which was added since without a plain default"
     )

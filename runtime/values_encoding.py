@@ -24,7 +24,6 @@ _SUSPECT_HEADERS = bytes([*range(0xC4, 0xCA), *range(0xD4, 0xD9)])
 
 _FOREIGN = frozenset({bytearray, memoryview, msgpack.ExtType, msgpack.Timestamp})
 _PLAIN = frozenset({type(None), bool, int, float, bytes})
-_BUFFER_BYTES = 1024
 _WATCHED_DEPTH = 4
 """From this depth of extensions on, lists in them are measured before they are packed."""
 
@@ -63,9 +62,7 @@ def pack_checked(value: object, where: str) -> bytes:
 
 def _pack(value: object, depth: int) -> bytes:
     default = _OUTERMOST if depth == 0 else partial(_default, depth)
-    data: bytes = msgpack.packb(
-        value, default=default, strict_types=True, buf_size=_BUFFER_BYTES
-    )
+    data: bytes = msgpack.packb(value, default=default, strict_types=True)
     if len(data.translate(None, _SUSPECT_HEADERS)) != len(data) and _holds_foreign(value):
         raise _Unsupported
     return data
@@ -120,7 +117,7 @@ _OUTERMOST = partial(_default, 0)
 
 
 def _items(value: object) -> Iterable[object]:
-    assert isinstance(value, (tuple, set, frozenset))
+    assert isinstance(value, (list, tuple, set, frozenset))
     return value  # pyright: ignore[reportUnknownVariableType]
 
 
@@ -139,7 +136,7 @@ def _pack_inside(parts: list[object], depth: int) -> bytes:
 
 def _pack_sorted(items: Iterable[object], depth: int) -> bytes:
     packed = sorted(_pack_inside([item], depth)[1:] for item in items)
-    header = msgpack.Packer(autoreset=False, buf_size=16)
+    header = msgpack.Packer(autoreset=False)
     header.pack_array_header(len(packed))
     return b"".join([header.bytes(), *packed])
 
@@ -180,16 +177,17 @@ def _failure(value: object) -> Exception | None:
 
 
 def _parts(value: object, where: str) -> Iterator[tuple[str, object]]:
-    if type(value) is dict and is_dict(value):
+    kind = type(value)
+    if kind is dict and is_dict(value):
         for key, item in value.items():
             name = _short(key)
             yield f"the key {name} of {where}", key
             yield f"{where}[{name}]", item
-    elif type(value) is list or type(value) is tuple:
-        for place, item in enumerate(value):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    elif kind is list or kind is tuple:
+        for place, item in enumerate(_items(value)):
             yield f"{where}[{place}]", item
-    elif type(value) is set or type(value) is frozenset:
-        for item in _items(value):  # pyright: ignore[reportUnknownArgumentType]
+    elif kind is set or kind is frozenset:
+        for item in _items(value):
             yield f"an element of {where}", item
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):

@@ -41,7 +41,7 @@ from sojourn.runtime.values_raw import (
     read_sequence,
     require_layout,
     require_names,
-    require_shape,
+    require_sizes,
     write_reference,
 )
 
@@ -215,16 +215,12 @@ def _leaf(code: int, body: bytes) -> object:
 
 def _encoded(obj: object, where: str, depth: int) -> bytes:
     try:
-        return _pack(_parse(obj, depth))
+        data: bytes = msgpack.packb(_parse(obj, depth))
+        return data
     except ValueMalformed as error:
         raise ValueMalformed(f"{where}: {error.message}") from None
     except (ValueError, TypeError, ArithmeticError, struct.error, RecursionError) as error:
         raise ValueMalformed(f"{where} is no value: {error}") from None
-
-
-def _pack(value: object) -> bytes:
-    data: bytes = msgpack.packb(value, strict_types=True)
-    return data
 
 
 def _parse(obj: object, depth: int) -> object:
@@ -255,15 +251,10 @@ def _parse_marked(form: dict[str, object], depth: int) -> object:
     kind = form[MARK]
     if not isinstance(kind, str):
         raise ValueMalformed(f"{MARK!r} must name a type")
-    keys = _KEYS.get(kind, _USUAL_KEYS)
-    if kind in _TEXT_CODES:
-        reader: Callable[[dict[str, object], int], object] = _read_text
-    elif kind in _SEQUENCE_CODES:
-        reader = _read_sequence
-    elif kind in _READERS:
-        reader = _READERS[kind]
-    else:
+    reader = _READERS.get(kind)
+    if reader is None:
         raise ValueMalformed(f"{kind!r} is no type of a value")
+    keys = _KEYS.get(kind, _USUAL_KEYS)
     if form.keys() != keys:
         raise ValueMalformed(f"a marked {kind} must have the keys {', '.join(sorted(keys))}")
     return reader(form, depth)
@@ -296,7 +287,7 @@ def _read_text(form: dict[str, object], _: int) -> object:
 def _read_sequence(form: dict[str, object], depth: int) -> object:
     _require_depth(depth)
     code = _SEQUENCE_CODES[_text(form, MARK)]
-    packed = [_pack(_parse(item, depth + 1)) for item in _list(form)]
+    packed: list[bytes] = [msgpack.packb(_parse(item, depth + 1)) for item in _list(form)]
     if code is not ExtensionCode.TUPLE:
         packed.sort()
     header = msgpack.Packer(autoreset=False)
@@ -314,11 +305,7 @@ def _read_dict(form: dict[str, object], depth: int) -> object:
     return found
 
 
-def _read_bytes(form: dict[str, object], _: int) -> object:
-    return _base64(form)
-
-
-def _base64(form: dict[str, object]) -> bytes:
+def _base64(form: dict[str, object], _: int = 0) -> bytes:
     return base64.b64decode(_text(form), validate=True)
 
 
@@ -356,7 +343,7 @@ def _read_uuid(form: dict[str, object], _: int) -> object:
 
 
 def _read_enum(form: dict[str, object], _: int) -> object:
-    return msgpack.ExtType(ExtensionCode.ENUM, _pack([_text(form, "class"), _text(form)]))
+    return msgpack.ExtType(ExtensionCode.ENUM, msgpack.packb([_text(form, "class"), _text(form)]))
 
 
 def _read_dataclass(form: dict[str, object], depth: int) -> object:
@@ -365,31 +352,31 @@ def _read_dataclass(form: dict[str, object], depth: int) -> object:
     if not is_dict(value):
         raise ValueMalformed("a marked dataclass must hold an object with its fields")
     fields = {name: _parse(item, depth + 1) for name, item in require_names(value).items()}
-    return msgpack.ExtType(ExtensionCode.DATACLASS, _pack([_text(form, "class"), fields]))
+    return msgpack.ExtType(ExtensionCode.DATACLASS, msgpack.packb([_text(form, "class"), fields]))
 
 
 def _read_array(form: dict[str, object], _: int) -> object:
-    dtype, shape, content = _text(form, "dtype"), require_shape(form["shape"]), _base64(form)
+    dtype, shape, content = _text(form, "dtype"), require_sizes(form["shape"]), _base64(form)
     require_layout(dtype, shape, content)
-    return msgpack.ExtType(ExtensionCode.ARRAY, _pack([dtype, shape, content]))
+    return msgpack.ExtType(ExtensionCode.ARRAY, msgpack.packb([dtype, shape, content]))
 
 
 def _read_scalar(form: dict[str, object], _: int) -> object:
     dtype, content = _text(form, "dtype"), _base64(form)
     require_layout(dtype, [], content)
-    return msgpack.ExtType(ExtensionCode.SCALAR, _pack([dtype, content]))
+    return msgpack.ExtType(ExtensionCode.SCALAR, msgpack.packb([dtype, content]))
 
 
 def _read_blob(form: dict[str, object], _: int) -> object:
-    size = form["size"]
-    if type(size) is not int:
-        raise ValueMalformed("the size of a marked blob must be a number")
+    [size] = require_sizes([form["size"]])
     body = write_reference(BlobReference(_text(form, "digest"), size))
     return msgpack.ExtType(ExtensionCode.BLOB, body)
 
 
 _READERS: dict[str, Callable[[dict[str, object], int], object]] = {
-    "bytes": _read_bytes,
+    **dict.fromkeys(_TEXT_CODES, _read_text),
+    **dict.fromkeys(_SEQUENCE_CODES, _read_sequence),
+    "bytes": _base64,
     "dict": _read_dict,
     "float": _read_float,
     "int": _read_int,

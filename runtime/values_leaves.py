@@ -146,4 +146,4 @@ def read_leaf(code: int, body: bytes) -> object:
         return reader(body)
     except (ValueError, ArithmeticError, struct.error) as error:
         name = ExtensionCode(code).name.lower()
-        raise ValueMalformed(f"a {name} doesn't decode: {error or type(error).__name__}") from None
+        raise ValueMalformed(f"a {name} doesn't decode: {error}") from None

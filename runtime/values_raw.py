@@ -25,7 +25,9 @@ _SMALL_BYTES = 4096
 
 _DIGEST_BYTES = 32
 _REFERENCE_BYTES = 40
-_CONTAINER_HEADERS = bytes([*range(0x80, 0xA0), *range(0xC7, 0xCA), *range(0xD4, 0xD9), *range(0xDC, 0xE0)])
+_CONTAINER_HEADERS = bytes(
+    [*range(0x80, 0xA0), *range(0xC7, 0xCA), *range(0xD4, 0xD9), *range(0xDC, 0xE0)]
+)
 _TIMESTAMP_HEADERS = (b"\xd6\xff", b"\xd7\xff", b"\x0c\xff")
 """How MessagePack's own timestamps begin: extension type -1 of 4, 8 or 12 bytes."""
 
@@ -236,7 +238,7 @@ def read_array(body: bytes) -> tuple[str, list[int], bytes]:
     parts = _body(body)
     if len(parts) != 3 or not isinstance(parts[0], str) or not isinstance(parts[2], bytes):
         raise ValueMalformed("an array's encoding must hold dtype, shape and bytes")
-    shape = require_shape(parts[1])
+    shape = require_sizes(parts[1])
     require_layout(parts[0], shape, parts[2])
     return parts[0], shape, parts[2]
 
@@ -285,16 +287,16 @@ def is_plain_dtype(dtype: str) -> bool:
     return _DTYPE.fullmatch(dtype) is not None
 
 
-def require_shape(shape: object) -> list[int]:
+def require_sizes(values: object) -> list[int]:
     """Give the same list, as one of sizes.
 
     Raises:
         ValueMalformed: if it is no list of integers that aren't negative.
     """
     sizes: list[int] = []
-    for size in shape if is_list(shape) else [None]:
+    for size in values if is_list(values) else [None]:
         if type(size) is not int or size < 0:
-            raise ValueMalformed("an array's shape must be a list of sizes")
+            raise ValueMalformed("sizes must be a list of whole numbers that aren't negative")
         sizes.append(size)
     return sizes
 

@@ -1,0 +1,63 @@
+"""A step that always fails, one that heals, and what comes after them."""
+
+from __future__ import annotations
+
+import time
+
+from effects import note
+
+from sojourn import ErrorHandler, ErrorStrategy, Flow, Routine
+
+
+class Start(Routine):
+    def process(self, **data: object) -> None:
+        note(self, "start")
+        self.emit("output", **data)
+
+
+class Failing(Routine):
+    """Fails until an attempt number, 0 for always."""
+
+    keep_state_on_failure = True
+
+    def __init__(self, heals_at: int = 0, takes: float = 0.0) -> None:
+        self.heals_at = heals_at
+        self.takes = takes
+        self.tried = 0
+
+    def process(self, **data: object) -> None:
+        note(self, "failing")
+        self.tried += 1
+        time.sleep(self.takes)
+        if self.attempt != self.heals_at:
+            raise ValueError(f"attempt {self.attempt}")
+        self.emit("output", **data)
+
+
+class After(Routine):
+    def process(self, **data: object) -> None:
+        note(self, "after")
+        self.set_result(reached=True)
+
+
+def build(flow_id: str, delay: float, heals_at: int = 0, takes: float = 0.0) -> Flow:
+    """Start, fail with four retries, go on."""
+    flow = Flow(flow_id)
+    flow.add_routine(Start(), "start")
+    flow.add_routine(
+        Failing(heals_at, takes), "failing",
+        error_handler=ErrorHandler(
+            strategy=ErrorStrategy.RETRY, max_retries=4, retry_delay=delay, retry_backoff=1.5,
+            retryable_exceptions=(ValueError,),
+        ),
+    )
+    flow.add_routine(After(), "after")
+    flow.connect("start", "output", "failing", "input")
+    flow.connect("failing", "output", "after", "input")
+    return flow
+
+
+quick = build("quick", 0.3)
+healing = build("healing", 0.3, heals_at=4)
+slow_backoff = build("slow_backoff", 3.0)
+long_turns = build("long_turns", 0.1, heals_at=3, takes=1.5)
