@@ -12,11 +12,20 @@ from sojourn.runtime.errors import ValueMalformed
 from sojourn.runtime.values_raw import ExtensionCode, is_plain_dtype, read_array, read_scalar
 
 
+class _DataType(Protocol):
+    """What is used of NumPy's types."""
+
+    @property
+    def itemsize(self) -> int: ...
+    @property
+    def str(self) -> str: ...
+
+
 class _Array(Protocol):
     """What is used of NumPy's arrays and scalars: their types aren't there where NumPy isn't."""
 
     @property
-    def dtype(self) -> object: ...
+    def dtype(self) -> _DataType: ...
     @property
     def shape(self) -> tuple[int, ...]: ...
     def tobytes(self) -> bytes: ...
@@ -49,13 +58,14 @@ def array_extension(value: object) -> tuple[ExtensionCode, bytes] | None:
         body: bytes = msgpack.packb([_plain(array.dtype), list(array.shape), array.tobytes()])
         return ExtensionCode.ARRAY, body
     if kind.__module__ == "numpy" and issubclass(kind, numpy.generic):
-        body = msgpack.packb([_plain(array.dtype), array.tobytes()])
-        return ExtensionCode.SCALAR, body
+        # Empty text claims no bytes and gives four.
+        content = array.tobytes()[: array.dtype.itemsize]
+        return ExtensionCode.SCALAR, msgpack.packb([_plain(array.dtype), content])
     return None
 
 
-def _plain(dtype: object) -> str:
-    name = str(getattr(dtype, "str", dtype))
+def _plain(dtype: _DataType) -> str:
+    name = dtype.str
     if not is_plain_dtype(name):
         raise UnplainArray(
             f"NumPy data of dtype {dtype} can't be stored: use numbers, dates or text of fixed length"

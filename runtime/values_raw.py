@@ -31,6 +31,9 @@ _CONTAINER_HEADERS = bytes(
 _TIMESTAMP_HEADERS = (b"\xd6\xff", b"\xd7\xff", b"\x0c\xff")
 """How MessagePack's own timestamps begin: extension type -1 of 4, 8 or 12 bytes."""
 
+_MOST_DIMENSIONS = 64
+"""NumPy's own limit."""
+
 _DTYPE = re.compile(
     r"[<>|](?:(?P<kind>[biufcSU])(?P<size>[0-9]{1,9})"
     r"|[mM]8(?:\[[0-9]{0,9}(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as|generic)\])?)"
@@ -126,7 +129,7 @@ def is_deep(data: bytes) -> bool:
     if not may_be_deep(data):
         return False
     level = [parse(data)[0]]
-    for _ in range(DEEPEST + 1):
+    for _ in range(DEEPEST):
         if not level:
             return False
         level = [part for item in level for part in _parts(item)]
@@ -308,8 +311,10 @@ def require_layout(dtype: str, shape: list[int], content: bytes) -> None:
         ValueMalformed: if not, or the type isn't plain data.
     """
     match = _DTYPE.fullmatch(dtype)
-    if match is None:
-        raise ValueMalformed(f"NumPy dtype {dtype!r} is not among the types that are used")
+    if match is None or len(shape) > _MOST_DIMENSIONS:
+        raise ValueMalformed(
+            f"NumPy dtype {dtype!r} in {len(shape)} dimensions is not among the types that are used"
+        )
     item_bytes = 8 if match["size"] is None else int(match["size"])
     if match["kind"] == "U":
         item_bytes *= 4

@@ -84,10 +84,18 @@ class Server:
         """pidfd → child."""
 
     def run(self) -> None:
-        """Serve until the supervisor's end closes or it says so."""
+        """Serve until the supervisor's end closes, it says so, or the guard is gone."""
         self._send(Started(os.getpid()))
+        try:
+            self._serve()
+        finally:
+            for child in self._children.values():
+                _kill_group(child.pid)
+
+    def _serve(self) -> None:
         poller = select.poll()
         poller.register(self._channel, select.POLLIN)
+        poller.register(self._control, 0)  # tells of its other end's closing only
         watched = set[int]()
         while True:
             for pidfd in self._children.keys() - watched:
@@ -101,6 +109,8 @@ class Server:
                     poller.unregister(descriptor)
                     watched.discard(descriptor)
                     self._reap(descriptor)
+                elif descriptor == self._control:
+                    return  # nothing may run unguarded
 
     def _receive(self) -> bool:
         data = self._channel.recv(1 << 20)
@@ -173,10 +183,7 @@ class Server:
 
     def _reap(self, pidfd: int) -> None:
         child = self._children.pop(pidfd)
-        try:
-            os.killpg(child.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass  # the group went with its leader
+        _kill_group(child.pid)
         _, status = os.waitpid(child.pid, 0)
         os.close(pidfd)
         os.write(self._control, NOTE.pack(-child.pid))
@@ -199,6 +206,13 @@ def _decode(flow: bytes) -> FlowSpec:
         return decode_flow(flow)
     except msgspec.DecodeError as error:
         raise ProtocolViolation(f"the flow doesn't decode: {error}") from error
+
+
+def _kill_group(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return  # it went with its leader
 
 
 def _describe(error: BaseException) -> tuple[str, str]:

@@ -16,7 +16,7 @@ def read_incarnation(path: Path) -> int:
     """Read the number; 0 where there is no file yet.
 
     Raises:
-        StoreFailed: if the file is damaged.
+        StoreFailed: if the file is damaged or can't be read.
     """
     try:
         return int(path.read_text())
@@ -24,7 +24,8 @@ def read_incarnation(path: Path) -> int:
         return 0
     except (OSError, ValueError) as error:
         raise StoreFailed(
-            f"the incarnation file {path} can't be read ({error}): put it back from a copy"
+            f"the incarnation file {path} can't be read ({error}): remove it, if the store beside it was "
+            "never put back from a copy"
         ) from error
 
 
@@ -43,7 +44,9 @@ def write_incarnation(path: Path, number: int) -> None:
         fresh.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        raise StoreFailed(f"{path} can't be written: {error.strerror}") from error
+        raise StoreFailed(
+            f"{path} can't be written ({error.strerror}): make room there, and see that you may write"
+        ) from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -23,13 +23,17 @@ class Store(Protocol):
     Attributes:
         store_id: UUID made when the store was created.
         incarnation: how often it was opened for a supervisor, this time included.
+        restored: whether it was put back from a copy, and nobody accepted that yet.
     """
 
     store_id: str
     incarnation: int
+    restored: bool
 
     def commit(self, writes: Writes) -> None:
         """Put a round on disk, whole or not at all, in the order that ``Writes`` documents.
+
+        A job's log keeps its newest 10,000 lines at most; a command's answer is kept for a day at least.
 
         Raises:
             StoreFailed: if it isn't on disk; then nothing of it is.
@@ -96,6 +100,10 @@ class Store(Protocol):
         """Count a job's pending messages."""
         ...
 
+    def pending_retries(self, row: int) -> dict[str, int]:
+        """Give the highest retry count among a job's pending messages, per routine that has any."""
+        ...
+
     def counts(self, row: int) -> dict[str, RoutineCounts]:
         """Count a job's ended messages per routine."""
         ...
@@ -145,7 +153,12 @@ class Store(Protocol):
         ...
 
     def expired(self, before: float, keep: int) -> list[int]:
-        """Give finished or moved jobs that ended before a time, or beyond the newest ``keep``."""
+        """Give the finished jobs and those that are gone, if they ended before a time or beyond the newest.
+
+        Args:
+            before: wall clock in seconds.
+            keep: how many of the newest are kept.
+        """
         ...
 
     def meta(self) -> dict[str, str]:

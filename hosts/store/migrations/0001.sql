@@ -5,13 +5,15 @@ CREATE TABLE flows (digest TEXT PRIMARY KEY, spec BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE jobs (
     row INTEGER PRIMARY KEY AUTOINCREMENT,
     job_id TEXT NOT NULL UNIQUE,
+    instance TEXT NOT NULL,
     status TEXT NOT NULL,
     ownership TEXT NOT NULL,
     finished_at REAL,
     created_at REAL NOT NULL,
     head BLOB NOT NULL
 );
-CREATE INDEX jobs_by_state ON jobs (ownership, status, finished_at);
+CREATE INDEX jobs_by_state ON jobs (ownership, status);
+CREATE INDEX jobs_by_end ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 
 CREATE TABLE origins (
     origin INTEGER PRIMARY KEY, host TEXT NOT NULL, epoch INTEGER NOT NULL, code TEXT NOT NULL

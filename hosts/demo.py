@@ -1,0 +1,245 @@
+"""``sojourn demo``: the demonstration, for real.
+
+Starts two supervisors with homes, keys, ports and stores of their own, through the command line; moves a
+failing job from one to the other while its third attempt waits for its backoff; and checks every claim
+against the job documents of both hosts and the side-effect file that the routines append to. Assumes
+nothing: a claim that isn't so makes the exit code 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sojourn.hosts.client import Client, Handoff
+from sojourn.runtime.document import JobState
+from sojourn.runtime.errors import HostUnable
+
+MODULE = "sojourn.actors.demo.retry"
+EFFECTS = "SOJOURN_DEMO_EFFECTS"
+HOST = "SOJOURN_DEMO_HOST"
+Command = list[str]
+
+
+class Claims:
+    """What is claimed, and whether it is so."""
+
+    def __init__(self) -> None:
+        self.false = 0
+
+    def check(self, claim: str, found: object, expected: object) -> None:
+        """Compare what was found with what is claimed, and say so."""
+        so = found == expected
+        self.false += not so
+        mark = click.style("✔", fg="green") if so else click.style("✘", fg="red")
+        click.echo(f"  {mark} {claim}" + ("" if so else f": expected {expected!r}, found {found!r}"))
+
+
+class DemoHost:
+    """One host of the demonstration.
+
+    Args:
+        workdir: where its home goes.
+        name: its name.
+        effects: the side-effect file.
+    """
+
+    def __init__(self, workdir: Path, name: str, effects: Path) -> None:
+        self.name = name
+        self.home = workdir / name
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("SOJOURN_")}
+        self._environment = {**kept, EFFECTS: str(effects), HOST: name}
+        self._process = subprocess.Popen(
+            self._command(
+                "up", "--name", name, "--listen", "tcp://127.0.0.1:0", "--path", str(workdir)
+            ),
+            stdout=subprocess.PIPE,
+            stderr=(workdir / f"{name}.err").open("wb"),
+            text=True,
+            env=self._environment,
+            start_new_session=True,
+        )
+        self._errors = workdir / f"{name}.err"
+
+    def _command(self, *arguments: str) -> Command:
+        return [sys.executable, "-m", "sojourn.hosts.cli", *arguments, "--home", str(self.home)]
+
+    def wait_ready(self) -> str:
+        """Wait for the line that says that it is up."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline().strip()
+        if not line.startswith("ready"):
+            raise HostUnable(
+                f"supervisor {self.name} didn't start: {self._errors.read_text().strip()}"
+            )
+        return line
+
+    def do(self, *arguments: str) -> str:
+        """Run a command as a person would, and show it."""
+        shown = " ".join(argument if len(argument) < 40 else argument[:20] + "…" for argument in arguments)
+        click.echo(click.style(f"{self.name} $ sojourn {shown}", bold=True))
+        done = subprocess.run(
+            self._command(*arguments), capture_output=True, text=True, env=self._environment,
+            check=False,
+        )
+        if done.returncode:
+            raise HostUnable(f"`sojourn {shown}` on {self.name} failed: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+    def client(self) -> Client:
+        """Give a client of it."""
+        return Client(self.home)
+
+    def stop(self) -> None:
+        """Stop it."""
+        self._process.terminate()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def run_demo(*, workdir: str | None, keep: bool) -> int:
+    """Run the demonstration.
+
+    Args:
+        workdir: where homes and files go; None for a temporary folder.
+        keep: whether that folder stays.
+
+    Returns:
+        0 if every claim is true, else 1.
+    """
+    folder = Path(workdir).absolute() if workdir else Path(tempfile.mkdtemp(prefix="sojourn-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    claims = Claims()
+    hosts: list[DemoHost] = []
+    try:
+        effects = folder / "effects.txt"
+        for name in ("a", "b"):
+            hosts.append(DemoHost(folder, name, effects))
+        a, b = hosts
+        _title("Two supervisors, each with its own home, key, port and store")
+        for host in hosts:
+            click.echo(host.wait_ready())
+        click.echo(b.do("join", a.do("invite")))
+        _failing_part(a, b, effects, claims)
+        _healing_part(a, b, effects, claims)
+    finally:
+        for host in hosts:
+            host.stop()
+        if not keep and workdir is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    if claims.false:
+        click.echo(click.style(f"\n{claims.false} claims are false", fg="red"))
+        return 1
+    click.echo(click.style("\nevery claim is true", fg="green"))
+    return 0
+
+
+def _title(text: str) -> None:
+    click.echo(click.style(f"\n── {text} ", bold=True) + "─" * max(0, 76 - len(text)))
+
+
+def _failing_part(a: DemoHost, b: DemoHost, effects: Path, claims: Claims) -> None:
+    _title("A step that always fails: 4 retries, 0.3 s, backoff 1.5; moved before its third attempt")
+    handoff, left, final = _move_at_two(a, b, f"{MODULE}:failing", "failing-job")
+    click.echo("\nchecked against both documents and the side-effect file:")
+    _check_move(claims, handoff, left, final)
+    claims.check("attempts by the history of b", _attempts(final), [
+        (1, "a", "failed"), (2, "a", "failed"), (3, "b", "failed"), (4, "b", "failed"),
+        (5, "b", "failed"),
+    ])
+    claims.check("attempts by the history that a kept", _attempts(left), [
+        (1, "a", "failed"), (2, "a", "failed"),
+    ])
+    done = _effects(effects, final)
+    claims.check("attempts by the side-effect file", done.get("failing"), [
+        ("a", 1), ("a", 2), ("b", 3), ("b", 4), ("b", 5),
+    ])
+    claims.check("the job failed", final.status, "failed")
+    claims.check("its retry count is 4 of 4", final.retry_count("failing"), 4)
+    claims.check("its own counter of attempts travelled", final.state("failing")["attempt_count"], 5)
+    claims.check("Success was never run", done.get("success"), None)
+
+
+def _healing_part(a: DemoHost, b: DemoHost, effects: Path, claims: Claims) -> None:
+    _title("The same, healed at attempt 4: Success runs exactly once, on b")
+    handoff, left, final = _move_at_two(a, b, f"{MODULE}:healing", "healing-job")
+    click.echo("\nchecked against both documents and the side-effect file:")
+    _check_move(claims, handoff, left, final)
+    done = _effects(effects, final)
+    claims.check("attempts by the side-effect file", done.get("failing"), [
+        ("a", 1), ("a", 2), ("b", 3), ("b", 4),
+    ])
+    claims.check("the job completed", final.status, "completed")
+    claims.check("Success ran exactly once, on b", done.get("success"), [("b", 1)])
+    claims.check("its result", final.result, {"reached": True, "data": "some data"})
+
+
+def _move_at_two(
+    a: DemoHost, b: DemoHost, flow: str, job: str
+) -> tuple[Handoff, JobState, JobState]:
+    """Submit to a, move to b after two failures, wait there for the end."""
+    click.echo(a.do("submit", flow, "--job-id", job))
+    a.do("wait", job, "--until", "failing.retry_count >= 2")
+    with a.client() as client:
+        state = client.show(job)
+    (waiting,) = state.pending
+    click.echo(
+        f"attempt {waiting['attempts'] + 1} of {waiting['routine']!r} waits for its backoff: "
+        f"due in {waiting['due_in']:.2f} s"
+    )
+    body: dict[str, Any] = json.loads(a.do("migrate", job, "--to", "b", "-o", "json"))[0]
+    handoff = Handoff(
+        body["job_id"], body["from"], body["to"], body["epoch"], body["bytes"],
+        body["phases_ms"], body["downtime_ms"],
+    )
+    phases = ", ".join(f"{name} {took:.1f}" for name, took in (handoff.phases_ms or {}).items())
+    click.echo(
+        f"moved to b: measured downtime {click.style(f'{handoff.downtime_ms:.1f} ms', bold=True)} "
+        f"({handoff.bytes} bytes; ms per phase: {phases})"
+    )
+    with b.client() as client:
+        final = client.wait(job, timeout=60)
+    with a.client() as client:
+        left = client.show(job)
+    return handoff, left, final
+
+
+def _check_move(claims: Claims, handoff: Handoff, left: JobState, final: JobState) -> None:
+    claims.check(
+        "b owns the job at epoch 2, a says where it went",
+        (final.host, final.epoch, left.status, left.serialize()["moved_to"]), ("b", 2, "moved", "b"),
+    )
+    claims.check(
+        "the downtime was measured, and both documents have it",
+        [entry["downtime_ms"] for entry in (*left.handoffs, *final.handoffs)],
+        [handoff.downtime_ms, handoff.downtime_ms],
+    )
+
+
+def _attempts(state: JobState) -> list[tuple[int, str, str]]:
+    return [
+        (entry["attempt"], entry["host"], entry["outcome"])
+        for entry in state.history if entry["routine"] == "failing"
+    ]
+
+
+def _effects(path: Path, state: JobState) -> dict[str, list[tuple[str, int]]]:
+    """Read what the routines of one job did: routine → (host, attempt)."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    instance = state.serialize()["instance"]
+    for line in path.read_text().splitlines():
+        host, what, turn, attempt = line.split()
+        if turn.startswith(f"{instance}:"):
+            found.setdefault(what, []).append((host, int(attempt)))
+    return found

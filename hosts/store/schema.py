@@ -1,0 +1,94 @@
+"""The SQLite file itself: how it is opened, brought to this version's schema, and how it fails.
+
+Knows pragmas and migrations; neither reads nor writes a job.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+from sojourn.runtime.errors import StoreFailed, StoreTooNew
+
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT = 5.0
+"""Seconds that a lock held by another program (a copy being made) is waited for."""
+
+_HINTS = {
+    sqlite3.SQLITE_FULL: "make room on its disk, then start again: what was acknowledged is safe",
+    sqlite3.SQLITE_IOERR: "see to its disk, then start again: what was acknowledged is safe",
+    sqlite3.SQLITE_READONLY: "give yourself the right to write it, then start again",
+    sqlite3.SQLITE_CANTOPEN: "see that its folder exists and that you may write there",
+    sqlite3.SQLITE_PERM: "see that its folder exists and that you may write there",
+    sqlite3.SQLITE_BUSY: "another program holds it: end that program, then start again",
+    sqlite3.SQLITE_LOCKED: "another program holds it: end that program, then start again",
+    sqlite3.SQLITE_CORRUPT: "it is damaged: put a copy back, or move it away to begin anew",
+    sqlite3.SQLITE_NOTADB: "it is damaged: put a copy back, or move it away to begin anew",
+}
+"""What to do, by primary result code (the low byte of SQLite's extended one)."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file, durable and at this version's schema.
+
+    Raises:
+        sqlite3.Error: if SQLite can't.
+        StoreTooNew: if a newer version wrote it.
+        StoreFailed: if its file system holds no write-ahead log.
+    """
+    db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT)
+    try:
+        _refuse_newer(db, path)
+        _prepare(db, path)
+        _migrate(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def failure(path: Path, error: sqlite3.Error) -> StoreFailed:
+    """Turn SQLite's error into a sentence for a person."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    hint = _HINTS.get(code, "look at its disk and at this host's log, then start again")
+    return StoreFailed(f"the store {path} failed ({error}): {hint}")
+
+
+def damaged(path: Path, what: str) -> StoreFailed:
+    """Say that what the file holds can't be."""
+    return StoreFailed(f"the store {path} {what}: {_HINTS[sqlite3.SQLITE_CORRUPT]}")
+
+
+def _refuse_newer(db: sqlite3.Connection, path: Path) -> None:
+    version = _version(db)
+    if version > SCHEMA_VERSION:
+        raise StoreTooNew(
+            f"the store {path} has schema version {version}, this sojourn knows up to "
+            f"{SCHEMA_VERSION}: start the newer sojourn that wrote it"
+        )
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise StoreFailed(
+            f"the file system of {path} can't hold a write-ahead log (journal mode {mode!r}): "
+            "put the home on a local disk"
+        )
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = OFF")
+    db.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: a checkpoint every 16 MB, not every 4
+    db.execute("PRAGMA cache_size = -65536")  # KiB
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    folder = resources.files("sojourn.hosts.store") / "migrations"
+    for number in range(_version(db) + 1, SCHEMA_VERSION + 1):
+        script = (folder / f"{number:04}.sql").read_text()
+        db.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+def _version(db: sqlite3.Connection) -> int:
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    return version

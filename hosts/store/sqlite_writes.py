@@ -1,0 +1,150 @@
+"""The writes of a round as SQL: rows by table, one ``executemany`` each, inside the caller's transaction.
+
+Never begins or ends a transaction, and decides nothing about jobs.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+
+import msgspec
+
+from sojourn.runtime.job import JobHead, LogRow, Ownership, Writes
+
+LOG_LINES = 10_000
+"""Lines of log that are kept per job."""
+
+LOG_TRIM = 1_000
+"""A job's log is cut each time its numbering passes a multiple of this, so that no line pays for it."""
+
+COMMANDS_KEPT = 24 * 3600.0
+"""Seconds for which a command's answer is kept."""
+
+PER_JOB = ("messages", "history", "attributes", "shared", "questions", "logs", "blob_refs")
+"""Tables whose rows belong to one job and go when it is cleared."""
+
+
+def _put(table: str, columns: int) -> str:
+    return f"INSERT OR REPLACE INTO {table} VALUES ({','.join('?' * columns)})"
+
+
+_PUT_MESSAGE = _put("messages", 9)
+_PUT_HISTORY = _put("history", 13)
+_PUT_LOG = _put("logs", 8)
+_CHANGE_MESSAGE = (
+    "UPDATE messages SET attempts = ?, retry_count = ?, due = ?, progress = ?"
+    " WHERE job = ? AND message = ?"
+)
+_DELETE_MESSAGE = "DELETE FROM messages WHERE job = ? AND message = ?"
+_PUT_HEAD = """
+INSERT INTO jobs (row, job_id, instance, status, ownership, finished_at, created_at, head)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (row) DO UPDATE SET job_id = excluded.job_id, instance = excluded.instance,
+    status = excluded.status, ownership = excluded.ownership, finished_at = excluded.finished_at,
+    created_at = excluded.created_at, head = excluded.head
+"""
+
+
+def apply_writes(db: sqlite3.Connection, writes: Writes) -> None:
+    """Apply a round, in the order that ``Writes`` documents.
+
+    Raises:
+        sqlite3.Error: if SQLite can't; the caller rolls back.
+    """
+    many = db.executemany
+    for table in PER_JOB if writes.jobs_cleared else ():
+        many(f"DELETE FROM {table} WHERE job = ?", [(row,) for row in writes.jobs_cleared])
+    if writes.heads:
+        many(_PUT_HEAD, [_head_row(row, head) for row, head in writes.heads.items()])
+    if writes.messages_put:
+        many(_PUT_MESSAGE, writes.messages_put)
+    if writes.messages_changed:
+        many(_CHANGE_MESSAGE, writes.messages_changed)
+    if writes.messages_deleted:
+        many(_DELETE_MESSAGE, writes.messages_deleted)
+    if writes.history:
+        many(_PUT_HISTORY, writes.history)
+    if writes.attributes:
+        _put_values(db, "attributes", ("job", "routine", "key", "name"), writes.attributes.items())
+    if writes.shared:
+        _put_values(db, "shared", ("job", "key"), writes.shared.items())
+    if writes.logs:
+        _put_logs(db, writes.logs)
+    _put_rare(db, writes)
+
+
+def prune_commands(db: sqlite3.Connection, now: float) -> None:
+    """Drop the answers of commands that nobody repeats any more.
+
+    Args:
+        db: the connection.
+        now: wall clock in seconds.
+    """
+    db.execute("DELETE FROM commands WHERE at < ?", (now - COMMANDS_KEPT,))
+
+
+def _put_values(
+    db: sqlite3.Connection, table: str, columns: tuple[str, ...],
+    values: Collection[tuple[tuple[object, ...], bytes | None]],
+) -> None:
+    gone = [key for key, value in values if value is None]
+    if gone:
+        where = " AND ".join(f"{column} = ?" for column in columns)
+        db.executemany(f"DELETE FROM {table} WHERE {where}", gone)
+    db.executemany(
+        _put(table, len(columns) + 1),
+        [(*key, value) for key, value in values if value is not None],
+    )
+
+
+def _put_logs(db: sqlite3.Connection, logs: Sequence[LogRow]) -> None:
+    db.executemany(_PUT_LOG, logs)
+    passed = {row.job: row.sequence for row in logs if row.sequence % LOG_TRIM == 0}
+    if passed:
+        # Cut a step below the limit, since the next cut comes a step later.
+        db.executemany(
+            "DELETE FROM logs WHERE job = ? AND sequence <= ?",
+            [(job, sequence - (LOG_LINES - LOG_TRIM)) for job, sequence in passed.items()],
+        )
+
+
+def _put_rare(db: sqlite3.Connection, writes: Writes) -> None:
+    """Write what changes seldom."""
+    encode = msgspec.msgpack.encode
+    starts = writes.starts_put
+    batches: tuple[tuple[str, Iterable[tuple[object, ...]]], ...] = (
+        ("INSERT OR IGNORE INTO flows VALUES (?, ?)", writes.flows_put.items()),
+        (_put("origins", 4), [(n, o.host, o.epoch, o.code) for n, o in writes.origins_put.items()]),
+        (_put("questions", 8), writes.questions_put),
+        ("DELETE FROM questions WHERE job = ? AND question = ?", writes.questions_deleted),
+        (_put("blob_refs", 3), writes.blobs_put),
+        (_put("handoffs", 3), [(r.role, r.m, encode(r)) for r in writes.handoffs_put.values()]),
+        ("DELETE FROM handoffs WHERE role = ? AND m = ?", writes.handoffs_deleted),
+        (_put("peers", 2), [(peer.name, encode(peer)) for peer in writes.peers_put]),
+        (_put("invites", 2), [(i.public_key, encode(i)) for i in writes.invites_put]),
+        (_put("commands", 3), writes.commands_put),
+        (_put("starts", 3), [(pool, *value) for pool, value in starts.items() if value[0]]),
+        ("DELETE FROM starts WHERE pool = ?", [(p,) for p, value in starts.items() if not value[0]]),
+        (_put("meta", 2), writes.meta_put.items()),
+    )
+    for statement, rows in batches:
+        if rows:
+            db.executemany(statement, rows)
+
+
+def _head_row(row: int, head: JobHead) -> tuple[object, ...]:
+    return (
+        row, head.job_id, head.instance, head.status.value, head.ownership.value, _over_at(head),
+        head.created_at, msgspec.msgpack.encode(head),
+    )
+
+
+def _over_at(head: JobHead) -> float | None:
+    """Since when the job is kept for its document alone; None while it is alive or in doubt."""
+    over = head.ownership is Ownership.GONE or (
+        head.ownership is Ownership.OWNED and head.status.finished
+    )
+    if not over:
+        return None
+    return head.created_at if head.finished_at is None else head.finished_at
