@@ -1,8 +1,7 @@
 """Holds a lock of a home until it is killed: ``python -m tests.hosts.lock_holder HOME READY WHICH``.
 
-WHICH is ``supervisor`` (claims the home), or how ``alive.lock`` is held: ``alive`` by this process,
-``alive-with-child`` by it and a program in its group that inherits it not, ``brief`` until it is
-readable that somebody wants it: like a guard that has work to do first.
+WHICH is ``supervisor`` (it claims the home), ``alive`` (it holds the lock that everything below a
+supervisor holds) or ``alive-with-program`` (and has started a program, in its own group).
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ def main(home: Home, ready: Path, which: str) -> None:
     else:
         descriptor = os.open(home.alive_lock, os.O_RDWR | os.O_CREAT)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
-    if which == "alive-with-child":
+    if which == "alive-with-program":
         pids.append(subprocess.Popen(["sleep", "600"]).pid)
     fresh = ready.with_suffix(".new")
     fresh.write_text(" ".join(map(str, pids)))

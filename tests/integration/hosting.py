@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from sojourn import Client
+from sojourn import Client, Handoff
 from tests.waiting import wait_until
 
 FLOWS = Path(__file__).parent / "flows"
@@ -185,12 +185,10 @@ class Host:
         with self.client() as client:
             return client.wait(job, until=until, timeout=timeout).serialize()
 
-    def migrate(self, job: str, to: Host, *options: str) -> Json:
-        """Move a job through the command line, and give the figures."""
-        moved: list[Json] = json.loads(
-            self.do("migrate", job, "--to", to.name, "-o", "json", *options)
-        )
-        return moved[0]
+    def migrate(self, job: str, to: Host, *, grace: float | None = None) -> Handoff:
+        """Move a job, and give the figures."""
+        with self.client() as client:
+            return client.migrate(job, to.name, grace=grace)[0]
 
     def log(self) -> list[Json]:
         """Give its supervisor's log."""

@@ -249,9 +249,7 @@ def test_a_dataclass_is_built_without_its_constructor() -> None:
 
 
 def test_a_field_added_since_takes_its_plain_default() -> None:
-    data = extension(
-        ExtensionCode.DATACLASS, msgpack.packb([class_path(GrownPlainly), {"old": 1}])
-    )
+    data = extension(ExtensionCode.DATACLASS, msgpack.packb([class_path(GrownPlainly), {"old": 1}]))
     assert decode(data, Table()) == GrownPlainly(1, 7, [])
 
 
@@ -259,9 +257,7 @@ def test_a_field_added_since_takes_its_plain_default() -> None:
     ("fields", "sentence"),
     [({"old": 1}, "items"), ({"old": 1, "gone": 2}, "gone"), ({}, "old")],
 )
-def test_other_fields_than_the_class_has_are_refused(
-    fields: dict[str, int], sentence: str
-) -> None:
+def test_other_fields_than_the_class_has_are_refused(fields: dict[str, int], sentence: str) -> None:
     data = extension(ExtensionCode.DATACLASS, msgpack.packb([class_path(Grown), fields]))
     with pytest.raises(ValueMalformed, match=sentence):
         decode(data, Table())
@@ -294,7 +290,14 @@ def test_an_array_comes_back_with_its_type_and_shape_and_can_be_written(array: o
 
 @pytest.mark.parametrize(
     "scalar",
-    [np.float64(1.5), np.int8(-1), np.bool_(True), np.str_("ü"), np.str_(""), np.datetime64("2024")],
+    [
+        np.float64(1.5),
+        np.int8(-1),
+        np.bool_(True),
+        np.str_("ü"),
+        np.str_(""),
+        np.datetime64("2024"),
+    ],
     ids=repr,
 )
 def test_a_numpy_scalar_comes_back_as_one(scalar: object) -> None:
@@ -411,7 +414,9 @@ def test_the_depth_that_can_be_encoded_can_be_decoded() -> None:
 
 
 def test_fields_must_have_text_as_names() -> None:
-    with pytest.raises(ValueNotEncodable, match=r"^progress can't be encoded: its keys must be text"):
+    with pytest.raises(
+        ValueNotEncodable, match=r"^progress can't be encoded: its keys must be text"
+    ):
         encode_fields({1: 2}, where="progress")  # type: ignore[dict-item] # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueMalformed, match="must be text"):
         decode_fields(encode({1: 2}))
@@ -613,7 +618,11 @@ def run_python(code: str, *, cwd: Path) -> str:
     prelude = f"import sys; sys.path[:0] = [{str(root)!r}, {str(cwd)!r}]\n"
     done = subprocess.run(
         [sys.executable, "-c", prelude + textwrap.dedent(code)],
-        cwd=cwd, capture_output=True, text=True, timeout=60, check=False,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -697,8 +706,45 @@ def test_neither_deep_values_nor_deep_bytes_overflow_the_stack(tmp_path: Path) -
 
 # --- golden bytes -------------------------------------------------------------------------
 
-HERE = __name__.encode()
-GOLDEN: dict[ExtensionCode, tuple[object, bytes]] = {}
+GOLDEN: dict[ExtensionCode, tuple[object, bytes]] = {
+    ExtensionCode.DATETIME: (
+        datetime(2024, 2, 29, 1, 2, 3, 4, tzinfo=UTC),
+        b"\xc7 \x012024-02-29T01:02:03.000004+00:00",
+    ),
+    ExtensionCode.DATE: (date(2024, 2, 29), b"\xc7\n\x022024-02-29"),
+    ExtensionCode.TIMEDELTA: (
+        timedelta(days=-1, microseconds=1),
+        b"\xc7\x0c\x03\xff\xff\xff\xff\x00\x00\x00\x00\x01\x00\x00\x00",
+    ),
+    ExtensionCode.DECIMAL: (Decimal("-1.10"), b"\xc7\x05\x04-1.10"),
+    ExtensionCode.UUID: (
+        UUID(int=1),
+        b"\xd8\x05\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01",
+    ),
+    ExtensionCode.SET: ({2, 1}, b"\xc7\x03\x06\x92\x01\x02"),
+    ExtensionCode.FROZENSET: (frozenset({"b", "a"}), b"\xc7\x05\x07\x92\xa1a\xa1b"),
+    ExtensionCode.TUPLE: ((1, ("a", None)), b"\xd7\x08\x92\x01\xd6\x08\x92\xa1a\xc0"),
+    ExtensionCode.COMPLEX: (
+        1 - 2j,
+        b"\xd8\t\x00\x00\x00\x00\x00\x00\xf0?\x00\x00\x00\x00\x00\x00\x00\xc0",
+    ),
+    ExtensionCode.PATH: (Path("/a/b"), b"\xd6\n/a/b"),
+    ExtensionCode.ENUM: (Color.BLUE, b"\xc7&\x0b\x92\xbftests.runtime.test_values:Color\xa4BLUE"),
+    ExtensionCode.DATACLASS: (
+        Point(1, 2),
+        b"\xc76\x0c\x92\xbftests.runtime.test_values:Point\x83\xa1x\x01\xa1y\x02\xa4half\xcb?\xe0\x00\x00\x00\x00\x00\x00",
+    ),
+    ExtensionCode.ARRAY: (
+        np.array([[1, 2]], dtype="<i2"),
+        b"\xc7\x0e\r\x93\xa3<i2\x92\x01\x02\xc4\x04\x01\x00\x02\x00",
+    ),
+    ExtensionCode.SCALAR: (np.int8(-1), b"\xd7\x0e\x92\xa3|i1\xc4\x01\xff"),
+    ExtensionCode.INTEGER: (2**64, b"\xc7\t\x0f\x01\x00\x00\x00\x00\x00\x00\x00\x00"),
+    ExtensionCode.BLOB: (
+        "x" * (BLOB_THRESHOLD + 1),
+        b"\xc7(\x10\xa6\xd4P\x0c\x04\xb2\xe7\x8b_\x9e\x0b,\xbd\xa3\x0cd\x98\xca\xaa\x85w\xbf[\xe9|F\xb3s\xb1\xcd\xa1F\x00\x00\x00\x00\x00\x01\x00\x06",
+    ),
+}
 
 
 def test_golden_bytes_cover_every_extension() -> None:

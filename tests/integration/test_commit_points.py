@@ -1,0 +1,103 @@
+"""What a failed attempt leaves, what a checkpoint keeps, questions (point 12 and section 4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.hosting import Host, attempts, check_effects, read_effects
+from tests.waiting import wait_until
+
+
+def test_a_failed_attempt_leaves_nothing_but_its_record(host: Host) -> None:
+    host.submit("points:messy", "job")
+    final = host.wait("job")
+    assert final["result"] == {
+        "kept": ["begin"], "extra": False, "dirty": False, "count": 0, "progress": {"attempts": 1}
+    }
+    assert final["shared"] == {}
+    assert final["routines"]["sink"]["succeeded"] == 0
+    assert attempts(final, "messy") == [(1, 1, "failed", "a"), (1, 2, "succeeded", "a")]
+
+
+def test_keep_state_on_failure(host: Host) -> None:
+    host.submit("points:keeping", "job")
+    assert host.wait("job")["result"] == {"tries": 3}
+
+
+@pytest.mark.parametrize("way", ["fail", "crash"])
+def test_a_checkpoint_is_neither_lost_nor_recorded_again(
+    host: Host, tmp_path: Path, way: str, effects: Path
+) -> None:
+    host.submit("points:batches", "job", n=20, way=way, marker=str(tmp_path / "marker"))
+    final = host.wait("job")
+    assert final["status"] == "completed"
+    assert final["result"]["got"] == list(range(20))
+    assert [o[1:3] for o in attempts(final, "source")] == [(1, "failed"), (2, "succeeded")]
+    check_effects(read_effects(effects), final)
+
+
+def test_a_checkpoint_survives_the_supervisor(host: Host, tmp_path: Path, effects: Path) -> None:
+    host.submit("points:stepper", "job", n=30)
+    host.wait("job", "sink.succeeded >= 5")
+    host.kill()
+    host.up()
+    final = host.wait("job")
+    assert final["result"]["got"] == list(range(30))
+    assert [o[1:3] for o in attempts(final, "source")] == [(1, "interrupted"), (1, "succeeded")]
+    check_effects(read_effects(effects), final)
+
+
+def test_a_long_turn_goes_on_elsewhere_from_its_checkpoint(
+    pair: tuple[Host, Host], effects: Path
+) -> None:
+    a, b = pair
+    a.submit("points:stepper", "job", n=40)
+    a.wait("job", "sink.succeeded >= 5")
+    a.migrate("job", b)
+    final = b.wait("job")
+    assert final["result"]["got"] == list(range(40))
+    assert [o[1:] for o in attempts(final, "source")] == [
+        (1, "interrupted", "a"), (1, "succeeded", "b")
+    ]
+    check_effects(read_effects(effects), final)
+
+
+def test_a_question_pauses_the_job_until_it_is_answered(host: Host) -> None:
+    host.submit("points:asking", "job")
+    asked = host.wait("job", "status == 'paused'")
+    assert "go on?" in asked["reason"]
+    (question,) = asked["waiting"]
+    assert (question["routine"], question["slot"], question["due_in"]) == ("asking", "answer", None)
+    assert host.run("resume", "job").returncode == 4
+    assert host.run("resume", "job", "--input", '{"wrong": 1}').returncode == 2
+    host.do("resume", "job", "--input", '{"approved": true}')
+    assert host.wait("job")["result"] == {"approved": True, "timed_out": False}
+    assert host.run("resume", "job", "--input", '{"approved": true}').returncode == 4
+
+
+def test_a_question_times_out_once(host: Host) -> None:
+    host.submit("points:asking", "job", timeout=0.3)
+    final = host.wait("job")
+    assert final["result"] == {"approved": False, "timed_out": True}
+    assert [e["slot"] for e in final["history"]] == ["input", "answer"]
+
+
+def test_a_question_moves_and_is_answered_over_there(pair: tuple[Host, Host]) -> None:
+    a, b = pair
+    a.submit("points:asking", "job")
+    a.wait("job", "status == 'paused'")
+    a.migrate("job", b)
+    moved = b.show("job")
+    assert (moved["status"], len(moved["waiting"])) == ("paused", 1)
+    a.do("resume", "job", "--input", '{"approved": true}')
+    final = a.wait("job")
+    assert (final["host"], final["result"]["approved"]) == ("b", True)
+
+
+def test_logs_are_kept_with_their_turn(host: Host, effects: Path) -> None:
+    host.submit("failing:quick", "job")
+    host.wait("job")
+    wait_until(lambda: read_effects(effects), what="effects")
+    assert host.run("logs", "job").returncode == 0

@@ -1,0 +1,209 @@
+"""Supervisors and actor processes that die; orphans; SIGTERM (points 7, 8, 9 and 16)."""
+
+from __future__ import annotations
+
+import signal
+import time
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+
+from tests.integration.hosting import FLOWS, Host, attempts, check_effects, read_effects
+from tests.waiting import wait_until
+
+
+def seconds_of(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def test_killed_between_attempts_the_next_attempt_comes_when_due(host: Host) -> None:
+    host.submit("failing:slow_backoff", "job")
+    state = host.wait("job", "failing.retry_count >= 1")
+    failed = seconds_of(state["history"][-1]["ended_at"])
+    host.kill()
+    host.up()
+    final = host.wait("job", "failing.retry_count >= 2")
+    assert attempts(final, "failing") == [(2, 1, "failed", "a"), (2, 2, "failed", "a")]
+    assert abs(seconds_of(final["history"][-1]["started_at"]) - (failed + 3.0)) < 0.5
+
+
+def test_killed_during_a_turn_the_same_number_runs_again(host: Host, effects: Path) -> None:
+    host.submit("crashing:sleeper", "job", seconds=1.0)
+    wait_until(lambda: read_effects(effects), what="the turn to begin")
+    host.kill()
+    host.up()
+    final = host.wait("job")
+    assert attempts(final, "sleeper") == [(1, 1, "interrupted", "a"), (1, 1, "succeeded", "a")]
+    assert final["result"] == {"attempt": 1}
+    check_effects(read_effects(effects), final)
+
+
+def test_killed_among_many_quick_turns_every_repetition_is_recorded(
+    host: Host, effects: Path
+) -> None:
+    host.submit("queues:slow", "job", n=400)
+    host.wait("job", "work.succeeded >= 50")
+    host.kill()
+    host.up()
+    final = host.wait("job")
+    assert final["result"]["got"] == list(range(400))
+    check_effects(read_effects(effects), host.show("job", history=5000))
+
+
+def test_an_actor_process_that_dies_is_one_failed_attempt_of_the_right_message(
+    host: Host, effects: Path
+) -> None:
+    host.submit("crashing:dying", "other", n=200)
+    host.submit("crashing:dying", "job", n=100, dies_at=37)
+    final = host.wait("job")
+    other = host.wait("other")
+    failed = [e for e in final["history"] if e["outcome"] == "failed"]
+    assert [(e["message"], e["attempt"], e["error"]["type"]) for e in failed] == [
+        (39, 1, "ActorCrashed")
+    ]
+    assert "SIGSEGV" in failed[0]["error"]["message"]
+    assert final["routines"]["dying"] == {
+        "retry_count": final["routines"]["dying"]["retry_count"], "succeeded": 100, "failed": 0,
+        "skipped": 0, "state": {"done": 100},
+    }
+    assert other["status"] == "completed"
+    assert not [e for e in other["history"] if e["outcome"] == "failed"]
+    check_effects(read_effects(effects), final, other)
+
+
+def test_an_actor_process_killed_from_outside(host: Host, effects: Path) -> None:
+    host.submit("crashing:sleeper", "job", seconds=1.0)
+    (begun,) = wait_until(lambda: read_effects(effects), what="the turn to begin")
+    psutil.Process(begun.pid).send_signal(signal.SIGKILL)
+    final = host.wait("job")
+    assert attempts(final, "sleeper") == [(1, 1, "failed", "a"), (1, 2, "succeeded", "a")]
+    assert "SIGKILL" in final["history"][0]["error"]["message"]
+
+
+def test_a_turn_over_its_timeout(host: Host) -> None:
+    host.submit("crashing:hanging", "job", hangs=2)
+    final = host.wait("job")
+    assert [(e["attempt"], e["outcome"], (e["error"] or {}).get("type")) for e in final["history"]] == [
+        (1, "failed", "TurnTimeout"), (2, "failed", "TurnTimeout"), (3, "succeeded", None),
+    ]
+    assert final["result"] == {"attempt": 3}
+
+
+def test_a_routine_that_fails_to_import_is_blocked_until_mended(
+    make_host, tmp_path: Path
+) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    good = (
+        "from sojourn import Flow, Routine\n"
+        "class Step(Routine):\n"
+        "    def process(self):\n"
+        "        self.set_result(ok=True)\n"
+        "flow = Flow('mended')\n"
+        "flow.add_routine(Step(), 'step')\n"
+    )
+    (code / "breaking.py").write_text(good)
+    host = make_host("a", paths=[code]).up()
+    with host.client() as client:
+        client.submit("breaking:flow", job_id="first")
+        assert client.wait("first", timeout=30).status == "completed"
+    host.terminate()
+    (code / "breaking.py").write_text("import nothing_of_that_name\n" + good)
+    broken = FLOWS.parent / "flows"
+    assert broken.exists()
+    host.up()
+    done = host.run("submit", "breaking:flow")
+    assert done.returncode in (3, 6)
+    assert "nothing_of_that_name" in done.stderr
+
+
+def test_a_job_whose_code_broke_is_blocked_and_goes_on_after_retry(
+    make_host, tmp_path: Path
+) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    good = (
+        "import time\n"
+        "from sojourn import Flow, Routine\n"
+        "class First(Routine):\n"
+        "    def process(self):\n"
+        "        time.sleep(0.5)\n"
+        "        self.emit('output')\n"
+        "class Second(Routine):\n"
+        "    def process(self):\n"
+        "        self.set_result(ok=True)\n"
+        "flow = Flow('mended')\n"
+        "flow.add_routine(First(), 'first')\n"
+        "flow.add_routine(Second(), 'second')\n"
+        "flow.connect('first', 'output', 'second', 'input')\n"
+    )
+    (code / "breaking.py").write_text(good)
+    host = make_host("a", paths=[code]).up()
+    with host.client() as client:
+        client.submit("breaking:flow", job_id="job")
+        client.wait("job", until="status == 'running'", timeout=30)
+    host.kill()
+    (code / "breaking.py").write_text("raise RuntimeError('half-written')\n" + good)
+    host.up()
+    blocked = host.wait("job", "status == 'blocked'")
+    assert "half-written" in blocked["reason"]
+    (code / "breaking.py").write_text(good)
+    host.do("retry", "job")
+    assert host.wait("job")["result"] == {"ok": True}
+
+
+def test_no_orphans_after_the_supervisor_is_killed(host: Host, tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    host.submit("crashing:parent", "job", pids=str(pids))
+    wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2, what="the child")
+    below = {process.pid for process in host.processes()}
+    below |= {int(pid) for pid in pids.read_text().split()}
+    assert len(below) >= 4, "zygote, guard, actor and its child"
+    host.kill()
+    killed = time.monotonic()
+    wait_until(
+        lambda: not [pid for pid in below if alive(pid)], 5.0, "every process below it to be gone"
+    )
+    assert time.monotonic() - killed < 1.5
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_second_supervisor_on_a_home_is_refused_with_the_firsts_pid(host: Host) -> None:
+    done = host.run("up", "--name", "again")
+    assert done.returncode == 4
+    assert str(host.pid) in done.stderr
+    assert host.show is not None
+    assert host.run("jobs").returncode == 0
+
+
+def test_sigterm_lets_turns_end_and_work_goes_on_after_a_start(
+    host: Host, effects: Path
+) -> None:
+    host.submit("crashing:sleeper", "job", seconds=1.0)
+    host.submit("queues:slow", "queue", n=300)
+    wait_until(lambda: [e for e in read_effects(effects) if e.what == "sleeper"], what="the turn")
+    host.wait("queue", "work.succeeded >= 10")
+    assert host.terminate() == 0
+    host.up()
+    final = host.wait("job")
+    assert attempts(final, "sleeper") == [(1, 1, "succeeded", "a")]
+    queue = host.wait("queue")
+    assert queue["result"]["got"] == list(range(300))
+    check_effects(read_effects(effects), final, host.show("queue", history=5000))
+
+
+def test_sigterm_interrupts_a_turn_that_outlasts_its_grace(make_host, effects: Path) -> None:
+    host = make_host("a").up("--grace", "0.3")
+    host.submit("crashing:sleeper", "job", seconds=2.0)
+    wait_until(lambda: read_effects(effects), what="the turn to begin")
+    assert host.terminate() == 0
+    host.up()
+    final = host.wait("job")
+    assert attempts(final, "sleeper") == [(1, 1, "interrupted", "a"), (1, 1, "succeeded", "a")]
