@@ -1,6 +1,7 @@
 """A client's line to its supervisor: requests out, progress and answers in.
 
 Finds out at once when no supervisor runs, also while it waits: the supervisor's lock on the home tells.
+Where another one took over meanwhile, it is asked again, under the same command id. Not thread-safe.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ import zmq
 
 from sojourn.hosts.home import Home
 from sojourn.hosts.orphans import supervisor_pid
-from sojourn.runtime.errors import NoSupervisor, ProtocolViolation, WaitTimedOut, from_wire
+from sojourn.runtime.errors import NoSupervisor, ProtocolViolation, UsageError, WaitTimedOut, from_wire
 from sojourn.runtime.wire.client import (
+    LARGEST_REQUEST,
+    Answer,
     Command,
     Failure,
+    Logs,
     Progress,
     Request,
+    Wait,
     decode_answer,
     encode,
 )
@@ -29,7 +34,11 @@ from sojourn.runtime.wire.client import (
 SLICE_MS = 250
 """Milliseconds between two looks at whether the supervisor still runs."""
 
+LAST_WORDS_MS = 100
+"""Milliseconds for an answer that a supervisor sent just before it ended."""
+
 Body = dict[str, Any]
+"""JSON: what is in it is known by the command that was asked."""
 
 
 class Connection:
@@ -46,7 +55,7 @@ class Connection:
     def __init__(self, home: Home, *, host: str | None = None) -> None:
         self._home = home
         self._host = host
-        self._check_alive("start one with")
+        self._supervisor = self._look("start one with")
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.set(zmq.LINGER, 0)
@@ -55,12 +64,14 @@ class Connection:
         self._socket.connect(f"ipc://{home.client_socket}")
         self._next = 1
 
-    def _check_alive(self, advice: str) -> None:
-        if supervisor_pid(self._home) is None:
+    def _look(self, advice: str) -> int:
+        """Give the pid of the supervisor that runs, 0 where it hasn't written it yet."""
+        pid = supervisor_pid(self._home)
+        if pid is None:
             raise NoSupervisor(
-                f"no supervisor runs on {self._home.root}: {advice} "
-                f"`sojourn up --home {self._home.root}`"
+                f"no supervisor runs on {self._home.root}: {advice} `sojourn up --home {self._home.root}`"
             )
+        return pid
 
     def request(
         self,
@@ -83,34 +94,43 @@ class Connection:
 
         Raises:
             SojournError: whatever the supervisor answers.
+            UsageError: if it is larger than a supervisor accepts.
             NoSupervisor: if it went away.
             WaitTimedOut: after ``timeout``.
         """
-        number = self._next
+        request = Request(self._next, command_id or str(uuid.uuid4()), self._host, command)
         self._next += 1
-        request = Request(number, command_id or str(uuid.uuid4()), self._host, command)
-        self._socket.send(encode(request))
-        deadline = None if timeout is None else time.monotonic() + timeout
+        asked_at = time.monotonic()
+        self._send(request)
         while True:
-            frame = self._receive(deadline)
-            try:
-                answer = decode_answer(frame)
-            except msgspec.DecodeError as error:
-                raise ProtocolViolation(
-                    f"the supervisor of {self._home.root} answered something malformed ({error}): is "
-                    "it of this sojourn's version?"
-                ) from error
-            if answer.request not in (number, 0):
+            frame = self._receive(None if timeout is None else asked_at + timeout)
+            if frame is None:
+                self._send(_what_is_left(request, time.monotonic() - asked_at))
+                continue
+            answer = self._decoded(frame)
+            # 0 is what a supervisor answers to a request that it couldn't read.
+            if answer.request not in (request.request, 0):
                 continue
             if isinstance(answer, Failure):
                 raise from_wire(answer.kind, answer.message)
             body: Body = json.loads(answer.body)
             if not isinstance(answer, Progress):
                 return body
+            _note(request, body)
             if on_progress is not None:
                 on_progress(body)
 
-    def _receive(self, deadline: float | None) -> bytes:
+    def _send(self, request: Request) -> None:
+        frame = encode(request)
+        if len(frame) > LARGEST_REQUEST:
+            raise UsageError(
+                f"the request has {len(frame)} bytes, and a supervisor accepts {LARGEST_REQUEST}: "
+                "send less at once"
+            )
+        self._socket.send(frame)
+
+    def _receive(self, deadline: float | None) -> bytes | None:
+        """Wait for a frame; None where another supervisor took over, which was asked nothing yet."""
         while True:
             wait = SLICE_MS
             if deadline is not None:
@@ -119,9 +139,43 @@ class Connection:
                 return self._socket.recv()
             if deadline is not None and time.monotonic() >= deadline:
                 raise WaitTimedOut(f"the supervisor of {self._home.root} didn't answer in time")
-            self._check_alive("it went away; its jobs go on once it runs again:")
+            try:
+                seen = self._look("it went away; its jobs go on once it runs again:")
+            except NoSupervisor:
+                if self._socket.poll(LAST_WORDS_MS):
+                    return self._socket.recv()
+                raise
+            known, self._supervisor = self._supervisor, seen or self._supervisor
+            if 0 != known != self._supervisor:
+                return None
+
+    def _decoded(self, frame: bytes) -> Answer:
+        try:
+            return decode_answer(frame)
+        except msgspec.DecodeError as error:
+            raise ProtocolViolation(
+                f"the supervisor of {self._home.root} answered something malformed ({error}): is it of "
+                "this sojourn's version?"
+            ) from error
 
     def close(self) -> None:
         """Hang up. What was asked for goes on."""
         self._socket.close()
         self._context.term()
+
+
+def _note(request: Request, news: Body) -> None:
+    """Remember how far a log was read, in case its request must be sent again."""
+    if isinstance(request.command, Logs) and news.get("lines"):
+        request.command.after = news["lines"][-1]["seq"]
+
+
+def _what_is_left(request: Request, waited: float) -> Request:
+    """Give the request to send again after so many seconds."""
+    command = request.command
+    if isinstance(command, Wait) and command.timeout is not None:
+        left = max(0.0, command.timeout - waited)
+        return msgspec.structs.replace(
+            request, command=msgspec.structs.replace(command, timeout=left)
+        )
+    return request

@@ -151,6 +151,8 @@ def _holds(pid: int, path: Path) -> bool:
 
 def _kill(pid: int, path: Path) -> None:
     """Kill a process that has a file open, with its group if it leads one."""
+    if pid <= 1:
+        return
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -296,7 +296,8 @@ class ProcessHandle:
         """Kill it and its group."""
         try:
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-            os.killpg(self.pid, signal.SIGKILL)
+            if self.pid > 1:  # to the kernel, group 1 means every process that there is
+                os.killpg(self.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             return  # it was reaped, and the zygote kills the group before it reaps
 

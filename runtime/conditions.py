@@ -10,6 +10,9 @@
     name       = status | epoch | pending | history | waiting
                | ROUTINE "." ( retry_count | succeeded | failed | skipped | pending | attempts )
                | "shared" "." KEY
+
+Values that have no order between them (text and a number, a key that isn't there) make ``<`` and its
+kin false. A supervisor reads conditions from its clients: length and nesting are bounded.
 """
 
 from __future__ import annotations
@@ -26,12 +29,17 @@ from sojourn.runtime.errors import UsageError
 EXAMPLE = "failing.retry_count >= 2"
 JOB_NAMES = ("status", "epoch", "pending", "history", "waiting")
 ROUTINE_NAMES = ("retry_count", "succeeded", "failed", "skipped", "pending", "attempts")
+LONGEST = 2_000
+"""Characters that a condition may have."""
 
+DEEPEST = 20
+"""Levels of ``(`` and ``not``: reading and evaluating recurse no deeper."""
+
+# A routine's name is a Python identifier, of any script.
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>-?\d+(?:\.\d+)?)|(?P<text>'[^']*'|\"[^\"]*\")"
-    r"|(?P<name>[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*)|(?P<symbol>==|!=|<=|>=|<|>|\(|\)))"
+    r"\s*(?:(?P<number>-?[0-9]+(?:\.[0-9]+)?)|(?P<text>'[^']*'|\"[^\"]*\")"
+    r"|(?P<name>[^\W\d][\w-]*(?:\.[\w-]+)*)|(?P<symbol>==|!=|<=|>=|<|>|\(|\)))"
 )
-Value = object
 
 
 class RoutineView(Protocol):
@@ -74,6 +82,9 @@ class ConditionView(Protocol):
         ...
 
 
+Evaluate = Callable[[ConditionView], object]
+
+
 class Condition(msgspec.Struct, frozen=True):
     """A parsed condition.
 
@@ -85,7 +96,7 @@ class Condition(msgspec.Struct, frozen=True):
 
     text: str
     routines: frozenset[str]
-    evaluate: Callable[[ConditionView], object]
+    evaluate: Evaluate
 
     def holds(self, view: ConditionView) -> bool:
         """Tell whether it holds."""
@@ -104,7 +115,7 @@ def parse(text: str) -> Condition:
     return Condition(text, frozenset(parser.routines), evaluate)
 
 
-_COMPARISONS: dict[str, Callable[[object, object], bool]] = {
+_COMPARISONS: dict[str, Callable[..., object]] = {
     "==": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,
@@ -113,72 +124,105 @@ _COMPARISONS: dict[str, Callable[[object, object], bool]] = {
     ">=": operator.ge,
 }
 
-Evaluate = Callable[[ConditionView], object]
+
+class _Token(msgspec.Struct, frozen=True):
+    """A word of a condition and where it begins, from 0."""
+
+    kind: str
+    word: str
+    place: int
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 200 else text[:199] + "…"
+
+
+def _unreadable(text: str, place: int) -> UsageError:
+    return UsageError(
+        f"the condition {_shortened(text)!r} can't be read at position {place + 1}: write something like "
+        f"{EXAMPLE!r}, comparing {', '.join(JOB_NAMES)}, ROUTINE.{'|'.join(ROUTINE_NAMES)} or "
+        "shared.KEY, joined by and, or, not"
+    )
+
+
+def _tokens(text: str) -> list[_Token]:
+    found: list[_Token] = []
+    place = 0
+    end = len(text.rstrip())
+    while place < end:
+        match = _TOKEN.match(text, place)
+        if match is None or match.lastgroup is None:
+            raise _unreadable(text, end - len(text[place:end].lstrip()))
+        kind = match.lastgroup
+        found.append(_Token(kind, match.group(kind), match.start(kind)))
+        place = match.end()
+    found.append(_Token("end", "", len(text)))
+    return found
 
 
 class _Parser:
     """Recursive descent, one method per rule."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
+        if len(text) > LONGEST:
+            raise UsageError(
+                f"the condition {_shortened(text)!r} has {len(text)} characters, and at most {LONGEST} are "
+                "read: wait for something shorter"
+            )
         self.routines: set[str] = set()
-        self._tokens: list[tuple[str, str, int]] = []
-        place = 0
-        while text[place:].strip():
-            match = _TOKEN.match(text, place)
-            if match is None or match.lastgroup is None:
-                raise self._error(place + len(text[place:]) - len(text[place:].lstrip()))
-            self._tokens.append((match.lastgroup, match.group(match.lastgroup), match.start(match.lastgroup)))
-            place = match.end()
+        self._text = text
+        self._tokens = _tokens(text)
         self._next = 0
-
-    def _error(self, place: int) -> UsageError:
-        return UsageError(
-            f"the condition {self._text!r} can't be read at position {place + 1}: write something like "
-            f"{EXAMPLE!r}, comparing {', '.join(JOB_NAMES)}, ROUTINE.{'|'.join(ROUTINE_NAMES)} or "
-            "shared.KEY, joined by and, or, not"
-        )
-
-    def _peek(self) -> tuple[str, str, int]:
-        if self._next < len(self._tokens):
-            return self._tokens[self._next]
-        return "end", "", len(self._text)
+        self._depth = 0
 
     def _accept(self, *words: str) -> str | None:
-        kind, word, _ = self._peek()
-        if kind in ("name", "symbol") and word in words:
+        token = self._tokens[self._next]
+        if token.kind in ("name", "symbol") and token.word in words:
             self._next += 1
-            return word
+            return token.word
         return None
+
+    def _refusal(self) -> UsageError:
+        return _unreadable(self._text, self._tokens[self._next].place)
 
     def end(self) -> None:
         """Check that nothing is left."""
-        if self._peek()[0] != "end":
-            raise self._error(self._peek()[2])
+        if self._tokens[self._next].kind != "end":
+            raise self._refusal()
 
     def condition(self) -> Evaluate:
         """Read ``both { or both }``."""
-        left = self._both()
+        parts = [self._both()]
         while self._accept("or"):
-            left = _either(left, self._both())
-        return left
+            parts.append(self._both())
+        return parts[0] if len(parts) == 1 else lambda view: any(part(view) for part in parts)
 
     def _both(self) -> Evaluate:
-        left = self._inverted()
+        parts = [self._inverted()]
         while self._accept("and"):
-            left = _both(left, self._inverted())
-        return left
+            parts.append(self._inverted())
+        return parts[0] if len(parts) == 1 else lambda view: all(part(view) for part in parts)
 
     def _inverted(self) -> Evaluate:
-        if self._accept("not"):
-            inner = self._inverted()
+        opening = self._accept("not", "(")
+        if opening is None:
+            return self._comparison()
+        self._deepen()
+        inner = self._inverted() if opening == "not" else self.condition()
+        self._depth -= 1
+        if opening == "not":
             return lambda view: not inner(view)
-        if self._accept("("):
-            inner = self.condition()
-            if not self._accept(")"):
-                raise self._error(self._peek()[2])
-            return inner
-        return self._comparison()
+        if not self._accept(")"):
+            raise self._refusal()
+        return inner
+
+    def _deepen(self) -> None:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise UsageError(
+                f"the condition {_shortened(self._text)!r} is nested more than {DEEPEST} levels deep: "
+                "wait for something simpler"
+            )
 
     def _comparison(self) -> Evaluate:
         left = self._operand()
@@ -188,42 +232,38 @@ class _Parser:
         return _compare(_COMPARISONS[sign], left, self._operand())
 
     def _operand(self) -> Evaluate:
-        kind, word, place = self._peek()
+        token = self._tokens[self._next]
+        if token.kind == "number":
+            evaluate = _constant(float(token.word) if "." in token.word else int(token.word))
+        elif token.kind == "text":
+            evaluate = _constant(token.word[1:-1])
+        elif token.kind == "name" and token.word not in ("and", "or", "not"):
+            evaluate = self._name(token.word)
+        else:
+            raise self._refusal()
         self._next += 1
-        if kind == "number":
-            number = float(word) if "." in word else int(word)
-            return lambda _view: number
-        if kind == "text":
-            text = word[1:-1]
-            return lambda _view: text
-        if kind != "name" or word in ("and", "or", "not"):
-            raise self._error(place)
-        return self._name(word, place)
+        return evaluate
 
-    def _name(self, word: str, place: int) -> Evaluate:
+    def _name(self, word: str) -> Evaluate:
         if word in JOB_NAMES:
             return operator.attrgetter(word)
         owner, _, part = word.partition(".")
         if owner == "shared" and part:
             return lambda view: view.shared(part)
         if part not in ROUTINE_NAMES:
-            raise self._error(place)
+            raise self._refusal()
         self.routines.add(owner)
         return lambda view: getattr(view.routine(owner), part, 0)
 
 
-def _either(left: Evaluate, right: Evaluate) -> Evaluate:
-    return lambda view: left(view) or right(view)
+def _constant(value: object) -> Evaluate:
+    return lambda _view: value
 
 
-def _both(left: Evaluate, right: Evaluate) -> Evaluate:
-    return lambda view: left(view) and right(view)
-
-
-def _compare(compare: Callable[[object, object], bool], left: Evaluate, right: Evaluate) -> Evaluate:
+def _compare(compare: Callable[..., object], left: Evaluate, right: Evaluate) -> Evaluate:
     def evaluate(view: ConditionView) -> bool:
         try:
-            return compare(left(view), right(view))
+            return bool(compare(left(view), right(view)))
         except TypeError:
             return False
 

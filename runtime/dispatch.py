@@ -230,13 +230,16 @@ class Dispatcher:
         woken.clear()
 
     def _serve(self, pool: Pool, sending: dict[str, Assignment], now: float) -> None:
-        queue = pool.queue
-        for _ in range(len(queue)):
-            actor = queue.popleft()
+        """Serve a pool's actors in turn: one that got something goes behind those that didn't."""
+        unserved: list[Actor] = []
+        served: list[Actor] = []
+        for actor in pool.queue:
+            got = False
             while actor.has_work():
                 worker = self._choose(pool, actor, now)
                 if worker is None:
                     break
+                got = True
                 assignment = sending.get(worker.name)
                 if assignment is None:
                     assignment = sending[worker.name] = Assignment(worker)
@@ -244,10 +247,13 @@ class Dispatcher:
                 if pool.parallel:
                     share = min(share, -(-len(actor.ready) // len(pool.workers)))
                 self._hand_out(actor, worker, share, assignment.dispatch, now)
-            if actor.has_work():
-                queue.append(actor)
-            else:
+            if not actor.has_work():
                 actor.listed = False
+            else:
+                (served if got else unserved).append(actor)
+        pool.queue.clear()
+        pool.queue.extend(unserved)
+        pool.queue.extend(served)
 
     def _choose(self, pool: Pool, actor: Actor, now: float) -> Worker | None:
         home = pool.workers.get(actor.home) if actor.home is not None else None

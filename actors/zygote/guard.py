@@ -14,6 +14,8 @@ import struct
 
 from setproctitle import setproctitle
 
+from sojourn.actors.zygote.kernel import kill_group
+
 NOTE = struct.Struct("<q")
 """A group's id when it starts, its negative when it ended."""
 
@@ -31,14 +33,16 @@ def start_guard(life: int, inherited: list[int]) -> int:
     Returns:
         The write end of the control pipe, which takes ``NOTE``s.
     """
-    zygote = os.pidfd_open(os.getpid())
+    # Noted before the fork: a guard that asks for its parent after the zygote's death gets pid 1.
+    pid = os.getpid()
+    zygote = os.pidfd_open(pid)
     read_end, write_end = os.pipe()
     if os.fork() == 0:
         try:
             os.setsid()
             for descriptor in (write_end, *inherited):
                 os.close(descriptor)
-            _watch(life, read_end, zygote, os.getppid())
+            _watch(life, read_end, zygote, pid)
         finally:
             os._exit(0)
     for descriptor in (read_end, life, zygote):
@@ -62,7 +66,7 @@ def _watch(life: int, control: int, zygote: int, zygote_pid: int) -> None:
     _kill_zygote(zygote, zygote_pid)
     _take_notes(control, groups)
     for group in groups:
-        _kill_group(group)
+        kill_group(group)
 
 
 def _take_notes(control: int, groups: set[int]) -> bool:
@@ -87,14 +91,7 @@ def _kill_zygote(zygote: int, pid: int) -> None:
         signal.pidfd_send_signal(zygote, signal.SIGKILL)
     except ProcessLookupError:
         pass  # it is dead and reaped; what its imports started may still be there
-    _kill_group(pid)
+    kill_group(pid)
     poller = select.poll()
     poller.register(zygote, select.POLLIN)
     poller.poll(PATIENCE_MS)
-
-
-def _kill_group(group: int) -> None:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return

@@ -25,6 +25,21 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def kill_group(group: int) -> None:
+    """Kill a process group, if there still is one of that number.
+
+    Args:
+        group: its id. 1 and below are let be: to the kernel they mean every process that there is,
+            or the caller's own group.
+    """
+    if group <= 1:
+        return
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return  # it went with its leader
+
+
 def may_fork() -> bool:
     """Tell whether a fork of this process is sound: one thread, and a kernel that can tell.
 

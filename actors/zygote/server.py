@@ -6,7 +6,6 @@ import array
 import gc
 import os
 import select
-import signal
 import socket
 from collections.abc import Callable
 
@@ -19,7 +18,7 @@ from sojourn.actors.zygote.fingerprint import Fingerprints, fingerprint
 from sojourn.actors.zygote.fork import Child, fork_child, spawn_fresh
 from sojourn.actors.zygote.guard import NOTE
 from sojourn.actors.zygote.imports import Allowance, find_flow, load_flow
-from sojourn.actors.zygote.kernel import may_fork
+from sojourn.actors.zygote.kernel import kill_group, may_fork
 from sojourn.runtime.errors import CodeNotLoadable, NotFound, ProtocolViolation, SojournError, to_wire
 from sojourn.runtime.flow import FlowSpec, decode_flow, encode_flow
 from sojourn.runtime.wire.framing import Deframer, frame
@@ -90,7 +89,7 @@ class Server:
             self._serve()
         finally:
             for child in self._children.values():
-                _kill_group(child.pid)
+                kill_group(child.pid)
 
     def _serve(self) -> None:
         poller = select.poll()
@@ -183,7 +182,7 @@ class Server:
 
     def _reap(self, pidfd: int) -> None:
         child = self._children.pop(pidfd)
-        _kill_group(child.pid)
+        kill_group(child.pid)
         _, status = os.waitpid(child.pid, 0)
         os.close(pidfd)
         os.write(self._control, NOTE.pack(-child.pid))
@@ -206,13 +205,6 @@ def _decode(flow: bytes) -> FlowSpec:
         return decode_flow(flow)
     except msgspec.DecodeError as error:
         raise ProtocolViolation(f"the flow doesn't decode: {error}") from error
-
-
-def _kill_group(group: int) -> None:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return  # it went with its leader
 
 
 def _describe(error: BaseException) -> tuple[str, str]:

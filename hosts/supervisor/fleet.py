@@ -353,6 +353,11 @@ class Fleet:
             if pool.queue and len(pool.workers) < pool.processes:
                 self._serve_pool(pool)
 
+    def warm_up(self) -> None:
+        """Have the code of every unfinished job imported, so that due turns find it loaded."""
+        for digest in {job.plan.digest for job in self._core.engine.book.jobs.values()}:
+            self.check(digest, encode_flow(self._core.plan(digest).spec), None)
+
     def prepare(self, digest: str) -> None:
         """Start one process for every routine of a flow that is about to arrive."""
         plan = self._core.plan(digest)

@@ -106,6 +106,7 @@ class Reactor:
         core.now = read_clocks()
         self._take_in()
         core.apply_all(())
+        self.fleet.serve()
         self.commit()
 
     def _take_in(self) -> None:
@@ -116,7 +117,6 @@ class Reactor:
             part.receive()
         self._handle_loaded()
         self.desk.watching.expire()
-        self.fleet.serve()
 
     def _handle_loaded(self) -> None:
         answers, self.fleet.answers = self.fleet.answers, []
@@ -286,6 +286,7 @@ class Reactor:
         core = self._core
         for row in core.store.live_jobs():
             core.apply(core.adoption(row))
+        self.fleet.warm_up()
         leftover = self.fleet.recover()
         self.commit()
         for path in leftover:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
+LARGEST_REQUEST = 256 * 1024 * 1024
+"""Bytes of a request; a supervisor hangs up on a larger one without a word."""
+
 
 class Submit(msgspec.Struct, tag="submit"):
     """Start jobs of one flow, given as a locator ``MODULE:ATTR`` or as an encoded FlowSpec.

@@ -81,4 +81,5 @@ def test_the_pages_of_an_earlier_run_are_found(tmp_path: Path) -> None:
         path = create_page(tmp_path, name)
         PageWriter(str(path)).begin(turn(dispatch), EPOCH)
     found = leftover_pages(tmp_path)
-    assert [(path.name, running and running.begun) for path, running in found] == [("fetch-1", 7), ("load-2", 8)]
+    begun = {path.name: running and running.begun for path, running in found}
+    assert begun == {"fetch-1": 7, "load-2": 8}

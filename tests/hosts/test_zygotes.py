@@ -159,14 +159,15 @@ def test_a_module_outside_the_allow_list_is_not_imported(tmp_path: Path, code: P
     write_module(installed / "bundle", "inner", textwrap.dedent(FLOW))
     with TinySupervisor(tmp_path, paths=[code, installed / "none"]) as supervisor:
         assert supervisor.refused("bundle.inner:flow").kind == "NotFound"
-    write_module(code, "sitecustom", f"import sys; sys.path.append({str(installed)!r})\n" + textwrap.dedent(FLOW))
+    search = f"import sys; sys.path.append({str(installed)!r})\n"
+    write_module(code, "searching", search + textwrap.dedent(FLOW))
     with TinySupervisor(tmp_path, paths=[code]) as supervisor:
-        supervisor.inspected("sitecustom:flow")
+        supervisor.inspected("searching:flow")
         answer = supervisor.refused("bundle.inner:flow")
         assert (answer.kind, "--allow bundle" in answer.message) == ("AccessDenied", True)
         assert not marker.exists()
     with TinySupervisor(tmp_path, paths=[code], allow=["bundle"]) as supervisor:
-        supervisor.inspected("sitecustom:flow")
+        supervisor.inspected("searching:flow")
         assert decode_flow(supervisor.inspected("bundle.inner:flow").flow).id == "small"
         assert marker.exists()
 
@@ -208,7 +209,7 @@ def test_bytes_that_are_no_flow_are_refused_and_the_zygote_lives(host: TinySuper
         answer = host.answer(message.request).message
         assert isinstance(answer, LoadFailed)
         assert answer.kind == "ProtocolViolation"
-    assert host.inspected()
+    assert host.inspected().forks
 
 
 def test_a_routine_that_the_flow_has_not_is_no_process(host: TinySupervisor) -> None:

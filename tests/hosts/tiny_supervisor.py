@@ -24,7 +24,16 @@ from sojourn.runtime.flow import decode_flow
 from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.values import encode_fields
 from sojourn.runtime.wire import actor as wire
-from sojourn.runtime.wire.actor import Dispatch, FromActor, JobContext, LogLine, Ready, Result, Results, Turn
+from sojourn.runtime.wire.actor import (
+    Dispatch,
+    FromActor,
+    JobContext,
+    LogLine,
+    Ready,
+    Result,
+    Results,
+    Turn,
+)
 from sojourn.runtime.wire.zygote import (
     Exited,
     Fork,

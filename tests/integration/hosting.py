@@ -181,9 +181,12 @@ class Host:
             return client.show(job, history=history).serialize()
 
     def wait(self, job: str, until: str | None = None, timeout: float = 60.0) -> Json:
-        """Wait for a job's end or a condition, and give its document."""
+        """Wait for a job's end or a condition, and give its document, with the whole history if it is here."""
         with self.client() as client:
-            return client.wait(job, until=until, timeout=timeout).serialize()
+            state = client.wait(job, until=until, timeout=timeout)
+            if until is None and state.host == self.name:
+                state = client.show(job, history=10_000)
+            return state.serialize()
 
     def migrate(self, job: str, to: Host, *, grace: float | None = None) -> Handoff:
         """Move a job, and give the figures."""

@@ -77,20 +77,22 @@ def same(one: object, other: object) -> bool:
     if isinstance(one, float):
         return one == other or (math.isnan(one) and math.isnan(cast("float", other)))
     if isinstance(one, (np.ndarray, np.generic)):
-        found = cast("np.ndarray", other)
+        found = cast("np.generic", other)
         return (one.dtype, one.shape, one.tobytes()) == (found.dtype, found.shape, found.tobytes())
     if isinstance(one, (list, tuple)):
         return same_items(cast("list[object]", one), cast("list[object]", other))
     if isinstance(one, dict):
-        pairs, found_pairs = (list(cast("dict[object, object]", it).items()) for it in (one, other))
         return same_items(
-            [part for pair in pairs for part in pair],
-            [part for pair in found_pairs for part in pair],
+            flat(cast("dict[object, object]", one)), flat(cast("dict[object, object]", other))
         )
     if isinstance(one, Loose | Tight):
         found_parts = cast("Loose", other)
         return same(one.a, found_parts.a) and same(one.b, found_parts.b)
     return repr(one) == repr(other) or one == other
+
+
+def flat(pairs: dict[object, object]) -> list[object]:
+    return [part for pair in pairs.items() for part in pair]
 
 
 def same_items(one: list[object], other: list[object]) -> bool:
@@ -272,6 +274,24 @@ KINDS = st.sampled_from(
         "other",
     ]
 )
+PARTS = ("value", "class", "dtype", "shape", "digest", "size")
+
+
+def json_around(inner: SearchStrategy[object]) -> SearchStrategy[object]:
+    def mark(kind: str, value: object) -> object:
+        return {"$sojourn": kind, "value": value}
+
+    def mark_freely(kind: str, parts: dict[str, object]) -> object:
+        return {"$sojourn": kind, **parts}
+
+    return st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.text(max_size=3), inner, max_size=3),
+        st.builds(mark, KINDS, inner),
+        st.builds(mark_freely, KINDS, st.dictionaries(st.sampled_from(PARTS), inner)),
+    )
+
+
 JSON_FORMS: SearchStrategy[object] = st.recursive(
     st.none()
     | st.booleans()
@@ -282,15 +302,7 @@ JSON_FORMS: SearchStrategy[object] = st.recursive(
     | st.sampled_from(
         ["<f8", "|O", "|T16", "ab" * 32, "nan", "0x10", "2024-01-01", class_path(Color)]
     ),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.dictionaries(st.text(max_size=3), inner, max_size=3),
-        st.fixed_dictionaries(
-            {"$sojourn": KINDS},
-            optional=dict.fromkeys(("value", "class", "dtype", "shape", "digest", "size"), inner),
-        ),
-        st.builds(lambda kind, value: {"$sojourn": kind, "value": value}, KINDS, inner),
-    ),
+    json_around,
     max_leaves=10,
 )
 

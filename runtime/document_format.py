@@ -1,0 +1,169 @@
+"""Format 1 of a job's document (section 6 of the design): its shape, its version and its times.
+
+Only what a document looks like; ``document`` makes one, ``document_image`` takes one apart.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, cast
+
+import msgspec
+
+from sojourn.runtime.errors import DocumentRefused
+from sojourn.runtime.job import JobStatus
+
+FORMAT = 1
+Document = dict[str, Any]
+"""JSON: what is in it is known by the format, not by Python's types."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""What fits a store's integers."""
+Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=1e12)]
+Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z")]
+JobId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
+OutcomeWord = Literal["succeeded", "failed", "skipped", "interrupted"]
+
+
+def rfc3339(seconds: float | None) -> str | None:
+    """Write a wall-clock time: UTC, microseconds, ``Z``."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def read_rfc3339(text: str) -> float:
+    """Read a time as ``rfc3339`` writes it.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    return datetime.fromisoformat(text).timestamp()
+
+
+class ErrorPart(msgspec.Struct):
+    """Why the job failed."""
+
+    type: str
+    message: str
+    traceback: str
+    routine: str
+
+
+class RoutinePart(msgspec.Struct):
+    """One of ``routines``."""
+
+    retry_count: Count
+    succeeded: Count
+    failed: Count
+    skipped: Count
+    state: dict[str, Any]
+
+
+class PendingPart(msgspec.Struct):
+    """One of ``pending``; ``due_in`` in seconds, None while the message waits for ``retry``."""
+
+    message: Count
+    routine: str
+    slot: str
+    data: dict[str, Any]
+    attempts: Count
+    retry_count: Count
+    due_in: Seconds | None
+    progress: dict[str, Any]
+
+
+class WaitingPart(msgspec.Struct):
+    """One of ``waiting``; ``due_in`` in seconds until the question times out."""
+
+    question: str
+    routine: str
+    slot: str
+    prompt: str
+    since: Time
+    due_in: Seconds | None
+
+
+class AttemptErrorPart(msgspec.Struct):
+    """Why an attempt failed."""
+
+    type: str
+    message: str
+
+
+class HistoryPart(msgspec.Struct):
+    """One of ``history``."""
+
+    seq: Count
+    message: Count
+    routine: str
+    slot: str
+    attempt: Count
+    outcome: OutcomeWord
+    error: AttemptErrorPart | None
+    host: str
+    epoch: Count
+    code: str
+    started_at: Time
+    ended_at: Time
+
+
+class HandoffPart(msgspec.Struct, rename={"source": "from", "target": "to"}):
+    """One of ``handoffs``."""
+
+    source: str
+    target: str
+    epoch: Count
+    bytes: Count
+    phases_ms: dict[str, float] | None
+    downtime_ms: float | None
+
+
+class JobPart(msgspec.Struct):
+    """The whole document; without ``pending_total``, ``pending`` is taken for complete."""
+
+    job_id: JobId
+    instance: str
+    flow_id: str
+    flow_digest: str
+    host: str
+    epoch: Count
+    moved_to: str | None
+    status: JobStatus
+    reason: str | None
+    input: dict[str, Any]
+    result: dict[str, Any]
+    shared: dict[str, Any]
+    created_at: Time
+    finished_at: Time | None
+    error: ErrorPart | None
+    routines: dict[str, RoutinePart]
+    pending: list[PendingPart]
+    waiting: list[WaitingPart]
+    history: list[HistoryPart]
+    history_total: Count
+    handoffs: list[HandoffPart]
+    pending_total: Count | None = None
+
+
+def check_document(document: object) -> JobPart:
+    """Check that something is a job's document of this format.
+
+    Raises:
+        DocumentRefused: if it isn't, with what is wrong.
+    """
+    if not isinstance(document, dict):
+        raise DocumentRefused("a job state must be a JSON object")
+    body = cast(Document, document)
+    if "format" not in body:
+        raise DocumentRefused("the document is no job state: it has no 'format'")
+    version = body["format"]
+    if version != FORMAT or isinstance(version, bool):
+        raise DocumentRefused(
+            f"the job state has format {version!r}, this sojourn reads {FORMAT}: use the version that "
+            "wrote it"
+        )
+    try:
+        return msgspec.convert(body, JobPart)
+    except msgspec.ValidationError as error:
+        raise DocumentRefused(f"the document is no job state: {error}") from None

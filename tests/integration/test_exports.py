@@ -1,0 +1,110 @@
+"""Jobs through files (point 11)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sojourn import Flow, JobState
+from tests.integration.conftest import MakeHost
+from tests.integration.hosting import Host, attempts, check_effects, pair_hosts, read_effects
+
+
+def test_a_released_file_continues_there_and_nowhere_else(
+    pair: tuple[Host, Host], make_host: MakeHost, tmp_path: Path, effects: Path
+) -> None:
+    a, b = pair
+    c = make_host("c").up()
+    a.submit("failing:healing", "job")
+    a.wait("job", "failing.retry_count >= 2")
+    file = tmp_path / "job.json"
+    a.do("export", "job", str(file), "--release", "--to", "b")
+    assert a.show("job")["status"] in ("moving", "moved")
+    refused = c.run("import", str(file))
+    assert refused.returncode == 4
+    assert "another host" in refused.stderr
+    assert b.do("import", str(file)) == "job"
+    assert b.run("import", str(file)).returncode == 4
+    final = b.wait("job")
+    assert (final["status"], final["epoch"], final["host"]) == ("completed", 2, "b")
+    assert [o[1:] for o in attempts(final, "failing")] == [
+        (1, "failed", "a"), (2, "failed", "a"), (3, "failed", "b"), (4, "succeeded", "b"),
+    ]
+    check_effects(read_effects(effects), final)
+    assert a.wait("job", timeout=20)["host"] == "b"
+    assert a.show("job")["status"] == "moved"
+
+
+def test_a_file_without_release_is_a_new_job(host: Host, tmp_path: Path) -> None:
+    host.submit("failing:slow_backoff", "job")
+    host.wait("job", "failing.retry_count >= 1")
+    file = tmp_path / "job.json"
+    host.do("export", "job", str(file))
+    copy = host.do("import", str(file))
+    assert copy != "job"
+    shown = host.show(copy)
+    assert (shown["epoch"], shown["routines"]["failing"]["retry_count"]) == (1, 1)
+    assert shown["instance"] != host.show("job")["instance"]
+    final = host.wait(copy, "failing.retry_count >= 2")
+    assert [o[1] for o in attempts(final, "failing")] == [1, 2]
+    assert host.show("job")["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda text: text[: len(text) // 2], "truncated"),
+        (lambda text: text.replace('"attempts": 1', '"attempts": 0'), "changed after it was written"),
+        (lambda text: text.replace('"format": 1', '"format": 99', 1), "format 99"),
+        (lambda _text: "hello", "no JSON"),
+        (lambda _text: "[]", "no export"),
+    ],
+    ids=["truncated", "edited", "newer", "text", "list"],
+)
+def test_a_damaged_file_is_refused_with_a_sentence(
+    host: Host, tmp_path: Path, damage: Callable[[str], str], says: str
+) -> None:
+    host.submit("failing:slow_backoff", "job")
+    host.wait("job", "failing.retry_count >= 1")
+    file = tmp_path / "job.json"
+    host.do("export", "job", str(file))
+    file.write_text(damage(file.read_text()))
+    done = host.run("import", str(file))
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(json.loads(host.do("jobs", "-o", "json"))) == 1
+
+
+def test_two_documents_resume_as_a_new_job(pair: tuple[Host, Host], tmp_path: Path) -> None:
+    a, b = pair
+    a.submit("failing:slow_backoff", "job")
+    a.wait("job", "failing.retry_count >= 1")
+    file = tmp_path / "job.json"
+    a.do("export", "job", str(file))
+    parts = json.loads(file.read_text())
+    with b.client() as client:
+        flow = Flow.deserialize(parts["flow"])
+        new = client.resume_document(flow, JobState.deserialize(parts["job"]))
+    final = b.wait(new, "failing.retry_count >= 2")
+    assert [o[1:] for o in attempts(final, "failing")] == [(1, "failed", "a"), (2, "failed", "b")]
+
+
+def test_a_released_job_is_acknowledged_when_its_source_is_back(
+    make_host: MakeHost, tmp_path: Path
+) -> None:
+    a, b = make_host("a").up(), make_host("b").up()
+    pair_hosts(a, b)
+    a.submit("failing:slow_backoff", "job")
+    a.wait("job", "failing.retry_count >= 1")
+    file = tmp_path / "job.json"
+    a.do("export", "job", str(file), "--release", "--to", "b")
+    a.kill()
+    b.do("import", str(file))
+    b.wait("job", "failing.retry_count >= 2")
+    a.up()
+    assert a.wait("job", timeout=30)["host"] == "b"
+    assert (a.show("job")["status"], b.show("job")["epoch"]) == ("moved", 2)
