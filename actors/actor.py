@@ -6,12 +6,14 @@ handler; that is ``turn.py``.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 from sojourn.actors.loading import LoadedRoutine
 from sojourn.actors.routine import Routine, state_names
 from sojourn.actors.shared_map import SharedState
 from sojourn.runtime.errors import ValueNotEncodable
+from sojourn.runtime.flow import FAILED_EVENT
 from sojourn.runtime.values import BlobReference, BlobSink, decode, encode
 from sojourn.runtime.wire.actor import JobContext
 
@@ -29,6 +31,22 @@ class Blobs(Protocol):
     def get(self, digest: str) -> bytes:
         """Give the bytes of a digest."""
         ...
+
+
+class Handler(NamedTuple):
+    """A slot, ready to be called.
+
+    Attributes:
+        call: the instance's method.
+        required: fields that a message must have.
+        known: fields that it may have.
+        open: whether it may have any others too.
+    """
+
+    call: Callable[..., object]
+    required: frozenset[str]
+    known: frozenset[str]
+    open: bool
 
 
 class Actor:
@@ -65,12 +83,13 @@ class Actor:
         self.durable: dict[str, bytes] = dict(context.attributes or {})
         """What the supervisor has of the attributes, encoded."""
         self._baseline: dict[str, bytes] | None = None
-        """What a failed attempt goes back to, where that isn't ``durable``: before the first commit."""
+        """What a failed attempt goes back to until the first commit here; None before the first turn
+        and after that commit, when it is ``durable``."""
+        self._begun = False
         self._last: dict[str, object] = {}
         """Immutable values as last encoded: the same object needs no new encoding."""
         if instance is None:
-            # Any-typed constructor: its arguments are the author's own.
-            instance = loaded.cls(*loaded.args, **loaded.kwargs)
+            instance = loaded.construct()
             for name, data in self.durable.items():
                 setattr(instance, name, decode(data, loaded.classes, blobs))
             activate = getattr(instance, "activate", None)
@@ -79,14 +98,38 @@ class Actor:
         self.instance = instance
         if loaded.spec.parallel:
             _seal(instance)
+        self.handlers: dict[str, Handler] = {
+            name: Handler(
+                getattr(instance, method),
+                frozenset(spec.required),
+                frozenset(spec.required + spec.optional),
+                spec.open,
+            )
+            for name, (spec, method) in loaded.slots.items()
+        }
+        self.fields: dict[str, frozenset[str] | None] = {
+            event: None if fields is None else frozenset(fields)
+            for event, fields in loaded.events.items()
+            if event != FAILED_EVENT
+        }
+        """What a handler may emit: event → the fields of a typed one."""
 
     def begin(self) -> None:
-        """Note what a failed attempt goes back to, if nothing of this actor was committed yet."""
-        if self._baseline is None and not self.durable:
-            self._baseline = {
-                name: self._encode(name, getattr(self.instance, name), None)
-                for name in state_names(self.instance)
-            }
+        """Before the first turn: note what attributes go back to that aren't durable yet.
+
+        Raises:
+            ValueNotEncodable: names the attribute.
+        """
+        if self._begun:
+            return
+        new = {
+            name: self._encode(name, value, None)
+            for name, value in vars(self.instance).items()
+            if name[0] != "_" and name not in self.durable and name not in self.loaded.cls.transient
+        }
+        if new:
+            self._baseline = {**self.durable, **new}
+        self._begun = True
 
     def changes(self, sink: BlobSink | None) -> dict[str, bytes | None]:
         """Encode the attributes whose bytes differ from the durable ones.
@@ -95,8 +138,7 @@ class Actor:
             ValueNotEncodable: names the attribute.
         """
         changed: dict[str, bytes | None] = {}
-        instance = self.instance
-        values = vars(instance)
+        values = vars(self.instance)
         durable = self.durable
         last = self._last
         transient = self.loaded.cls.transient
@@ -104,9 +146,10 @@ class Actor:
         for name, value in values.items():
             if name[0] == "_" or name in transient:
                 continue
-            present += name in durable
-            if last.get(name, _NOTHING) is value and name in durable:
-                continue
+            if name in durable:
+                present += 1
+                if last.get(name, _NOTHING) is value:
+                    continue
             data = self._encode(name, value, sink)
             if durable.get(name) != data:
                 changed[name] = data
@@ -118,31 +161,44 @@ class Actor:
                     changed[name] = None
         return changed
 
+    def touched(self, changed: dict[str, bytes | None]) -> str | None:
+        """Give an attribute that a turn changed, among those that are not durable yet or differ."""
+        baseline = self._baseline
+        if baseline is None:
+            return next(iter(changed), None)
+        for name, data in changed.items():
+            if baseline.get(name) != data:
+                return name
+        return next((name for name in baseline if name not in vars(self.instance)), None)
+
     def commit(self, changed: dict[str, bytes | None]) -> None:
         """Note that changes were sent to be committed."""
-        self._baseline = None if self.durable or changed else self._baseline
+        self._baseline = None
+        values = vars(self.instance)
         for name, data in changed.items():
             if data is None:
                 self.durable.pop(name, None)
                 self._last.pop(name, None)
+                continue
+            self.durable[name] = data
+            value = values.get(name)
+            if type(value) in _IMMUTABLE:
+                self._last[name] = value
             else:
-                self.durable[name] = data
-                value = vars(self.instance).get(name)
-                if type(value) in _IMMUTABLE:
-                    self._last[name] = value
-                else:
-                    self._last.pop(name, None)
+                self._last.pop(name, None)
 
     def restore(self) -> None:
         """Put the attributes back to the last commit point."""
+        if not self._begun:
+            return
         instance = self.instance
+        values = vars(instance)
         saved = self.durable if self._baseline is None else self._baseline
         for name in state_names(instance):
             if name not in saved:
                 object.__delattr__(instance, name)
-        values = vars(instance)
         for name, data in saved.items():
-            if self._last.get(name, _NOTHING) is values.get(name) and name in self._last:
+            if name in self._last and self._last[name] is values.get(name, _NOTHING):
                 continue
             object.__setattr__(
                 instance, name, decode(data, self.loaded.classes, self.blobs)

@@ -6,9 +6,26 @@ decode a value.
 
 from __future__ import annotations
 
-import builtins
 import sys
 from collections.abc import Callable
+from types import ModuleType
+
+
+def look_up(module: str, qualname: str) -> type | None:
+    """Find a class in a loaded module, in plain namespaces only: nothing is imported or run.
+
+    A module's own ``__getattr__`` isn't asked, since it may import.
+
+    Args:
+        module: the module's name.
+        qualname: the class's qualified name in it.
+    """
+    found: object = sys.modules.get(module)
+    for part in qualname.split("."):
+        if not isinstance(found, (ModuleType, type)):
+            return None
+        found = vars(found).get(part)
+    return found if isinstance(found, type) else None
 
 
 class LoadedClasses:
@@ -28,15 +45,10 @@ class LoadedClasses:
         if known is not None:
             return known
         module_name, _, qualname = path.partition(":")
-        if module_name == "builtins":
-            found: object = getattr(builtins, qualname, None)
-        elif module_name in sys.modules and self._may(module_name):
-            found = sys.modules[module_name]
-            for part in qualname.split("."):
-                found = getattr(found, part, None)
-        else:
+        if module_name != "builtins" and not self._may(module_name):
             return None
-        if not isinstance(found, type) or f"{found.__module__}:{found.__qualname__}" != path:
+        found = look_up(module_name, qualname)
+        if found is None or f"{found.__module__}:{found.__qualname__}" != path:
             return None
         self._found[path] = found
         return found

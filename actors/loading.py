@@ -8,10 +8,11 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
+from collections.abc import Callable
 
 import msgspec
 
-from sojourn.actors.classes import LoadedClasses
+from sojourn.actors.classes import LoadedClasses, look_up
 from sojourn.actors.ports import events_of, slots_of
 from sojourn.actors.routine import Routine
 from sojourn.runtime.errors import (
@@ -31,10 +32,8 @@ class LoadedRoutine(msgspec.Struct):
     Attributes:
         spec: as the flow has it.
         cls: its class.
-        args: positional arguments of its constructor.
-        kwargs: named ones.
         slots: slot → (its fields, name of the method).
-        events: names of its events.
+        events: event → its fields, None where any may be emitted.
         handler: the error handler in force.
         retryable: exception classes that are retried.
         non_retryable: exception classes that aren't.
@@ -43,14 +42,40 @@ class LoadedRoutine(msgspec.Struct):
 
     spec: RoutineSpec
     cls: type[Routine]
-    args: list[object]
-    kwargs: dict[str, object]
     slots: dict[str, tuple[SlotSpec, str]]
     events: dict[str, tuple[str, ...] | None]
     handler: HandlerSpec
     retryable: tuple[type[BaseException], ...]
     non_retryable: tuple[type[BaseException], ...]
     classes: LoadedClasses
+
+    def construct(self) -> Routine:
+        """Make an instance as the flow's author made it.
+
+        The arguments are decoded anew each time: no two instances share a list or dict.
+
+        Raises:
+            ValueMalformed: if the arguments don't decode.
+            Exception: whatever the constructor raises.
+        """
+        args, kwargs = _arguments(self.spec, self.classes)
+        # Any: a constructor takes what its author likes.
+        make: Callable[..., Routine] = self.cls
+        return make(*args, **kwargs)
+
+
+def _arguments(
+    spec: RoutineSpec, classes: LoadedClasses
+) -> tuple[list[object], dict[str, object]]:
+    title = f"the constructor arguments of routine {spec.id!r} don't decode"
+    try:
+        given = decode_fields(spec.arguments, classes)
+    except ValueMalformed as error:
+        raise ValueMalformed(f"{title}: {error.message}") from error
+    args, kwargs = given.get("args"), given.get("kwargs")
+    if not isinstance(args, list) or not isinstance(kwargs, dict):
+        raise ValueMalformed(f"{title}: they are no list and dict")
+    return args, kwargs  # pyright: ignore[reportUnknownVariableType]
 
 
 def import_module(name: str) -> None:
@@ -112,18 +137,13 @@ def load_routine(flow: FlowSpec, routine_id: str, classes: LoadedClasses) -> Loa
                 f"class {spec.cls} has no slot {slot.name!r} any more, which flow {flow.id!r} needs"
             )
     try:
-        arguments = decode_fields(spec.arguments, classes)
+        _arguments(spec, classes)
     except ValueMalformed as error:
-        raise CodeNotLoadable(
-            f"the constructor arguments of routine {routine_id!r} don't decode: {error.message}"
-        ) from error
+        raise CodeNotLoadable(error.message) from error
     handler = flow.handler_for(spec)
-    args, kwargs = arguments.get("args"), arguments.get("kwargs")
     return LoadedRoutine(
         spec=spec,
         cls=found,
-        args=list(args) if isinstance(args, list) else [],  # pyright: ignore[reportUnknownArgumentType]
-        kwargs=dict(kwargs) if isinstance(kwargs, dict) else {},  # pyright: ignore[reportUnknownArgumentType]
         slots=slots,
         events={event.name: event.fields for event in events_of(found)},
         handler=handler,
@@ -138,7 +158,7 @@ def _exceptions(
 ) -> tuple[type[BaseException], ...]:
     found: list[type[BaseException]] = []
     for path in paths:
-        cls = classes.resolve(path) or _standard(path)
+        cls = classes.resolve(path) or _imported(path)
         if cls is None or not issubclass(cls, BaseException):
             raise CodeNotLoadable(
                 f"the error handler of routine {routine_id!r} names {path}, which is no exception that "
@@ -148,15 +168,10 @@ def _exceptions(
     return tuple(found)
 
 
-def _standard(path: str) -> type | None:
-    """Resolve an exception of a module that the flow's modules have imported from elsewhere."""
+def _imported(path: str) -> type | None:
+    """Resolve an exception that the flow's modules have imported from elsewhere."""
     module_name, _, qualname = path.partition(":")
-    found: object = sys.modules.get(module_name)
-    for part in qualname.split("."):
-        found = getattr(found, part, None)
-    if isinstance(found, type) and issubclass(found, BaseException):
-        return found
-    return None
+    return look_up(module_name, qualname)
 
 
 def _last_line(error: BaseException) -> str:

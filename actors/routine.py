@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sojourn.actors.errors_handling import ErrorHandler
 from sojourn.actors.ports import events_of, slots_of
-from sojourn.runtime.errors import InvalidFlow, OutsideTurn, ValueNotEncodable
+from sojourn.runtime.errors import FlowFrozen, InvalidFlow, OutsideTurn, ValueNotEncodable
 from sojourn.runtime.values import encode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Self
 
     import structlog
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 ARGUMENTS = "_sojourn_arguments"
 HANDLER = "_sojourn_handler"
 TURN = "_sojourn_turn"
+FLOW = "_sojourn_flow"
 
 
 class Routine:
@@ -43,6 +45,8 @@ class Routine:
     _sojourn_arguments: bytes | ValueNotEncodable
     _sojourn_handler: ErrorHandler | None = None
     _sojourn_turn: OpenTurn | None = None
+    _sojourn_flow: str | None = None
+    """Id of the frozen flow that the instance belongs to."""
 
     # Any: a subclass's constructor takes what it likes.
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -66,17 +70,28 @@ class Routine:
                     f"{cls.__qualname__} defines {name!r}, which every routine has already: "
                     "choose another name"
                 )
+        if isinstance(cls.transient, str):
+            raise InvalidFlow(
+                f"{cls.__qualname__}.transient is a text, not a tuple of names: write "
+                f"transient = ({cls.transient!r},)"
+            )
         slots_of(cls)
         events_of(cls)
 
     # --- set up -----------------------------------------------------------------------------
 
     def set_error_handler(self, handler: ErrorHandler) -> None:
-        """Give the routine an error handler of its own, before it is added to a flow.
+        """Give the routine an error handler of its own; one that ``add_routine`` was given wins.
 
         Raises:
             InvalidFlow: if it is none.
+            FlowFrozen: if the routine's flow was used already.
         """
+        if self._sojourn_flow is not None:
+            raise FlowFrozen(
+                f"flow {self._sojourn_flow!r} was used already: give its routines their error handlers "
+                "first"
+            )
         if not isinstance(handler, ErrorHandler):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidFlow(f"set_error_handler takes an ErrorHandler, not {handler!r}")
         object.__setattr__(self, HANDLER, handler)
@@ -84,7 +99,7 @@ class Routine:
     # --- in a handler -----------------------------------------------------------------------
 
     @property
-    def _open(self) -> OpenTurn:
+    def _sojourn_open(self) -> OpenTurn:
         turn = self._sojourn_turn
         if turn is None:
             raise OutsideTurn(
@@ -105,33 +120,33 @@ class Routine:
             InvalidFlow: if the routine has no such event.
             OutsideTurn: outside a handler.
         """
-        self._open.emit(event, data)
+        self._sojourn_open.emit(event, data)
 
     @property
     def attempt(self) -> int:
         """Number of this attempt at the message, from 1."""
-        return self._open.turn.attempt
+        return self._sojourn_open.turn.attempt
 
     @property
     def turn_id(self) -> str:
         """Id of this turn, the same over all its attempts and hosts: an idempotency key."""
-        return self._open.turn_id
+        return self._sojourn_open.turn_id
 
     @property
     def job_id(self) -> str:
         """Id of the job."""
-        return self._open.job_id
+        return self._sojourn_open.job_id
 
     @property
     def shared(self) -> SharedMap:
         """The job's shared map."""
-        return self._open.shared
+        return self._sojourn_open.shared
 
     # Any: what an author keeps in it is his own.
     @property
     def progress(self) -> dict[str, Any]:
         """A dict that is durable per message: survives failed attempts, gone on success."""
-        return self._open.progress
+        return self._sojourn_open.progress
 
     def checkpoint(self) -> None:
         """Commit attributes, shared map, progress and what was emitted so far; returns once durable.
@@ -139,7 +154,7 @@ class Routine:
         Raises:
             OutsideTurn: outside a handler.
         """
-        self._open.checkpoint()
+        self._sojourn_open.checkpoint()
 
     def set_result(self, **fields: Any) -> None:
         """Set fields of the job's result.
@@ -147,7 +162,7 @@ class Routine:
         Args:
             **fields: later ones win, key by key.
         """
-        self._open.set_result(fields)
+        self._sojourn_open.set_result(fields)
 
     def ask(self, prompt: str, slot: str, timeout: float | None = None) -> str:
         """Ask a person; the answer is a message to a slot of this routine.
@@ -160,22 +175,22 @@ class Routine:
         Returns:
             The question's id.
         """
-        return self._open.ask(prompt, slot, timeout)
+        return self._sojourn_open.ask(prompt, slot, timeout)
 
     @property
     def should_yield(self) -> bool:
         """Whether a hand-off, drain or stop waits for this turn: end it, or checkpoint, soon."""
-        return self._open.should_yield()
+        return self._sojourn_open.should_yield()
 
     @property
     def time_left(self) -> float | None:
         """Seconds until this turn is interrupted; None if it isn't going to be."""
-        return self._open.time_left()
+        return self._sojourn_open.time_left()
 
     @property
     def log(self) -> structlog.stdlib.BoundLogger:
         """A logger bound to job, routine, turn and attempt; its lines are kept with the job."""
-        return self._open.log()
+        return self._sojourn_open.log()
 
 
 RESERVED = frozenset({
@@ -183,6 +198,23 @@ RESERVED = frozenset({
     "set_result", "shared", "should_yield", "time_left", "turn_id",
 })
 """Names that a subclass can't take."""
+
+
+def _refuse_assignment(name: str) -> Callable[[Routine, object], None]:
+    def refuse(self: Routine, value: object) -> None:
+        del value
+        raise InvalidFlow(
+            f"{type(self).__qualname__} can't assign self.{name}, which every routine has already: "
+            "choose another name"
+        )
+
+    return refuse
+
+
+# Setters that refuse, put in from here so that type checkers still see read-only properties.
+for _name, _member in list(vars(Routine).items()):
+    if isinstance(_member, property) and _name in RESERVED:
+        setattr(Routine, _name, _member.setter(_refuse_assignment(_name)))
 
 
 def state_names(routine: Routine) -> list[str]:

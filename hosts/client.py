@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,16 +13,21 @@ from typing import Any
 import msgspec
 
 from sojourn.hosts.connection import Connection
+from sojourn.hosts.files import read_file, write_document
 from sojourn.hosts.home import Home
-from sojourn.hosts.store.incarnation import sync_folder
-from sojourn.runtime.document import JobState, image_from_document
-from sojourn.runtime.errors import HostUnable, JobFailed, UsageError
+from sojourn.runtime.document import JobState
+from sojourn.runtime.document_image import image_from_document
+from sojourn.runtime.errors import InvalidInput, JobFailed, UsageError
 from sojourn.runtime.export import export_document
 from sojourn.runtime.flow import FlowLike, FlowSpec, encode_flow
 from sojourn.runtime.values import encode_fields
 from sojourn.runtime.wire import client as wire
 
 JobName = str
+"""A job's id or a unique prefix of it."""
+
+BATCH_BYTES = 32 * 1024 * 1024
+"""Encoded inputs in one request."""
 
 
 class Handoff(msgspec.Struct, frozen=True):
@@ -111,8 +116,7 @@ class Client:
             ValueNotEncodable: if a field can't be stored.
             Refused: if the id is taken.
         """
-        fields = {**(data or {}), **input}
-        return self.submit_many(flow, [fields], job_ids=[job_id])[0]
+        return self.submit_many(flow, [_fields(data, input)], job_ids=[job_id])[0]
 
     def submit_many(
         self,
@@ -121,7 +125,7 @@ class Client:
         *,
         job_ids: Sequence[str | None] | None = None,
     ) -> list[str]:
-        """Start many jobs of one flow in one round trip.
+        """Start many jobs of one flow, in one round trip per batch of 32 MiB.
 
         Args:
             flow: a flow, or ``MODULE:ATTR``.
@@ -130,11 +134,19 @@ class Client:
 
         Returns:
             The ids, in order.
+
+        Raises:
+            UsageError: if there are more or fewer ids than inputs.
+            SojournError: as ``submit``; then nothing of the batch was started.
         """
-        encoded = [encode_fields(fields, where="input") for fields in inputs]
+        encoded = [encode_fields(_fields(fields, {}), where="input") for fields in inputs]
+        ids: list[str | None] = [None] * len(encoded) if job_ids is None else list(job_ids)
+        if len(ids) != len(encoded):
+            raise UsageError(f"there are {len(ids)} job ids for {len(encoded)} inputs: give one for each")
         locator, spec = (flow, None) if isinstance(flow, str) else (None, encode_flow(_frozen(flow)))
-        ids = list(job_ids) if job_ids is not None else [None] * len(encoded)
-        found: list[str] = self._ask(wire.Submit(locator, spec, encoded, ids))["job_ids"]
+        found: list[str] = []
+        for some_ids, some_inputs in _batches(ids, encoded):
+            found += self._ask(wire.Submit(locator, spec, some_inputs, some_ids))["job_ids"]
         return found
 
     # --- looking ------------------------------------------------------------------------------
@@ -227,7 +239,7 @@ class Client:
         """
         answer: bytes | None = None
         if data is not None or input:
-            answer = encode_fields({**(data or {}), **input}, where="the answer")
+            answer = encode_fields(_fields(data, input), where="the answer")
         self._ask(wire.Resume(job, answer, question))
 
     def cancel(self, job: JobName) -> None:
@@ -288,7 +300,7 @@ class Client:
         if to is not None:
             self._ask(wire.Export(job, str(path), to))
             return
-        write_file(path, json.dumps(self._ask(wire.Export(job))["document"]).encode())
+        write_document(path, self._ask(wire.Export(job))["document"])
 
     def import_file(self, file: str | os.PathLike[str]) -> str:
         """Take a job from a file.
@@ -321,6 +333,31 @@ class Client:
         return job_id
 
 
+def _fields(data: object, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge fields that were given in two ways; what a caller passes may be anything."""
+    if data is not None and not isinstance(data, Mapping):
+        raise InvalidInput(
+            f"fields are a mapping from names to values, not {type(data).__name__}: write "
+            "{'url': ...}, or keyword arguments"
+        )
+    given: Mapping[str, Any] = data or {}  # pyright: ignore[reportUnknownVariableType]
+    return {**given, **more}
+
+
+def _batches(
+    ids: list[str | None], inputs: list[bytes]
+) -> Iterator[tuple[list[str | None], list[bytes]]]:
+    """Cut a long submit into requests that a supervisor accepts."""
+    start = size = 0
+    for place, data in enumerate(inputs):
+        if place > start and size + len(data) > BATCH_BYTES:
+            yield ids[start:place], inputs[start:place]
+            start, size = place, 0
+        size += len(data)
+    if start < len(inputs):
+        yield ids[start:], inputs[start:]
+
+
 def _frozen(flow: object) -> FlowSpec:
     if not isinstance(flow, FlowLike):
         raise UsageError(f"a flow is a sojourn.Flow or text MODULE:ATTR, not {type(flow).__name__}")
@@ -333,34 +370,3 @@ def read_handoff(body: Mapping[str, Any]) -> Handoff:
         body["job_id"], body["from"], body["to"], body["epoch"], body["bytes"],
         body.get("phases_ms"), body.get("downtime_ms"),
     )
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, durably.
-
-    Raises:
-        HostUnable: if it can't be written.
-    """
-    fresh = path.with_name(f".{path.name}.new")
-    try:
-        with fresh.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise HostUnable(f"{path} can't be written ({error.strerror}): choose another file") from error
-
-
-def read_file(path: Path) -> bytes:
-    """Read a file.
-
-    Raises:
-        UsageError: if it can't be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path} can't be read ({error.strerror})") from error

@@ -116,7 +116,7 @@ class Connection:
             body: Body = json.loads(answer.body)
             if not isinstance(answer, Progress):
                 return body
-            _note(request, body)
+            request = _after(request, body)
             if on_progress is not None:
                 on_progress(body)
 
@@ -164,10 +164,13 @@ class Connection:
         self._context.term()
 
 
-def _note(request: Request, news: Body) -> None:
-    """Remember how far a log was read, in case its request must be sent again."""
-    if isinstance(request.command, Logs) and news.get("lines"):
-        request.command.after = news["lines"][-1]["seq"]
+def _after(request: Request, news: Body) -> Request:
+    """Give the request that would go on after these news, should it have to be sent again."""
+    command = request.command
+    if isinstance(command, Logs) and news.get("lines"):
+        last: int = news["lines"][-1]["seq"]
+        return msgspec.structs.replace(request, command=msgspec.structs.replace(command, after=last))
+    return request
 
 
 def _what_is_left(request: Request, waited: float) -> Request:

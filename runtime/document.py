@@ -110,14 +110,13 @@ def job_document(image: JobImage, flow: FlowSpec, shown: Presentation) -> Docume
 
 
 def _routines(image: JobImage, flow: FlowSpec, shown: Presentation) -> Document:
-    retries = shown.pending_retries
-    if retries is None:
-        retries = {}
+    retries: dict[str, int] = shown.pending_retries or {}
+    if shown.pending_retries is None:
         for row in image.messages:
             retries[row.routine] = max(row.retry_count, retries.get(row.routine, 0))
     states: dict[str, Document] = {routine.id: {} for routine in flow.routines}
     for attribute in image.attributes:
-        states[attribute.routine][attribute.name] = to_json(attribute.value)
+        states.setdefault(attribute.routine, {})[attribute.name] = to_json(attribute.value)
     found: Document = {}
     for routine in flow.routines:
         counts = image.counts.get(routine.id, RoutineCounts(0, 0, 0, 0))

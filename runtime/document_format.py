@@ -158,7 +158,7 @@ def check_document(document: object) -> JobPart:
     if "format" not in body:
         raise DocumentRefused("the document is no job state: it has no 'format'")
     version = body["format"]
-    if version != FORMAT or isinstance(version, bool):
+    if version != FORMAT:
         raise DocumentRefused(
             f"the job state has format {version!r}, this sojourn reads {FORMAT}: use the version that "
             "wrote it"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import pairwise
 
 import msgspec
 
@@ -95,7 +96,7 @@ def _check_whole(job: JobPart) -> None:
         ("message", [entry.message for entry in job.pending]),
         ("history entry", [entry.seq for entry in job.history]),
     ):
-        if any(later <= earlier for earlier, later in zip(numbers, numbers[1:], strict=False)):
+        if any(later <= earlier for earlier, later in pairwise(numbers)):
             raise DocumentRefused(
                 f"the state of job {job.job_id} is damaged: a {what} is out of order or there twice"
             )
@@ -110,11 +111,13 @@ def _check_flow(job: JobPart, flow: FlowSpec) -> None:
             f"job {job.job_id} belongs to flow {job.flow_digest}, not to the given {digest}"
         )
     slots = {routine.id: {slot.name for slot in routine.slots} for routine in flow.routines}
-    for entry in (*job.pending, *job.waiting):
-        if entry.slot not in slots.get(entry.routine, ()):
+    places = [(entry.routine, entry.slot) for entry in job.pending]
+    places += [(entry.routine, entry.slot) for entry in job.waiting]
+    for routine, slot in places:
+        if slot not in slots.get(routine, ()):
             raise DocumentRefused(
-                f"the state of job {job.job_id} is damaged: flow {flow.id!r} has no slot {entry.slot!r} "
-                f"of a routine {entry.routine!r}"
+                f"the state of job {job.job_id} is damaged: flow {flow.id!r} has no slot {slot!r} of a "
+                f"routine {routine!r}"
             )
     for name in (*job.routines, *(entry.routine for entry in job.history)):
         if name not in slots:

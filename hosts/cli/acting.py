@@ -9,7 +9,7 @@ from sojourn.runtime.wire.client import Cancel, Command, Forget, Pause, Retry
 
 
 def _act(settings: Settings, command: Command, job: str) -> None:
-    body = settings.watch(command, job)
+    body = settings.ask(command, job=job)
     settings.print(body, f"{body['job_id']} {body['status']}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import click
 import msgspec
@@ -13,11 +13,16 @@ import msgspec
 from sojourn.hosts.cli.main import INTERRUPTED
 from sojourn.hosts.connection import Body, Connection
 from sojourn.hosts.home import Home
-from sojourn.runtime.errors import UsageError, ValueMalformed
+from sojourn.runtime.errors import UsageError, WorkFailed
 from sojourn.runtime.values_json import fields_from_json
-from sojourn.runtime.wire.client import Command, Jobs
+from sojourn.runtime.wire.client import Command, Jobs, Peers
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+COMPLETION_TIMEOUT = 1.0
+"""Seconds that a completion waits for a supervisor."""
+
+EXAMPLE = """'{"url": "https://example.org"}'"""
 
 
 class Settings(msgspec.Struct):
@@ -32,23 +37,36 @@ class Settings(msgspec.Struct):
         return Connection(Home.choose(self.home), host=self.host)
 
     def ask(
-        self, command: Command, *, on_progress: Callable[[Body], None] | None = None
+        self,
+        command: Command,
+        *,
+        job: str | None = None,
+        on_progress: Callable[[Body], None] | None = None,
     ) -> Body:
-        """Ask the supervisor for one thing."""
+        """Ask the supervisor for one thing. Ctrl-C ends the watching only, and says so.
+
+        Args:
+            command: what.
+            job: the job that it is about, for that sentence.
+            on_progress: gets the news meanwhile.
+        """
         connection = self.connect()
         try:
             return connection.request(command, on_progress=on_progress)
+        except KeyboardInterrupt:
+            raise self.interrupted(job) from None
         finally:
             connection.close()
 
-    def watch(
-        self, command: Command, job: str, *, on_progress: Callable[[Body], None] | None = None
-    ) -> Body:
-        """The same for something long: Ctrl-C ends the watching only."""
-        try:
-            return self.ask(command, on_progress=on_progress)
-        except KeyboardInterrupt:
-            interrupted(self, job)
+    def interrupted(self, job: str | None) -> click.exceptions.Exit:
+        """Say that the work goes on and where; give what ends the command with 130."""
+        where = f"host {self.host!r}" if self.host else f"the supervisor of {Home.choose(self.home).root}"
+        goes_on = (
+            f"what was asked for goes on at {where}; `sojourn jobs` shows what came of it" if job is None
+            else f"job {job} goes on at {where}; `sojourn wait {job}` follows it again"
+        )
+        click.echo(f"interrupted: {goes_on}", err=True)
+        return click.exceptions.Exit(INTERRUPTED)
 
     def print(self, body: Any, text: str | Callable[[], str]) -> None:
         """Print data: JSON for machines, else text."""
@@ -58,16 +76,6 @@ class Settings(msgspec.Struct):
             shown = text if isinstance(text, str) else text()
             if shown:
                 click.echo(shown)
-
-
-def interrupted(settings: Settings, job: str) -> NoReturn:
-    """Say that the work goes on, and exit with 130."""
-    home = Home.choose(settings.home).root
-    where = f"host {settings.host!r}" if settings.host else f"the supervisor of {home}"
-    click.echo(
-        f"interrupted: job {job} goes on at {where}; `sojourn wait {job}` follows it again", err=True
-    )
-    raise click.exceptions.Exit(INTERRUPTED)
 
 
 def with_settings(function: F) -> F:
@@ -87,25 +95,35 @@ def with_settings(function: F) -> F:
         "--host", metavar="NAME", envvar="SOJOURN_HOST", show_envvar=True,
         help="The paired host that shall do it.",
     )(decorated)
-    decorated = click.option(
+    decorate: Any = click.option(
         "-o", "--output", type=click.Choice(["table", "json"]), default="table",
         envvar="SOJOURN_OUTPUT", show_envvar=True, help="For people or for machines.",
-    )(decorated)
-    return decorated  # type: ignore[no-any-return]
+    )
+    return decorate(decorated)  # type: ignore[no-any-return]
 
 
 def complete_job(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Complete a job's id from what a running supervisor knows; silent where none answers."""
+    names = [job["job_id"] for job in _known(ctx, Jobs(), "jobs")]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_host(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete a paired host's name, likewise."""
+    names = [peer["name"] for peer in _known(ctx, Peers(), "peers")]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _known(ctx: click.Context, command: Command, key: str) -> list[Body]:
     try:
-        home = ctx.params.get("home")
-        connection = Connection(Home.choose(home))
+        connection = Connection(Home.choose(ctx.params.get("home")), host=ctx.params.get("host"))
         try:
-            found = connection.request(Jobs(), timeout=1.0)["jobs"]
+            found: list[Body] = connection.request(command, timeout=COMPLETION_TIMEOUT)[key]
         finally:
             connection.close()
     except Exception:  # noqa: BLE001 - a completion must never disturb the prompt
         return []
-    return [job["job_id"] for job in found if job["job_id"].startswith(incomplete)]
+    return found
 
 
 def job_argument(function: F) -> F:
@@ -124,16 +142,13 @@ def read_input(text: str | None, what: str = "--input") -> bytes:
         return fields_from_json({}, where=what)
     try:
         parsed: object = json.loads(text)
-    except ValueError as error:
-        raise UsageError(
-            f"{what} is no JSON ({error}): write an object like '{{\"url\": \"…\"}}'"
-        ) from None
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{what} is no JSON ({error}): write an object like {EXAMPLE}") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{what} can't be read ({error}): write an object like {EXAMPLE}") from None
     if not isinstance(parsed, dict):
-        raise UsageError(f"{what} must be a JSON object of named fields, like '{{\"url\": \"…\"}}'")
-    try:
-        return fields_from_json(parsed, where=what)  # pyright: ignore[reportUnknownArgumentType]
-    except ValueMalformed as error:
-        raise UsageError(error.message) from None
+        raise UsageError(f"{what} must be a JSON object of named fields: write one like {EXAMPLE}")
+    return fields_from_json(parsed, where=what)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def read_seconds(
@@ -141,5 +156,19 @@ def read_seconds(
 ) -> float | None:
     """Check a number of seconds."""
     if value is not None and (value < 0 or not math.isfinite(value)):
-        raise click.BadParameter("must be a number of seconds from 0", param=parameter)
+        raise click.BadParameter("must be a number of seconds, 0 or more", param=parameter)
     return value
+
+
+def ended(document: Body) -> int:
+    """Give the exit code of a job that ended; say on stderr how, unless it completed."""
+    if document["status"] == "completed":
+        return 0
+    error = document["error"]
+    why = f": {error['type']}: {error['message']}" if error else ""
+    click.echo(
+        f"error: job {document['job_id']} {document['status']} on host {document['host']!r}{why}; "
+        f"`sojourn show {document['job_id']}` tells more",
+        err=True,
+    )
+    return WorkFailed.exit_code

@@ -15,9 +15,13 @@ from sojourn.runtime.wire.client import Down
 @click.command("down")
 @with_settings
 def down_command(settings: Settings) -> None:
-    """Stop this host's supervisor; turns in flight get their grace, and its jobs go on when it is up again."""
-    settings.ask(Down())
+    """Stop this host's supervisor and wait until it has ended.
+
+    Turns in flight get their grace; its jobs go on when it is up again.
+    """
     home = Home.choose(settings.home)
-    while settings.host is None and supervisor_pid(home) is not None:
+    pid = supervisor_pid(home)
+    settings.ask(Down())
+    while settings.host is None and supervisor_pid(home) == pid is not None:
         time.sleep(0.02)
     settings.print({}, "")

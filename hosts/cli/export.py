@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from sojourn.hosts.cli.common import Settings, job_argument, with_settings
-from sojourn.hosts.client import write_file
+from sojourn.hosts.files import write_document
 from sojourn.runtime.errors import UsageError
 from sojourn.runtime.wire.client import Export
 
@@ -32,5 +31,5 @@ def export_command(
         )
         return
     document = settings.ask(Export(job))["document"]
-    write_file(file.absolute(), json.dumps(document, indent=1).encode())
+    write_document(file.absolute(), document)
     settings.print({"job_id": document["job"]["job_id"], "file": str(file)}, str(file))

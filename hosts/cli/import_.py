@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from sojourn.hosts.cli.common import Settings, with_settings
-from sojourn.hosts.client import read_file
+from sojourn.hosts.files import read_file
 from sojourn.runtime.wire.client import Import
 
 

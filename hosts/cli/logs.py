@@ -30,4 +30,4 @@ def logs_command(settings: Settings, job: str, follow: bool) -> None:
                 f"{line['text']}"
             )
 
-    settings.watch(Logs(job, follow), job, on_progress=show)
+    settings.ask(Logs(job, follow), job=job, on_progress=show)

@@ -7,11 +7,12 @@ import json
 import os
 import sys
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 import click
 
-from sojourn.runtime.errors import SojournError
+from sojourn.runtime.errors import HostUnable, SojournError, UsageError
 
 INTERRUPTED = 130
 COMMANDS = {
@@ -22,6 +23,9 @@ COMMANDS = {
     "up": "up", "wait": "wait",
 }
 """Command → module of this package that holds it."""
+
+PREFIX = "SOJOURN"
+"""Of the environment variables that are twins of options."""
 
 
 class LazyGroup(click.Group):
@@ -38,7 +42,16 @@ class LazyGroup(click.Group):
             return None
         found = getattr(import_module(f"sojourn.hosts.cli.{module}"), f"{cmd_name}_command")
         assert isinstance(found, click.Command)
+        _name_twins(found, cmd_name)
         return found
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a reader that has read enough (``| head``) ends it without a word."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _silence()
+            return 0
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -48,7 +61,7 @@ class LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f"; did you mean `sojourn {close[0]}`?" if close else ": see `sojourn --help`"
+            hint = f": did you mean `sojourn {close[0]}`?" if close else ""
             raise click.UsageError(f"there is no command {args[0]!r}{hint}", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -56,6 +69,22 @@ class LazyGroup(click.Group):
         for title, rows in HELP:
             with formatter.section(title):
                 formatter.write_dl(rows)
+
+
+def _name_twins(command: click.Command, name: str) -> None:
+    """Give every option its twin: ``--memory-limit`` of ``up`` is ``SOJOURN_UP_MEMORY_LIMIT``."""
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.envvar is None:
+            flag = max(parameter.opts, key=len).lstrip("-").replace("-", "_")
+            parameter.envvar = f"{PREFIX}_{name}_{flag}".upper()
+            parameter.show_envvar = True
+
+
+def _silence() -> None:
+    """Let nothing more be written: what is left in buffers has no reader."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
 
 
 HELP: list[tuple[str, list[tuple[str, str]]]] = [
@@ -95,11 +124,16 @@ HELP: list[tuple[str, list[tuple[str, str]]]] = [
 
 @click.group(
     cls=LazyGroup,
-    context_settings={"auto_envvar_prefix": "SOJOURN", "help_option_names": ["-h", "--help"]},
+    no_args_is_help=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="sojourn", prog_name="sojourn")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Durable flows of actors that move between hosts while they run."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -121,33 +155,33 @@ def run(arguments: list[str]) -> int:
         outcome: Any = cli.main(args=arguments, prog_name="sojourn", standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0
     except SojournError as error:
-        _complain(arguments, type(error).__name__, error.message)
-        return error.exit_code
+        return _complain(arguments, error)
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        _complain(arguments, "UsageError", error.format_message())
-        if isinstance(error, click.UsageError) and error.ctx is not None and not _wants_json(arguments):
-            click.echo(f"see `{error.ctx.command_path} --help`", err=True)
-        return error.exit_code
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        hint = f"; see `{context.command_path} --help`" if context is not None else ""
+        return _complain(arguments, UsageError(error.format_message().rstrip(".") + hint))
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except OSError as error:
+        # Not foreseen where it happened: the working directory is gone, stdout is a full disk, …
+        return _complain(arguments, HostUnable(f"this host can't do that: {error}"))
 
 
 def _wants_json(arguments: list[str]) -> bool:
     if os.environ.get("SOJOURN_OUTPUT") == "json" or "-ojson" in arguments:
         return True
     return any(
-        option in ("-o", "--output") and value == "json"
-        for option, value in zip(arguments, arguments[1:], strict=False)
+        option in ("-o", "--output") and value == "json" for option, value in pairwise(arguments)
     ) or "--output=json" in arguments
 
 
-def _complain(arguments: list[str], kind: str, message: str) -> None:
+def _complain(arguments: list[str], error: SojournError) -> int:
+    """Say what went wrong, for people or for machines; give the exit code."""
     if _wants_json(arguments):
-        click.echo(json.dumps({"error": {"type": kind, "message": message}}), err=True)
+        shown = {"error": {"type": type(error).__name__, "message": error.message}}
+        click.echo(json.dumps(shown), err=True)
     else:
-        click.echo(f"error: {message}", err=True)
+        click.echo(f"error: {error.message}", err=True)
+    return error.exit_code

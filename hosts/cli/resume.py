@@ -21,5 +21,5 @@ def resume_command(
     if question is not None and input_ is None:
         raise UsageError("--question names a question to answer: give the answer with --input JSON")
     data = None if input_ is None else read_input(input_)
-    body = settings.ask(Resume(job, data, question))
+    body = settings.ask(Resume(job, data, question), job=job)
     settings.print(body, f"{body['job_id']} {body['status']}")

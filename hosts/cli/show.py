@@ -8,14 +8,20 @@ from sojourn.hosts.cli.common import Settings, job_argument, with_settings
 from sojourn.hosts.cli.render import job_text
 from sojourn.runtime.wire.client import Show
 
+FEW = 10
+"""Entries of the history that people are shown at first."""
+
+MANY = 100
+"""Entries in a document that a machine asks for."""
+
 
 @click.command("show")
 @job_argument
-@click.option("--history", type=click.IntRange(0), default=100, show_default=True, metavar="N",
-              help="How many history entries.")
+@click.option("--history", type=click.IntRange(0), metavar="N",
+              help=f"How many history entries.  [default: {FEW}; as JSON: {MANY}]")
 @click.option("--after", type=click.IntRange(0), metavar="SEQ", help="Those after this one.")
 @with_settings
-def show_command(settings: Settings, job: str, history: int, after: int | None) -> None:
+def show_command(settings: Settings, job: str, history: int | None, after: int | None) -> None:
     """Show a job: status, counters, pending messages, history, journeys."""
-    body = settings.ask(Show(job, history, after))
+    body = settings.ask(Show(job, (MANY if settings.json else FEW) if history is None else history, after))
     settings.print(body, lambda: job_text(body))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from sojourn.hosts.cli.common import Settings, job_argument, read_seconds, with_settings
+from sojourn.hosts.cli.common import Settings, ended, job_argument, read_seconds, with_settings
 from sojourn.hosts.cli.render import status_text
+from sojourn.runtime.errors import WorkFailed
 from sojourn.runtime.wire.client import Wait
 
 
@@ -17,11 +18,16 @@ from sojourn.runtime.wire.client import Wait
 @with_settings
 def wait_command(settings: Settings, job: str, timeout: float | None, until: str | None) -> int:
     """Wait until a job has completed, failed or was cancelled, or until a condition holds."""
-    body = settings.watch(Wait([job], until, timeout), job)
+    body = settings.ask(Wait([job], until, timeout), job=job)
     document = body["jobs"][0]
     settings.print(document, lambda: f"{document['job_id']} {status_text(document['status'])}")
-    if until is not None:
-        if not body["held"]:
-            click.echo(f"the job {document['status']} before {until!r} held", err=True)
-        return 0 if body["held"] else 1
-    return 0 if document["status"] == "completed" else 1
+    if until is None:
+        return ended(document)
+    if body["held"]:
+        return 0
+    click.echo(
+        f"error: job {document['job_id']} {document['status']} on host {document['host']!r} before "
+        f"{until!r} held; `sojourn show {document['job_id']}` tells more",
+        err=True,
+    )
+    return WorkFailed.exit_code

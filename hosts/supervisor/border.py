@@ -15,7 +15,7 @@ from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer
 from sojourn.hosts.supervisor.crashing import CrashPoint
 from sojourn.hosts.supervisor.desk import Desk
 from sojourn.hosts.supervisor.fleet import LoadAnswer
-from sojourn.runtime.document import rfc3339
+from sojourn.runtime.document_format import rfc3339
 from sojourn.runtime.engine.inputs import Round
 from sojourn.runtime.errors import (
     AccessDenied,

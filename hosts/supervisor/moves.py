@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import zmq
 
-from sojourn.hosts.client import write_file
+from sojourn.hosts.files import write_file
 from sojourn.hosts.supervisor.arrivals import Arrivals
 from sojourn.hosts.supervisor.border import Border
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer, new_id, read_clocks

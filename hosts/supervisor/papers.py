@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sojourn.hosts.supervisor.core import Core
-from sojourn.runtime.document import Presentation, job_document, rfc3339, shown_status
+from sojourn.runtime.document import Presentation, job_document, shown_status
+from sojourn.runtime.document_format import rfc3339
 from sojourn.runtime.errors import StoreFailed
 from sojourn.runtime.flow import decode_flow
 from sojourn.runtime.job import JobHead, JobImage
@@ -33,6 +34,7 @@ def document(
         moving=row in core.moving,
         running=core.is_running(row),
         pending_total=core.store.pending_total(row),
+        pending_retries=core.store.pending_retries(row),
     )
     return job_document(image, decode_flow(image.flow), shown)
 

@@ -32,7 +32,6 @@ from sojourn.runtime.wire.actor import Committed
 LONGEST_POLL = 1.0
 """Seconds after which a round is made even if nothing happened."""
 
-LARGEST_REQUEST = 256 * 1024 * 1024
 FRAMES_PER_ROUND = 2000
 """How many frames of one socket a round takes in before the others get their turn."""
 
@@ -320,6 +319,6 @@ def _router(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> zmq.Socke
     socket.set(zmq.SNDHWM, 0)
     socket.set(zmq.RCVHWM, 0)
     socket.set(zmq.LINGER, 0)
-    socket.set(zmq.MAXMSGSIZE, LARGEST_REQUEST)
+    socket.set(zmq.MAXMSGSIZE, client_wire.LARGEST_REQUEST)
     socket.bind(endpoint)
     return socket

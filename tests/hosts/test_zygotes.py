@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -10,13 +11,16 @@ import sys
 import textwrap
 import time
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
 from msgspec.structs import replace
 
 from sojourn.hosts.pages import create_page
+from sojourn.hosts.zygotes import Zygote
 from sojourn.runtime.flow import decode_flow, encode_flow
 from sojourn.runtime.values import decode_fields
 from sojourn.runtime.wire.actor import Ending
@@ -479,6 +483,32 @@ def test_a_zygotes_end_is_the_end_of_all_below_it(tmp_path: Path, how: str) -> N
             case _:
                 supervisor.zygote._socket.close()  # noqa: SLF001 - as a supervisor that lost it would
         wait_until(lambda: all(is_gone(pid) for pid in pids), 2.0)
+
+
+def test_a_zygote_killed_at_any_moment_of_its_start_leaves_nothing(tmp_path: Path) -> None:
+    alive = tmp_path / "alive.lock"
+    for attempt in range(12):
+        zygote = Zygote(
+            python="", paths=[str(FLOWS)], allow=(), modules=("acts",), alive_lock=alive,
+            import_timeout=60.0,
+        )
+        began = time.monotonic()
+        wait_until(partial(_is_past, began + attempt * 0.015))  # the moment is the test's parameter
+        zygote.close()
+        with alive.open("a") as lock:
+            wait_until(partial(_locks, lock), 2.0, "the end of zygote and guard")
+
+
+def _is_past(moment: float) -> bool:
+    return time.monotonic() >= moment
+
+
+def _locks(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def test_nothing_goes_on_without_its_guard(tmp_path: Path) -> None:

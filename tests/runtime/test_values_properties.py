@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import json
 import math
+from collections.abc import Callable
 from datetime import timedelta, timezone
 from enum import Enum
 from pathlib import Path
@@ -196,12 +197,13 @@ def test_fields_with_blobs_come_back(fields: dict[str, object], around: int) -> 
 def read_all_ways(data: bytes) -> None:
     """Only ValueMalformed may come out of any reader, and what one gives must hold together."""
     blobs = Blobs()
-    for read in (
+    readers: list[Callable[[], object]] = [
         lambda: decode(data, Table(), blobs),
         lambda: decode_fields(data, Table(), blobs),
         lambda: blob_references(data),
         lambda: fields_to_json(data),
-    ):
+    ]
+    for read in readers:
         try:
             read()
         except ValueMalformed:

@@ -6,10 +6,9 @@ import dataclasses
 import subprocess
 import sys
 import textwrap
-from collections import namedtuple
 from enum import Enum, Flag, IntEnum, StrEnum
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import msgpack
 
@@ -92,7 +91,9 @@ class Unset:
     a: int = dataclasses.field(init=False)
 
 
-Pair = namedtuple("Pair", "a b")
+class Pair(NamedTuple):
+    a: int
+    b: int
 
 
 class Text(str):

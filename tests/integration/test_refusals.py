@@ -1,0 +1,264 @@
+"""Who may do what (point 13), and bad input on the command line and in Python (point 14)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+import zmq
+
+from sojourn import Client, Flow, NoSupervisor, NotFound, Refused, Routine, ValueNotEncodable
+from sojourn.hosts.peers.tokens import read_token, write_token
+from sojourn.runtime.flow import FlowSpec, RoutineSpec, SlotSpec, encode_flow
+from sojourn.runtime.values import encode_fields
+from sojourn.runtime.wire.client import Submit
+from tests.integration.conftest import MakeHost
+from tests.integration.hosting import FLOWS, SOJOURN, Host, pair_hosts
+from tests.waiting import wait_until
+
+
+def refusals(host: Host, kind: str) -> list[dict[str, str]]:
+    return [e for e in host.log() if e["event"] == "refused" and e["kind"] == kind]
+
+
+def test_an_unknown_key_is_refused_and_logged(pair: tuple[Host, Host]) -> None:
+    a, _ = pair
+    token = read_token(a.do("invite"))
+    public, secret = zmq.curve_keypair()
+    with zmq.Context() as context, context.socket(zmq.DEALER) as stranger:
+        stranger.set(zmq.LINGER, 0)
+        stranger.set(zmq.CURVE_SERVERKEY, token.server_key.encode())
+        stranger.set(zmq.CURVE_PUBLICKEY, public)
+        stranger.set(zmq.CURVE_SECRETKEY, secret)
+        stranger.connect(token.address)
+        stranger.send(b"hello")
+        wait_until(
+            lambda: [e for e in refusals(a, "unknown key") if e["detail"] == public.decode()],
+            what="the refusal in the log",
+        )
+        assert not stranger.poll(0)
+    assert len(json.loads(a.do("peers", "-o", "json"))) == 1
+
+
+def test_a_token_is_good_once(make_host: MakeHost) -> None:
+    a, b, c = (make_host(name).up() for name in "abc")
+    token = a.do("invite")
+    b.do("join", token)
+    done = c.run("join", token)
+    assert done.returncode == 4
+    assert "used already" in done.stderr
+    assert "sojourn invite" in done.stderr
+    assert [peer["name"] for peer in json.loads(a.do("peers", "-o", "json"))] == ["b"]
+    assert json.loads(c.do("peers", "-o", "json")) == []
+    assert any("c" in e["detail"] for e in refusals(a, "pairing"))
+
+
+def test_an_expired_token_a_wrong_secret_and_a_damaged_one(make_host: MakeHost) -> None:
+    a, b = make_host("a").up(), make_host("b").up()
+    expired = b.run("join", a.do("invite", "--valid", "0"))
+    assert (expired.returncode, "is over" in expired.stderr) == (4, True)
+    token = read_token(a.do("invite"))
+    _, other_secret = zmq.curve_keypair()
+    fake = write_token(
+        type(token)(token.host, token.address, token.server_key, other_secret.decode(), token.expires_at)
+    )
+    wrong = b.run("join", fake)
+    assert (wrong.returncode, "secret is wrong" in wrong.stderr) == (4, True)
+    damaged = b.run("join", a.do("invite")[:-4])
+    assert (damaged.returncode, "whole line" in damaged.stderr) == (2, True)
+    assert json.loads(a.do("peers", "-o", "json")) == []
+
+
+def test_a_name_that_another_key_has_is_refused(make_host: MakeHost, tmp_path: Path) -> None:
+    a, b = make_host("a").up(), make_host("b").up()
+    pair_hosts(a, b)
+    impostor = Host(tmp_path / "elsewhere", "b", tmp_path / "effects")
+    impostor.home.parent.mkdir()
+    try:
+        impostor.up()
+        done = impostor.run("join", a.do("invite"))
+        assert done.returncode == 4
+        assert "another key" in done.stderr
+    finally:
+        impostor.close()
+
+
+def test_a_peer_cannot_run_modules_outside_the_allow_list(
+    make_host: MakeHost, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    a = make_host("a").up()
+    b = make_host("b", paths=[elsewhere]).up()
+    pair_hosts(a, b)
+    a.submit("failing:slow_backoff", "job")
+    a.wait("job", "failing.retry_count >= 1")
+    moved = a.run("migrate", "job", "--to", "b")
+    assert moved.returncode in (3, 4, 6, 7)
+    assert "failing" in moved.stderr
+    assert "stays on host 'a'" in moved.stderr
+    assert any(e["event"] == "hand-off refused" and e["source"] == "a" for e in b.log())
+    assert json.loads(b.do("jobs", "-o", "json")) == []
+    assert a.show("job")["status"] == "running"
+    for locator in ("os:path", "json.decoder:JSONDecoder"):
+        done = a.run("submit", locator, "--host", "b")
+        assert done.returncode == 4, done.stderr
+        assert "--allow" in done.stderr
+
+
+def test_a_class_that_is_no_routine_is_refused(host: Host) -> None:
+    spec = FlowSpec(
+        "fake", "step",
+        (
+            RoutineSpec(
+                "step", "values:Point", encode_fields({"args": [], "kwargs": {}}, where="x"),
+                (SlotSpec("input", open=True),), (),
+            ),
+        ),
+    )
+    with host.client() as client, pytest.raises(Refused, match="no Routine"):
+        client._ask(Submit(None, encode_flow(spec), [encode_fields({}, where="x")], [None]))
+    assert json.loads(host.do("jobs", "-o", "json")) == []
+
+
+COMMANDS = [
+    (("submit", "nowhere:flow"), 3, "no module"),
+    (("submit", "failing:nothing"), 3, "no attribute"),
+    (("submit", "failing:Start"), 2, "not a sojourn.Flow"),
+    (("submit", "failing"), 2, "MODULE:ATTR"),
+    (("submit", "failing:quick", "--input", "{"), 2, "no JSON"),
+    (("submit", "failing:quick", "--input", "[1]"), 2, "JSON object"),
+    (("submit", "points:asking", "--input", '{"wrong": 1}'), 2, "'wrong'"),
+    (("submit", "failing:quick", "--job-id", "a/b"), 2, "job id"),
+    (("show", "nothing"), 3, "no job"),
+    (("show", "same"), 2, "several jobs"),
+    (("wait", "same-1", "--until", "failing.retry_count >>"), 2, "position"),
+    (("wait", "same-1", "--until", "nothing.failed > 1"), 2, "no routine"),
+    (("wait", "same-1", "--timeout", "0.05"), 124, "goes on"),
+    (("migrate", "same-1", "--to", "nowhere"), 3, "no peer"),
+    (("migrate", "same-1", "--to", "a"), 2, "already"),
+    (("resume", "same-1"), 4, "not paused"),
+    (("resume", "same-1", "--input", "{}"), 4, "no open question"),
+    (("retry", "same-1"), 4, "only a failed"),
+    (("forget", "same-1"), 4, "cancel it"),
+    (("jobs", "--host", "nowhere"), 3, "no peer"),
+    (("import", "/nothing/here.json"), 2, "can't be read"),
+    (("frobnicate",), 2, "no command"),
+    (("shwo", "x"), 2, "did you mean"),
+    (("join", "rubbish"), 2, "whole line"),
+]
+
+
+@pytest.fixture(scope="module")
+def busy_host(tmp_path_factory: pytest.TempPathFactory):
+    """One host with two unfinished jobs, for commands that change nothing."""
+    folder = tmp_path_factory.mktemp("busy")
+    host = Host(folder, "a", folder / "effects").up()
+    for job in ("same-1", "same-2"):
+        host.submit("failing:slow_backoff", job)
+        host.wait(job, "failing.retry_count >= 1")
+    yield host
+    host.close()
+
+
+@pytest.mark.parametrize(("arguments", "code", "says"), COMMANDS, ids=[" ".join(c[0]) for c in COMMANDS])
+def test_a_wrong_command_is_one_sentence_and_its_exit_code(
+    busy_host: Host, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    done = busy_host.run(*arguments) if arguments[0] != "frobnicate" else busy_host.run(*arguments)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert busy_host.running
+
+
+def test_errors_for_machines(busy_host: Host) -> None:
+    done = busy_host.run("show", "nothing", "-o", "json")
+    assert json.loads(done.stderr)["error"]["type"] == "NotFound"
+
+
+def test_the_same_job_id_is_the_same_job_or_refused(host: Host) -> None:
+    first = host.do("submit", "failing:quick", "--job-id", "job", "--input", '{"x": 1}')
+    assert host.do("submit", "failing:quick", "--job-id", "job", "--input", '{"x": 1}') == first
+    other = host.run("submit", "failing:quick", "--job-id", "job", "--input", '{"x": 2}')
+    assert (other.returncode, "taken" in other.stderr) == (4, True)
+    host.wait("job")
+    host.do("forget", "job")
+    again = host.run("submit", "failing:quick", "--job-id", "job", "--input", '{"x": 1}')
+    assert (again.returncode, "forgotten" in again.stderr) == (4, True)
+
+
+def test_no_supervisor(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*SOJOURN, "jobs", "--home", str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 5
+    assert "sojourn up" in done.stderr
+    with pytest.raises(NoSupervisor):
+        Client(tmp_path)
+
+
+def test_a_port_that_is_taken_and_a_home_that_cannot_be_written(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [*SOJOURN, "up", "--home", str(tmp_path / "h"), "--listen", f"tcp://127.0.0.1:{port}"],
+            capture_output=True, text=True, check=False, timeout=30,
+        )
+    assert (done.returncode, str(port) in done.stderr) == (6, True), done.stderr
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    done = subprocess.run(
+        [*SOJOURN, "up", "--home", str(blocked / "home")], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "can't be written" in done.stderr) == (6, True)
+    assert "Traceback" not in done.stderr
+
+
+@dataclasses.dataclass
+class Opaque:
+    thing: object
+
+
+def test_values_that_cannot_be_stored(host: Host) -> None:
+    with host.client() as client:
+        with pytest.raises(ValueNotEncodable, match=r"input\['x'\]"):
+            client.submit("failing:quick", x=object())
+        with pytest.raises(NotFound):
+            client.submit("nowhere:flow")
+        client.submit("unstorable:attribute", job_id="attribute")
+        client.submit("unstorable:emission", job_id="emission")
+        for job, place in (("attribute", "attribute 'thing'"), ("emission", "event 'output'")):
+            final = client.wait(job, timeout=30)
+            assert final.status == "failed"
+            assert final.error is not None
+            assert final.error["type"] == "ValueNotEncodable"
+            assert place in final.error["message"]
+            assert [e["attempt"] for e in final.history] == [1], "it was retried"
+
+
+def test_a_flow_of_this_process_is_submitted_by_value(host: Host) -> None:
+    import sys
+
+    sys.path.insert(0, str(FLOWS))
+    os.environ.setdefault("SOJOURN_TEST_EFFECTS", os.devnull)
+    try:
+        from failing import quick  # type: ignore[import-not-found] # pyright: ignore[reportMissingImports]
+    finally:
+        sys.path.remove(str(FLOWS))
+    flow: Flow = quick
+    assert issubclass(Routine, object)
+    with host.client() as client:
+        job = client.submit(flow, {"x": 1}, y=2)
+        assert client.wait(job, timeout=60).serialize()["input"] == {"x": 1, "y": 2}
+        assert client.submit_many(flow, [{}, {}], job_ids=["m1", "m2"]) == ["m1", "m2"]
+        states = client.wait_all(["m1", "m2"], timeout=60)
+        assert [state.status for state in states] == ["failed", "failed"]
