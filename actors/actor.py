@@ -85,7 +85,9 @@ class Actor:
         self._baseline: dict[str, bytes] | None = None
         """What a failed attempt goes back to until the first commit here; None before the first turn
         and after that commit, when it is ``durable``."""
-        self._begun = False
+        self.begun = False
+        """Whether a turn began: before that nothing can have changed."""
+        self.parallel = loaded.spec.parallel
         self._last: dict[str, object] = {}
         """Immutable values as last encoded: the same object needs no new encoding."""
         if instance is None:
@@ -96,7 +98,7 @@ class Actor:
             if activate is not None:
                 activate()
         self.instance = instance
-        if loaded.spec.parallel:
+        if self.parallel:
             _seal(instance)
         self.handlers: dict[str, Handler] = {
             name: Handler(
@@ -120,16 +122,14 @@ class Actor:
         Raises:
             ValueNotEncodable: names the attribute.
         """
-        if self._begun:
-            return
         new = {
-            name: self._encode(name, value, None)
+            name: self._encode(name, value, self.blobs)
             for name, value in vars(self.instance).items()
             if name[0] != "_" and name not in self.durable and name not in self.loaded.cls.transient
         }
         if new:
             self._baseline = {**self.durable, **new}
-        self._begun = True
+        self.begun = True
 
     def changes(self, sink: BlobSink | None) -> dict[str, bytes | None]:
         """Encode the attributes whose bytes differ from the durable ones.
@@ -189,7 +189,7 @@ class Actor:
 
     def restore(self) -> None:
         """Put the attributes back to the last commit point."""
-        if not self._begun:
+        if not self.begun:
             return
         instance = self.instance
         values = vars(instance)
@@ -217,17 +217,21 @@ def _seal(instance: Routine) -> None:
     """Make assigning a public attribute an error: turns of a parallel routine share no state."""
     cls = type(instance)
 
-    def refuse(self: object, name: str, value: object) -> None:
+    def check(name: str) -> None:
         if name[0] != "_" and name not in cls.transient:
             raise AttributeError(
                 f"{cls.__qualname__}.{name} can't be assigned in a turn of a parallel routine: keep "
                 "what belongs to the message in self.progress, what belongs to the job in self.shared"
             )
-        object.__setattr__(self, name, value)
 
-    sealed = type(cls)(
-        cls.__name__,
-        (cls,),
-        {"__setattr__": refuse, "__module__": cls.__module__, "__qualname__": cls.__qualname__},
-    )
+    def assign(self: Routine, name: str, value: object) -> None:
+        check(name)
+        cls.__setattr__(self, name, value)
+
+    def delete(self: Routine, name: str) -> None:
+        check(name)
+        cls.__delattr__(self, name)
+
+    named = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    sealed = type(cls.__name__, (cls,), {**named, "__setattr__": assign, "__delattr__": delete})
     object.__setattr__(instance, "__class__", sealed)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import ParamSpec, TypeVar, overload
+
+import msgspec
 
 from sojourn.actors.errors_handling import ErrorHandler
 from sojourn.actors.ports import EVENT_MARK, PROCESS, SLOT_MARK, events_of, slots_of
-from sojourn.actors.routine import ARGUMENTS, HANDLER, RESERVED, Routine
+from sojourn.actors.routine import ARGUMENTS, FLOW, HANDLER, RESERVED, Routine
 from sojourn.runtime.errors import FlowFrozen, InvalidFlow, ValueNotEncodable
 from sojourn.runtime.flow import (
     INPUT_SLOT,
     Connection,
     EventSpec,
     FlowSpec,
+    HandlerSpec,
     IdleHook,
     RoutineSpec,
     SlotSpec,
@@ -45,6 +49,7 @@ class Flow:
             raise InvalidFlow(f"a flow's id is a text, not {id!r}")
         self.id = id
         self._entry = entry
+        _handler(error_handler)
         self._handler = error_handler
         self._routines: dict[str, Routine] = {}
         self._specs: dict[str, RoutineSpec] = {}
@@ -90,7 +95,6 @@ class Flow:
             raise InvalidFlow(
                 f"routine {id!r} is both parallel and ordered: parallel turns have no order, drop one"
             )
-        handler = error_handler or getattr(routine, HANDLER)
         cls = type(routine)
         self._specs[id] = RoutineSpec(
             id=id,
@@ -98,7 +102,7 @@ class Flow:
             arguments=_arguments(routine, id),
             slots=tuple(spec for spec, _ in slots_of(cls).values()),
             events=events_of(cls),
-            handler=None if handler is None else handler.spec,
+            handler=_handler(error_handler),
             processes=processes,
             parallel=parallel,
             ordered=ordered,
@@ -179,13 +183,20 @@ class Flow:
             InvalidFlow: if it has no routine, or no single entry.
         """
         if self._frozen is None:
+            entry = self._find_entry()
+            for id, routine in self._routines.items():
+                spec = self._specs[id]
+                if spec.handler is None:
+                    own: ErrorHandler | None = getattr(routine, HANDLER)
+                    self._specs[id] = msgspec.structs.replace(spec, handler=_handler(own))
+                object.__setattr__(routine, FLOW, self.id)
             self._frozen = FlowSpec(
                 id=self.id,
-                entry=self._find_entry(),
+                entry=entry,
                 routines=tuple(self._specs.values()),
                 connections=tuple(self._connections),
                 when_idle=tuple(self._hooks),
-                handler=None if self._handler is None else self._handler.spec,
+                handler=_handler(self._handler),
             )
         return self._frozen
 
@@ -338,14 +349,24 @@ def _hint(name: str, known: Iterable[str]) -> str:
     return f" (it has {', '.join(names)})" if names else ""
 
 
+def _handler(given: ErrorHandler | None) -> HandlerSpec | None:
+    if given is None:
+        return None
+    if not isinstance(given, ErrorHandler):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidFlow(f"error_handler takes an ErrorHandler, not {given!r}")
+    return given.spec
+
+
 def _check_numbers(id: str, processes: object, timeout: object, grace: object) -> None:
     if isinstance(processes, bool) or not isinstance(processes, int) or not 1 <= processes <= 256:
         raise InvalidFlow(f"routine {id!r}: processes must be a number from 1 to 256, not {processes!r}")
     for name, seconds in (("timeout", timeout), ("grace", grace)):
         if seconds is None:
             continue
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0:
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < inf:
             raise InvalidFlow(f"routine {id!r}: {name} must be a number of seconds, not {seconds!r}")
+    if timeout == 0:
+        raise InvalidFlow(f"routine {id!r}: timeout must be more than 0 seconds, or None for no limit")
 
 
 def _arguments(routine: Routine, id: str) -> bytes:

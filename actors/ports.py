@@ -47,10 +47,19 @@ def event(declaration: Callable[Concatenate[S, P], None]) -> Callable[Concatenat
 
     Returns:
         A method that emits.
+
+    Raises:
+        InvalidFlow: if a parameter is no single field.
     """
     name = declaration.__name__
     signature = inspect.signature(declaration)
     fields = tuple(signature.parameters)[1:]
+    for parameter in signature.parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise InvalidFlow(
+                f"the event {declaration.__qualname__} has the parameter {str(parameter)!r}: name each "
+                "field, or emit an undeclared event's fields through `output`"
+            )
 
     @functools.wraps(declaration)
     def emit(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -71,7 +80,7 @@ def slots_of(cls: type) -> dict[str, tuple[SlotSpec, str]]:
 
     Raises:
         InvalidFlow: if a handler is a coroutine or generator function, or has parameters that no
-            message can fill.
+            message can fill; or if two handlers are the same slot.
     """
     found: dict[str, tuple[SlotSpec, str]] = {}
     for method, function in _methods(cls).items():
@@ -81,6 +90,11 @@ def slots_of(cls: type) -> dict[str, tuple[SlotSpec, str]]:
             name = method
         else:
             continue
+        if name in found:
+            raise InvalidFlow(
+                f"{cls.__qualname__} has two slots {name!r}: `{PROCESS}` is that slot already, so "
+                f"rename the method {INPUT_SLOT!r}"
+            )
         found[name] = (_slot_spec(cls, name, function), method)
     return found
 

@@ -6,6 +6,7 @@ a turn each of them says so.
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sojourn.actors.errors_handling import ErrorHandler
@@ -58,7 +59,7 @@ class Routine:
                 where=f"the constructor arguments of {cls.__qualname__}",
             )
         except ValueNotEncodable as error:
-            recorded = error
+            recorded = _name_argument(cls, args, kwargs) or error
         object.__setattr__(self, ARGUMENTS, recorded)
         return self
 
@@ -198,6 +199,21 @@ RESERVED = frozenset({
     "set_result", "shared", "should_yield", "time_left", "turn_id",
 })
 """Names that a subclass can't take."""
+
+
+# Any: as in ``Routine.__new__``.
+def _name_argument(
+    cls: type[Routine], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> ValueNotEncodable | None:
+    """Find the argument that can't be encoded, and say so by its name."""
+    names = list(inspect.signature(cls.__init__).parameters)[1:]
+    named = {names[n] if n < len(names) else f"number {n + 1}": value for n, value in enumerate(args)}
+    for name, value in (named | kwargs).items():
+        try:
+            encode(value, where=f"the constructor argument {name!r} of {cls.__qualname__}")
+        except ValueNotEncodable as error:
+            return error
+    return None
 
 
 def _refuse_assignment(name: str) -> Callable[[Routine, object], None]:

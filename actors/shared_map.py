@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from sojourn.runtime.errors import OutsideTurn, ValueNotEncodable
 from sojourn.runtime.shared import merge
 from sojourn.runtime.values import BlobSink, BlobSource, ClassTable, decode, encode
 from sojourn.runtime.wire.actor import SharedKind
@@ -84,7 +85,7 @@ class SharedMap:
         blobs: keeps and gives large values; None in tests without files.
     """
 
-    __slots__ = ("_blobs", "_classes", "_sink", "_view", "writes")
+    __slots__ = ("_blobs", "_classes", "_closed", "_sink", "_view", "writes")
 
     def __init__(
         self,
@@ -97,12 +98,29 @@ class SharedMap:
         self._classes = classes
         self._blobs = blobs
         self._sink = sink
+        self._closed = False
         self.writes: list[Write] = []
+
+    def go_on(self, view: dict[str, bytes]) -> None:
+        """Begin anew after a commit point; who holds the map goes on using it."""
+        self._view = view
+        self.writes = []
+
+    def close(self) -> None:
+        """The turn is over: nothing can be written any more."""
+        self._closed = True
 
     def _write(self, key: str, kind: SharedKind, value: object) -> None:
         if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"keys of the shared map are text, not {type(key).__name__}")
+        if self._closed:
+            raise OutsideTurn(
+                f"the turn that this shared map was taken in is over, so {key!r} can't be written: "
+                "take self.shared in each handler"
+            )
         where = f"shared[{key!r}]"
+        if not key.isascii() and key.encode("utf-8", "ignore").decode() != key:
+            raise ValueNotEncodable(f"{where} can't be encoded: its key is no valid text")
         sink = self._sink if kind is SharedKind.SET else None
         write = (key, kind, encode(value, where=where, blobs=sink))
         if not self.writes:

@@ -86,7 +86,7 @@ def run_turn(routine: Routine, slot: str = "input", /, **data: Any) -> TurnResul
         raise InvalidFlow(f"{cls.__qualname__} has no slot {slot!r} (it has {', '.join(slots)})")
     loaded = LoadedRoutine(
         spec=RoutineSpec(cls.__name__, class_path(cls), b"", (), ()),
-        cls=cls, args=[], kwargs={}, slots=slots,
+        cls=cls, slots=slots,
         events={event.name: event.fields for event in events_of(cls)},
         handler=HandlerSpec(), retryable=(Exception,), non_retryable=(), classes=AnyLoadedClass(),
     )

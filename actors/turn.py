@@ -5,34 +5,22 @@ Knows nothing of sockets: what reaches beyond the turn goes through ``Surroundin
 
 from __future__ import annotations
 
+import math
+import secrets
 import time
-import traceback
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sojourn.actors.actor import Actor
-from sojourn.actors.loading import LoadedRoutine
-from sojourn.actors.routine import TURN
+from sojourn.actors.actor import Actor, Handler
+from sojourn.actors.routine import TURN, Routine
 from sojourn.actors.shared_map import SharedMap
-from sojourn.runtime.errors import (
-    GiveUp,
-    InvalidFlow,
-    InvalidInput,
-    RetryLater,
-    ValueMalformed,
-    ValueNotEncodable,
-)
+from sojourn.actors.turn_errors import clean, describe_error
+from sojourn.runtime.errors import InvalidFlow, InvalidInput, ValueNotEncodable
 from sojourn.runtime.flow import FAILED_EVENT
 from sojourn.runtime.values import BlobReference, decode_fields, encode_fields
 from sojourn.runtime.wire.actor import Ending, Question, Result, Turn, TurnError
 
 if TYPE_CHECKING:
     import structlog
-
-TRACEBACK_LIMIT = 8000
-"""Characters of a traceback that are kept."""
-
-MESSAGE_LIMIT = 4000
-NEVER_RETRIED = (ValueNotEncodable, ValueMalformed, InvalidFlow, InvalidInput, GiveUp)
 
 
 class Surroundings(Protocol):
@@ -57,6 +45,10 @@ class Surroundings(Protocol):
     def next_unit(self) -> int:
         """Give the number of the result that is made now, counted over the process's life."""
         ...
+
+
+_UNKNOWN = frozenset({"(no such event)"})
+"""Stands for the fields of an event that a routine doesn't have."""
 
 
 class TurnYielded(BaseException):
@@ -108,28 +100,27 @@ class OpenTurn:
 
     def emit(self, event: str, data: dict[str, object]) -> None:
         """See ``Routine.emit``."""
-        events = self._actor.loaded.events
-        if event not in events or event == FAILED_EVENT:
-            self._no_event(event)
-        fields = events[event]
-        if fields is not None and data.keys() != set(fields):
-            raise InvalidFlow(
-                f"event {event!r} of routine {self._actor.loaded.spec.id!r} has the fields "
-                f"{', '.join(fields)}, not {', '.join(data) or 'none'}"
-            )
-        self.emissions.append(
-            (event, encode_fields(data, where=f"event {event!r}", blobs=self.sink))
-        )
+        fields = self._actor.fields.get(event, _UNKNOWN)
+        if fields is not None and (fields is _UNKNOWN or data.keys() != fields):
+            raise self._no_event(event, data)
+        self.emissions.append((event, encode_fields(data, where=f"event {event!r}", blobs=self.sink)))
 
-    def _no_event(self, event: object) -> None:
-        routine = self._actor.loaded.spec.id
+    def _no_event(self, event: object, data: dict[str, object]) -> InvalidFlow:
+        loaded = self._actor.loaded
+        routine = loaded.spec.id
         if event == FAILED_EVENT:
-            raise InvalidFlow(
+            return InvalidFlow(
                 f"the event 'failed' of routine {routine!r} is emitted when a message ends under "
                 "CONTINUE or SKIP, not by handlers"
             )
-        known = ", ".join(self._actor.loaded.events)
-        raise InvalidFlow(
+        for name, fields in loaded.events.items():
+            if name == event and fields is not None:
+                return InvalidFlow(
+                    f"event {event!r} of routine {routine!r} has the fields "
+                    f"{', '.join(fields) or 'none'}, not {', '.join(data) or 'none'}"
+                )
+        known = ", ".join(loaded.events)
+        return InvalidFlow(
             f"routine {routine!r} has no event {event!r} (it has {known}): declare it with @event"
         )
 
@@ -172,15 +163,12 @@ class OpenTurn:
             )
         if not isinstance(prompt, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidFlow(f"ask: the prompt must be text, not {type(prompt).__name__}")
-        if timeout is not None and (
-            isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout < 0  # pyright: ignore[reportUnnecessaryIsInstance]
-        ):
-            raise InvalidFlow(f"ask: timeout must be seconds from 0, not {timeout!r}")
+        seconds = None if timeout is None else _seconds(timeout)
         self.asked += 1
-        name = f"q{self.turn.message}-{self.turn.attempt}-{self.asked}"
-        self.questions.append(
-            Question(name, slot, prompt, None if timeout is None else float(timeout))
-        )
+        # Random at its end: an attempt that was cut short after a checkpoint runs again under the
+        # same number, and what it asks then is another question.
+        name = f"q{self.turn.message}-{self.turn.attempt}-{self.asked}-{secrets.token_hex(3)}"
+        self.questions.append(Question(name, slot, clean(prompt), seconds))
         return name
 
     def should_yield(self) -> bool:
@@ -206,6 +194,8 @@ class OpenTurn:
 
     def checkpoint(self) -> None:
         """See ``Routine.checkpoint``."""
+        if self.yielded:  # a handler that holds the exception up commits nothing more
+            raise TurnYielded
         result = self.collect(Ending.CHECKPOINT)
         if result.progress is not None:
             self.turn.progress = result.progress
@@ -216,7 +206,8 @@ class OpenTurn:
         self.questions = []
         self.result = {}
         self.blobs = []
-        self.shared_map = None
+        if self.shared_map is not None:
+            self.shared_map.go_on(self._actor.shared.view())
 
     # --- results -----------------------------------------------------------------------------
 
@@ -228,18 +219,17 @@ class OpenTurn:
         """
         actor = self._actor
         changed = actor.changes(self.sink)
-        if changed and actor.loaded.spec.parallel and actor.durable:
-            name = next(iter(changed))
+        if actor.parallel and (name := actor.touched(changed)) is not None:
             raise InvalidFlow(
                 f"attribute {name!r} of the parallel routine {actor.loaded.spec.id!r} was changed in a "
-                "turn: use self.progress or self.shared"
+                "turn: keep what belongs to the message in self.progress, what belongs to the job in "
+                "self.shared"
             )
         progress = self._changed_progress() if ending is Ending.CHECKPOINT else None
         outcome = encode_fields(self.result, where="set_result") if self.result else None
         writes = self.shared_map.writes if self.shared_map is not None else []
         unit = self._surroundings.next_unit()
-        if changed:
-            actor.commit(changed)
+        actor.commit(changed)
         if writes:
             actor.shared.add(unit, writes)
         return Result(
@@ -260,19 +250,18 @@ class OpenTurn:
         """Make the result of a failed attempt: the record, progress, and attributes only where kept."""
         actor = self._actor
         self.blobs = []
+        keeps = actor.loaded.cls.keep_state_on_failure and not actor.parallel
         changed: dict[str, bytes | None] = {}
         progress: bytes | None = None
         try:
             progress = self._changed_progress()
-            if actor.loaded.cls.keep_state_on_failure and not actor.loaded.spec.parallel:
+            if keeps:
                 changed = actor.changes(self.sink)
+                actor.commit(changed)
         except ValueNotEncodable as unencodable:
             error = TurnError(
                 type(unencodable).__name__, unencodable.message, error.traceback, retryable=False
             )
-            changed = {}
-        if changed:
-            actor.commit(changed)
         actor.restore()
         self._surroundings.next_unit()
         return Result(
@@ -299,16 +288,17 @@ def run_turn(actor: Actor, turn: Turn, surroundings: Surroundings) -> Result:
         Its result; never raises for anything that the handler does.
     """
     open_turn = OpenTurn(actor, turn, surroundings)
-    instance = actor.instance
     try:
-        actor.begin()
+        if not actor.begun:
+            actor.begin()
         data = decode_fields(turn.data, actor.loaded.classes, actor.blobs)
-        handler = getattr(instance, _method(actor, turn, data))
-        object.__setattr__(instance, TURN, open_turn)
-        try:
-            returned = handler(**data)
-        finally:
-            object.__setattr__(instance, TURN, None)
+        handler = actor.handlers.get(turn.slot)
+        if handler is None or not (
+            data.keys() == handler.required
+            or (data.keys() >= handler.required and (handler.open or data.keys() <= handler.known))
+        ):
+            raise _misfit(actor, turn, data)
+        returned = _call(actor.instance, handler, data, open_turn)
         if open_turn.yielded:
             return open_turn.gave_way()
         if returned is not None:
@@ -319,67 +309,41 @@ def run_turn(actor: Actor, turn: Turn, surroundings: Surroundings) -> Result:
         return open_turn.collect(Ending.SUCCEEDED)
     except TurnYielded:
         return open_turn.gave_way()
-    except BaseException as error:  # a handler may raise anything; all of it is a failed attempt
+    except BaseException as error:  # noqa: BLE001 - all that a handler may raise is a failed attempt
         if open_turn.yielded:
             return open_turn.gave_way()
         return open_turn.failed(describe_error(actor.loaded, error))
 
 
-def _method(actor: Actor, turn: Turn, data: dict[str, object]) -> str:
-    found = actor.loaded.slots.get(turn.slot)
-    routine = actor.loaded.spec.id
-    if found is None:
-        raise InvalidInput(f"routine {routine!r} has no slot {turn.slot!r} any more")
-    spec, method = found
-    for name in spec.required:
-        if name not in data:
-            raise InvalidInput(f"the message for {routine}.{turn.slot} lacks the field {name!r}")
-    if not spec.open and len(data) > len(spec.required):
-        for name in data:
-            if name not in spec.required and name not in spec.optional:
-                raise InvalidInput(f"{routine}.{turn.slot} takes no field {name!r}")
-    return method
-
-
-def describe_error(loaded: LoadedRoutine, error: BaseException) -> TurnError:
-    """Give an exception as it is recorded, and whether the error handler would retry it."""
-    # the classes are matched here, in the process that has them
-    after = error.after if isinstance(error, RetryLater) else None
-    if isinstance(error, NEVER_RETRIED):
-        retryable = False
-    elif isinstance(error, RetryLater):
-        retryable = True
-    else:
-        retryable = isinstance(error, loaded.retryable) and not isinstance(
-            error, loaded.non_retryable
-        )
-    return make_error(error, retryable=retryable, after=after)
-
-
-def make_error(
-    error: BaseException, *, retryable: bool, after: float | None = None
-) -> TurnError:
-    """Give an exception as it is recorded, bounded."""
+def _call(
+    instance: Routine, handler: Handler, data: dict[str, object], open_turn: OpenTurn
+) -> object:
+    object.__setattr__(instance, TURN, open_turn)
     try:
-        message = str(error)
-    except Exception:  # noqa: BLE001 - an author's __str__ may raise anything
-        message = "(its text can't be made)"
-    tail = error.__traceback__.tb_next if error.__traceback__ is not None else None
-    text = "".join(
-        traceback.format_exception(type(error), error, tail or error.__traceback__, limit=-20)
-    )
-    return TurnError(
-        type(error).__name__, clean(message)[:MESSAGE_LIMIT], clean(text)[-TRACEBACK_LIMIT:],
-        retryable, after,
-    )
+        return handler.call(**data)
+    finally:
+        object.__setattr__(instance, TURN, None)
+        if open_turn.shared_map is not None:
+            open_turn.shared_map.close()
 
 
-def clean(text: str) -> str:
-    """Make any text encodable: lone surrogates are written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def _misfit(actor: Actor, turn: Turn, data: dict[str, object]) -> InvalidInput:
+    """Say how a message doesn't fit its slot."""
+    routine = actor.loaded.spec.id
+    handler = actor.handlers.get(turn.slot)
+    if handler is None:
+        return InvalidInput(f"routine {routine!r} has no slot {turn.slot!r} any more")
+    missing = handler.required - data.keys()
+    if missing:
+        return InvalidInput(f"the message for {routine}.{turn.slot} lacks the field {min(missing)!r}")
+    extra = data.keys() - handler.known
+    return InvalidInput(f"{routine}.{turn.slot} takes no field {min(extra)!r}")
 
 
-__all__ = [
-    "OpenTurn", "Surroundings", "TurnYielded", "clean", "describe_error", "make_error",
-    "run_turn",
-]
+def _seconds(given: object) -> float:
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < math.inf:
+        raise InvalidFlow(f"ask: timeout must be seconds from 0, not {given!r}")
+    return float(given)
+
+
+__all__ = ["OpenTurn", "Surroundings", "TurnYielded", "clean", "describe_error", "run_turn"]

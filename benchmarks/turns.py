@@ -1,10 +1,10 @@
 """Durable turns per second of a three-routine linear flow, and the bare loop in the same run for the ratio.
 
 Run it with ``make bench``. The bare loop is what no engine could go below: ZeroMQ over ipc between one
-parent and three processes, batches, and one SQLite transaction per round (WAL, synchronous=FULL) that writes,
-per turn, the rows that the guarantees need: the message consumed, the message emitted, the history entry.
-It knows no retries, no jobs, no flow. Both are measured alternately, several times; figures are medians with
-their spread.
+parent and three processes, batches, and one SQLite transaction per round (WAL, synchronous=FULL)
+that writes, per turn, the rows that the guarantees need: the message consumed, the message emitted, the
+history entry. It knows no retries, no jobs, no flow. Both are measured alternately, several times;
+figures are medians with their spread.
 """
 
 from __future__ import annotations
@@ -235,7 +235,8 @@ def main() -> None:
     print(f"durable turns per second, {options.messages} messages through {STAGES} routines,")
     print(f"median of {options.runs} runs (lowest to highest):")
     for name, values in (("sojourn", real), ("bare loop", bare)):
-        print(f"  {name:10} {statistics.median(values):10,.0f}   ({min(values):,.0f} to {max(values):,.0f})")
+        middle = statistics.median(values)
+        print(f"  {name:10} {middle:10,.0f}   ({min(values):,.0f} to {max(values):,.0f})")
     print(f"  ratio      {statistics.median(ratios):10.2f}   ({min(ratios):.2f} to {max(ratios):.2f})")
 
 

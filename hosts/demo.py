@@ -124,9 +124,10 @@ def run_demo(*, workdir: str | None, keep: bool) -> int:
     hosts: list[DemoHost] = []
     try:
         effects = folder / "effects.txt"
-        for name in ("a", "b"):
-            hosts.append(DemoHost(folder, name, effects))
-        a, b = hosts
+        a = DemoHost(folder, "a", effects)
+        hosts.append(a)
+        b = DemoHost(folder, "b", effects)
+        hosts.append(b)
         _title("Two supervisors, each with its own home, key, port and store")
         for host in hosts:
             click.echo(host.wait_ready())

@@ -8,7 +8,7 @@ from hashlib import sha256
 import msgspec
 
 from sojourn.runtime.errors import DocumentRefused, ValueMalformed
-from sojourn.runtime.flow import FlowSpec, RoutineSpec
+from sojourn.runtime.flow import INPUT_SLOT, FlowSpec, RoutineSpec
 from sojourn.runtime.values_json import from_json, to_json
 
 FORMAT = 1
@@ -25,7 +25,7 @@ def flow_from_document(document: object) -> FlowSpec:
     """Read a flow's document.
 
     Raises:
-        DocumentRefused: if it is of another version, or no flow.
+        DocumentRefused: if it is of another version, no flow, or names parts that it doesn't have.
     """
     if not isinstance(document, dict):
         raise DocumentRefused("a flow's document must be a JSON object")
@@ -41,9 +41,13 @@ def flow_from_document(document: object) -> FlowSpec:
         if not isinstance(routines, list):
             raise DocumentRefused("a flow's routines must be a list")
         body["routines"] = [_routine_body(entry) for entry in routines]  # pyright: ignore[reportUnknownVariableType]
-        return msgspec.convert(body, FlowSpec)
+        spec = msgspec.convert(body, FlowSpec)
     except (msgspec.ValidationError, ValueMalformed, KeyError, TypeError) as error:
         raise DocumentRefused(f"the document is no flow: {error}") from None
+    fault = _fault(spec)
+    if fault is not None:
+        raise DocumentRefused(f"the flow's document doesn't hold together: {fault}")
+    return spec
 
 
 def flow_digest(spec: FlowSpec) -> str:
@@ -64,6 +68,26 @@ def flow_digest(spec: FlowSpec) -> str:
 def canonical(document: object) -> bytes:
     """Give a JSON-able value in its one canonical form: sorted keys, no spaces, ASCII."""
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _fault(spec: FlowSpec) -> str | None:
+    """Find what a flow names but doesn't have."""
+    ids = [routine.id for routine in spec.routines]
+    if len(set(ids)) < len(ids):
+        return "two of its routines have the same id"
+    slots = {(routine.id, slot.name) for routine in spec.routines for slot in routine.slots}
+    events = {(routine.id, event.name) for routine in spec.routines for event in routine.events}
+    if (spec.entry, INPUT_SLOT) not in slots:
+        return f"its entry {spec.entry!r} is no routine with a slot {INPUT_SLOT!r}"
+    for link in spec.connections:
+        if (link.source, link.event) not in events:
+            return f"it connects {link.source}.{link.event}, which is no event of it"
+        if (link.target, link.slot) not in slots:
+            return f"it connects {link.target}.{link.slot}, which is no slot of it"
+    for hook in spec.when_idle:
+        if (hook.routine, hook.slot) not in slots:
+            return f"it delivers to {hook.routine}.{hook.slot} when idle, which is no slot of it"
+    return None
 
 
 def _routine_document(routine: RoutineSpec) -> dict[str, object]:

@@ -5,9 +5,10 @@ One table for both directions. Never sees containers, classes of users or NumPy.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
 from uuid import UUID
@@ -17,6 +18,12 @@ from sojourn.runtime.values_raw import ExtensionCode
 
 _COMPLEX = struct.Struct("<dd")
 _DELTA = struct.Struct("<iiI")
+
+_FINE_OFFSET = re.compile(
+    r"(?P<local>.{19}(?:\.[0-9]{6})?)(?P<sign>[+-])(?P<h>[0-9]{2}):(?P<m>[0-9]{2})"
+    r":(?P<s>[0-9]{2})\.(?P<us>[0-9]{6})"
+)
+"""A time with an offset finer than a second: Python reads one below a second as UTC itself."""
 
 
 def _datetime_body(value: object) -> bytes:
@@ -28,8 +35,18 @@ def _datetime_body(value: object) -> bytes:
 def _datetime(body: bytes) -> datetime:
     text = body.decode()
     fold = text.endswith("f")
-    value = datetime.fromisoformat(text[:-1] if fold else text)
+    text = text[:-1] if fold else text
+    fine = _FINE_OFFSET.fullmatch(text)
+    value = datetime.fromisoformat(text if fine is None else fine["local"])
+    if fine is not None:
+        value = value.replace(tzinfo=timezone(_offset(fine)))
     return value.replace(fold=1) if fold else value
+
+
+def _offset(fine: re.Match[str]) -> timedelta:
+    hours, minutes, seconds, microseconds = map(int, fine.group("h", "m", "s", "us"))
+    size = timedelta(hours=hours, minutes=minutes, seconds=seconds, microseconds=microseconds)
+    return -size if fine["sign"] == "-" else size
 
 
 def _date_body(value: object) -> bytes:

@@ -103,7 +103,7 @@ def parse(data: bytes) -> tuple[object, list[tuple[int, bytes]]]:
 
 
 def _require_complete(data: bytes) -> None:
-    """Skip over the value first: lists are allocated at the length they claim, before they fill."""
+    """Skip over the value first: msgpack 1.1 and older allocate lists at the length they claim."""
     unpacker = msgpack.Unpacker(max_buffer_size=len(data), strict_map_key=False)
     unpacker.feed(data)
     unpacker.skip()

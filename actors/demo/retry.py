@@ -1,4 +1,4 @@
-"""LongRunning → Failing → Success: a step fails, is retried, moves to another host and goes on failing there.
+"""LongRunning → Failing → Success: a step fails, is retried, moves to another host, fails on there.
 
 Every routine appends what it does to a side-effect file, so that what happened can be checked against
 what the job documents say.

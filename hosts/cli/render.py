@@ -1,7 +1,11 @@
-"""Documents as text for people. Colours on a terminal only; rich is imported when something is shown."""
+"""Documents as text for people: tables, with colours on a terminal only.
+
+What routines wrote (errors, prompts, values) is shown on one line, without control characters.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -12,10 +16,25 @@ COLOURS = {
     "paused": "yellow", "moving": "cyan", "moved": "cyan", "running": "blue", "queued": "blue",
 }
 
+NOT_DUE = {"cancelled": "never", "moved": "there"}
+"""What is said of pending messages of a job with such a status."""
+
 
 def status_text(status: str) -> str:
     """Colour a status, on a terminal."""
     return click.style(status, fg=COLOURS.get(status)) if sys.stdout.isatty() else status
+
+
+def line_text(text: str, longest: int | None = None) -> str:
+    """Write anybody's text on one line that can't disturb a terminal.
+
+    Args:
+        text: what a routine wrote.
+        longest: characters that are shown; None for all.
+    """
+    clean = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}"
+                    for letter in " ".join(text.split()))
+    return clean if longest is None or len(clean) <= longest else clean[: longest - 1] + "…"
 
 
 def table(headings: list[str], rows: list[list[str]]) -> str:
@@ -56,7 +75,7 @@ def jobs_text(jobs: list[dict[str, Any]]) -> str:
 def _note(job: dict[str, Any]) -> str:
     if job["moved_to"]:
         return f"on {job['moved_to']}"
-    return job["reason"] or ""
+    return line_text(job["reason"] or "", 60)
 
 
 def job_text(job: dict[str, Any]) -> str:
@@ -74,21 +93,23 @@ def job_text(job: dict[str, Any]) -> str:
 
 
 def _head_text(job: dict[str, Any]) -> str:
-    where = f"on {job['moved_to']}" if job["moved_to"] else f"on {job['host']}"
-    lines = [
-        f"job {job['job_id']} of flow {job['flow_id']}: {status_text(job['status'])} {where}, "
-        f"epoch {job['epoch']}"
-    ]
+    where = f"to {job['moved_to']}" if job["moved_to"] else f"on {job['host']}"
+    status = f"{status_text(job['status'])} {where}, epoch {job['epoch']}"
+    lines = [f"job {job['job_id']} of flow {job['flow_id']}: {status}"]
     if job["reason"]:
-        lines.append(f"reason: {job['reason']}")
+        lines.append(f"reason: {line_text(job['reason'])}")
     if job["error"]:
         error = job["error"]
-        lines.append(f"error: {error['type']}: {error['message']} (routine {error['routine']})")
+        lines.append(f"error: {line_text(_error_text(error))} (routine {error['routine']})")
     if job["moved_to"]:
         lines.append(f"ask there: sojourn show {job['job_id']} --host {job['moved_to']}")
     if job["result"]:
-        lines.append(f"result: {job['result']}")
+        lines.append(f"result: {json.dumps(job['result'])}")
     return "\n".join(lines)
+
+
+def _error_text(error: dict[str, Any]) -> str:
+    return f"{error['type']}: {error['message']}"
 
 
 def _routines_text(job: dict[str, Any]) -> str:
@@ -111,7 +132,7 @@ def _pending_text(job: dict[str, Any]) -> str:
         [
             [
                 str(entry["message"]), f"{entry['routine']}.{entry['slot']}", str(entry["attempts"]),
-                _due(entry["due_in"]), _short(entry["data"]),
+                _due(entry["due_in"], job["status"]), _short(entry["data"]),
             ]
             for entry in shown
         ],
@@ -120,7 +141,9 @@ def _pending_text(job: dict[str, Any]) -> str:
     return f"{text}\n… and {rest} more" if rest > 0 else text
 
 
-def _due(seconds: float | None) -> str:
+def _due(seconds: float | None, status: str) -> str:
+    if status in NOT_DUE:
+        return NOT_DUE[status]
     if seconds is None:
         return "after `sojourn retry`"
     return "now" if seconds == 0 else f"in {seconds:.1f} s"
@@ -129,7 +152,8 @@ def _due(seconds: float | None) -> str:
 def _waiting_text(job: dict[str, Any]) -> str:
     lines: list[str] = []
     for question in job["waiting"]:
-        lines.append(f"question {question['question']} of {question['routine']}: {question['prompt']}")
+        prompt = line_text(question["prompt"])
+        lines.append(f"question {question['question']} of {question['routine']}: {prompt}")
         lines.append(
             f"  answer: sojourn resume {job['job_id']} --question {question['question']} "
             "--input '{…}'"
@@ -138,24 +162,26 @@ def _waiting_text(job: dict[str, Any]) -> str:
 
 
 def _history_text(job: dict[str, Any]) -> str:
-    shown = job["history"][-10:]
+    shown = job["history"]
     text = table(
         ["SEQ", "TURN", "ATTEMPT", "OUTCOME", "HOST", "ENDED", "ERROR"],
         [
             [
                 str(entry["seq"]), f"{entry['routine']}.{entry['slot']} #{entry['message']}",
                 str(entry["attempt"]), entry["outcome"], entry["host"], entry["ended_at"][11:23],
-                f"{entry['error']['type']}: {entry['error']['message']}"[:60] if entry["error"] else "",
+                line_text(_error_text(entry["error"]), 60) if entry["error"] else "",
             ]
             for entry in shown
         ],
     )
-    before = job["history_total"] - len(shown)
-    return f"{text}\n({before} earlier: --history N)" if before > 0 else text
+    total = job["history_total"]
+    if len(shown) == total:
+        return text
+    return f"{text}\n{len(shown)} of {total} attempts: --history N [--after SEQ] shows others"
 
 
 def _handoffs_text(handoffs: list[dict[str, Any]]) -> str:
-    return "\n".join(f"moved from {handoff_text(entry)}" for entry in handoffs)
+    return "\n".join(f"moved from {handoff_text(entry)}, epoch {entry['epoch']}" for entry in handoffs)
 
 
 def handoff_text(entry: dict[str, Any]) -> str:
@@ -175,5 +201,4 @@ def size_text(count: float) -> str:
 
 
 def _short(value: Any) -> str:
-    text = ", ".join(f"{key}={item!r}" for key, item in value.items())
-    return text if len(text) <= 60 else text[:59] + "…"
+    return line_text(", ".join(f"{key}={item!r}" for key, item in value.items()), 60)

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from sojourn.hosts.cli.common import Settings, interrupted, read_input, with_settings
+from sojourn.hosts.cli.common import Settings, ended, read_input, with_settings
+from sojourn.hosts.cli.main import INTERRUPTED
+from sojourn.hosts.cli.render import line_text
 from sojourn.hosts.connection import Body
 from sojourn.hosts.home import Home
 from sojourn.hosts.orphans import supervisor_pid
-from sojourn.runtime.errors import HostUnable
+from sojourn.runtime.errors import AlreadyRunning, HostUnable, NoSupervisor
 from sojourn.runtime.wire.client import Down, Submit, Wait
+
+OUTPUT = "run.out"
+"""File among the home's logs with what the embedded supervisor printed."""
 
 
 @click.command("run")
@@ -30,64 +38,98 @@ def run_command(settings: Settings, flow: str, input_: str | None, job_id: str |
     """
     data = read_input(input_)
     home = Home.choose(settings.home)
-    embedded = None
     if settings.host is None and supervisor_pid(home) is None:
-        embedded = _start(home)
+        with _embedded(settings, home) as started:
+            document = _run(settings, Submit(flow, None, [data], [job_id]), home if started else None)
+    else:
+        document = _run(settings, Submit(flow, None, [data], [job_id]), None)
+    if settings.json or document["status"] == "completed":
+        settings.print(document, lambda: json.dumps(document["result"], indent=2))
+    return ended(document)
+
+
+def _run(settings: Settings, submit: Submit, stopping: Home | None) -> dict[str, Any]:
+    """Submit and follow; ``stopping`` is the home whose supervisor won't outlive this run."""
+    job: str | None = None
     try:
-        job = settings.ask(Submit(flow, None, [data], [job_id]))["job_ids"][0]
-        click.echo(f"job {job}", err=True)
-        document = _follow(settings, job)
-    finally:
-        if embedded is not None:
-            _stop(settings, embedded)
-    settings.print(document, lambda: json.dumps(document["result"], indent=2))
-    if document["status"] == "completed":
-        return 0
-    error = document["error"]
-    why = f": {error['type']}: {error['message']}" if error else ""
-    click.echo(f"error: job {job} {document['status']} on host {document['host']}{why}", err=True)
-    return 1
+        # not Settings.ask: what an interruption means depends on whose supervisor it is
+        connection = settings.connect()
+        try:
+            started: str = connection.request(submit)["job_ids"][0]
+            job = started
+            click.echo(f"job {job}", err=True)
+            answer = connection.request(Wait([started], follow=True), on_progress=_tell(started))
+        finally:
+            connection.close()
+    except KeyboardInterrupt:
+        if stopping is None or job is None:
+            raise settings.interrupted(job) from None
+        click.echo(
+            f"interrupted: job {job} goes on with the next `sojourn run` or "
+            f"`sojourn up --home {stopping.root}`",
+            err=True,
+        )
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    document: dict[str, Any] = answer["jobs"][0]
+    return document
 
 
-def _follow(settings: Settings, job: str) -> dict[str, Any]:
+def _tell(job: str) -> Callable[[Body], None]:
+    """Give what writes news of the job to stderr."""
+
     def show(body: Body) -> None:
         event = body["event"]
         if event is None:
-            click.echo(f"  {body['status']} on {body['host']}", err=True)
+            hint = f": `sojourn show {job}` tells why" if body["status"] in ("paused", "blocked") else ""
+            click.echo(f"  {body['status']} on {body['host']}{hint}", err=True)
         elif event["outcome"] != "succeeded":
-            click.echo(
-                f"  {event['routine']} #{event['message']}: attempt {event['attempt']} "
-                f"{event['outcome']}",
-                err=True,
-            )
+            turn = f"{event['routine']} #{event['message']}"
+            click.echo(f"  {turn}: attempt {event['attempt']} {event['outcome']}", err=True)
 
-    try:
-        found: dict[str, Any] = settings.ask(Wait([job], follow=True), on_progress=show)["jobs"][0]
-    except KeyboardInterrupt:
-        interrupted(settings, job)
-    return found
+    return show
 
 
-def _start(home: Home) -> subprocess.Popen[str]:
-    """Start a supervisor for this run and wait until it is ready."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sojourn.hosts.cli", "up", "--home", str(home.root)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    if not process.stdout.readline().startswith("ready"):
-        _, complaint = process.communicate()
-        raise HostUnable(
-            f"no supervisor runs on {home.root}, and none could be started: {complaint.strip()}"
+@contextmanager
+def _embedded(settings: Settings, home: Home) -> Generator[bool]:
+    """Run a supervisor meanwhile. Gives False where somebody else's came first and is used."""
+    home.create()
+    with (home.logs / OUTPUT).open("wb") as output:
+        # Its own session: Ctrl-C is for this command, which then stops it in order.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sojourn.hosts.cli", "up", "--home", str(home.root), "-o", "table"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=output, start_new_session=True,
         )
-    return process
+    assert process.stdout is not None
+    with process, _ending_signals():
+        try:
+            ready = process.stdout.readline().startswith(b"ready")
+            if not ready and process.wait() != AlreadyRunning.exit_code:
+                said = (home.logs / OUTPUT).read_text(errors="replace")
+                why = line_text(said).removeprefix("error: ")
+                raise HostUnable(f"no supervisor runs on {home.root}, and none could be started: {why}")
+            yield ready
+        finally:
+            _stop(settings, process)
 
 
-def _stop(settings: Settings, process: subprocess.Popen[str]) -> None:
+@contextmanager
+def _ending_signals() -> Generator[None]:
+    """Let SIGTERM and the terminal's end act like Ctrl-C, so that the supervisor is stopped then too."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _stop(settings: Settings, process: subprocess.Popen[bytes]) -> None:
     """Stop it; what hasn't ended goes on with the next run on this home."""
-    if process.poll() is None:
+    if process.poll() is not None:
+        return
+    try:
         settings.ask(Down())
-        process.communicate()
+    except NoSupervisor:
+        process.terminate()  # not ready yet, or on its way out
+    process.wait()

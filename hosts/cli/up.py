@@ -11,19 +11,24 @@ from pathlib import Path
 
 import click
 
-from sojourn.hosts.cli.common import Settings, with_settings
+from sojourn.hosts.cli.common import Settings, read_seconds, with_settings
 from sojourn.hosts.home import Home
 from sojourn.hosts.options import DEFAULT_GRACE, IMPORT_TIMEOUT, RETAIN_JOBS, RETAIN_SECONDS, UpOptions
 from sojourn.runtime.errors import NotFound, UsageError
 
-UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3}
+UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 SPANS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+LARGEST_PORT = 65535
+SMALLEST_MEMORY = 32 * 1000**2
+"""Bytes; an interpreter with ZeroMQ maps about 24 MB before it does anything."""
+
+NUMBER = r"(\d{1,12}(?:\.\d{1,6})?)"
 
 
 @click.command("up")
 @click.option("--name", metavar="N", help="This host's name.  [default: its host name]")
 @click.option("--listen", metavar="tcp://HOST:PORT", help="Where peers can dial this host.")
-@click.option("--path", "paths", multiple=True, metavar="DIR",
+@click.option("--path", "paths", multiple=True, metavar="DIR", type=click.Path(),
               help="Import path of routines; the first is their working directory.  [default: .]")
 @click.option("--allow", multiple=True, metavar="PREFIX",
               help="Installed packages whose routines may run.")
@@ -31,9 +36,10 @@ SPANS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 @click.option("--retain", metavar="SPAN[,COUNT]", default="30d,100000", show_default=True,
               help="How long, and how many, finished jobs are kept.")
 @click.option("--grace", type=float, default=DEFAULT_GRACE, show_default=True, metavar="SECONDS",
+              callback=read_seconds,
               help="How long turns in flight are waited for.")
 @click.option("--import-timeout", type=float, default=IMPORT_TIMEOUT, show_default=True,
-              metavar="SECONDS", help="How long a code base may take to import.")
+              metavar="SECONDS", callback=read_seconds, help="How long a code base may take to import.")
 @click.option("--strict-code", is_flag=True, help="Block jobs whose code changed.")
 @click.option("--memory-limit", metavar="SIZE", help="Of each actor process, like 512M.")
 @with_settings
@@ -76,8 +82,11 @@ def read_name(name: str | None) -> str:
 
 def read_listen(listen: str | None) -> str | None:
     """Check an address to listen on."""
-    if listen is not None and re.fullmatch(r"tcp://[^\s:/]+:(\d{1,5}|\*)|tcp://\[[0-9a-fA-F:]+\]:\d{1,5}", listen) is None:
-        raise UsageError(f"{listen!r} is no address: write --listen tcp://HOST:PORT")
+    if listen is None:
+        return None
+    match = re.fullmatch(r"tcp://(?:[^\s:/\[\]]+|\[[0-9a-fA-F:]+\]):(\d{1,5}|\*)", listen)
+    if match is None or (match[1] != "*" and int(match[1]) > LARGEST_PORT):
+        raise UsageError(f"{listen!r} is no address: write --listen tcp://HOST:PORT (port 0: any free one)")
     return listen
 
 
@@ -96,15 +105,19 @@ def read_python(python: str | None) -> str:
     found = shutil.which(python)
     if found is None:
         raise NotFound(f"--python {python}: there is no such program")
-    return found
+    return os.path.abspath(found)  # links of a virtual environment must stay
 
 
 def read_size(text: str) -> int:
     """Read a size like ``512M``."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)[bB]?", text.strip())
-    if match is None:
-        raise UsageError(f"{text!r} is no size: write something like 512M or 2G")
-    return int(float(match.group(1)) * UNITS[match.group(2).lower()])
+    match = re.fullmatch(NUMBER + r"\s*([kKmMgGtT]?)[bB]?", text.strip())
+    size = 0 if match is None else int(float(match[1]) * UNITS[match[2].lower()])
+    if size < SMALLEST_MEMORY:
+        raise UsageError(
+            f"--memory-limit {text!r} is no size of {SMALLEST_MEMORY // UNITS['m']}M or more: write "
+            "something like 512M or 2G"
+        )
+    return size
 
 
 def read_retention(text: str) -> tuple[float, int]:
@@ -115,11 +128,13 @@ def read_retention(text: str) -> tuple[float, int]:
     """
     seconds, count = RETAIN_SECONDS, RETAIN_JOBS
     for part in text.split(","):
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", part.strip())
+        match = re.fullmatch(NUMBER + "([smhd]?)", part.strip())
         if match is None:
             raise UsageError(f"--retain {text!r} can't be read: write something like 30d,100000")
-        if match.group(2):
-            seconds = float(match.group(1)) * SPANS[match.group(2)]
+        if match[2]:
+            seconds = float(match[1]) * SPANS[match[2]]
+        elif match[1].isdecimal():
+            count = int(match[1])
         else:
-            count = int(float(match.group(1)))
+            raise UsageError(f"--retain {text!r}: a number of jobs is whole; for a span write like 1.5d")
     return seconds, count

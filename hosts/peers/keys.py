@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import msgspec
 import zmq
 
+from sojourn.hosts.peers.checks import is_key
 from sojourn.runtime.errors import HostUnable
-
-KEY_CHARACTERS = 40
-"""Length of a key in Z85."""
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -25,23 +24,49 @@ class Keys(msgspec.Struct, frozen=True):
         """Read the key of a home, or make it.
 
         Raises:
-            HostUnable: if the file is damaged or can be read by others.
+            HostUnable: if the file is damaged, can be read by others, or can't be read or written.
         """
         path = folder / "host.key"
-        if not path.exists():
-            _, secret = zmq.curve_keypair()
-            fresh = path.with_name(".host.key.new")
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secret)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(path)
-        if path.stat().st_mode & 0o077:
+        try:
+            if not os.path.lexists(path):
+                _create(path)
+            return pair_of(_read(path), f"the key file {path}")
+        except OSError as error:
             raise HostUnable(
-                f"the key {path} can be read by others: `chmod 600 {path}`, and pair anew if it leaked"
-            )
-        return pair_of(path.read_text(errors="replace").strip(), str(path))
+                f"the key file {path} can't be read or made ({error.strerror}): "
+                "give this user the right to, or choose another home with --home"
+            ) from error
+
+
+def _create(path: Path) -> None:
+    """Make a key file so that it is there whole or not at all."""
+    _, secret = zmq.curve_keypair()
+    fresh = path.with_name(".host.key.new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secret)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _read(path: Path) -> str:
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise HostUnable(f"{path} is no plain file: put this host's key there again, or remove it and pair anew")
+    if status.st_mode & 0o077:
+        raise HostUnable(
+            f"the key file {path} can be read by others: `chmod 600 {path}`, and pair anew if it leaked"
+        )
+    if os.geteuid() not in (0, status.st_uid):
+        raise HostUnable(f"the key file {path} belongs to another user: run `sojourn up` as its owner")
+    return path.read_text(encoding="ascii", errors="replace").strip()
 
 
 def pair_of(secret: str, where: str) -> Keys:
@@ -50,11 +75,8 @@ def pair_of(secret: str, where: str) -> Keys:
     Raises:
         HostUnable: if it is no key.
     """
-    try:
-        if len(secret) != KEY_CHARACTERS:
-            raise ValueError("wrong length")
-        return Keys(zmq.curve_public(secret.encode()).decode(), secret)
-    except (ValueError, zmq.ZMQError) as error:
+    if not is_key(secret):
         raise HostUnable(
-            f"{where} holds no key ({error}): put it back from a copy, or remove it and pair anew"
-        ) from error
+            f"{where} holds no key: put it back from a copy, or remove it and pair anew with `sojourn invite`"
+        )
+    return Keys(zmq.curve_public(secret.encode()).decode(), secret)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from hashlib import sha256
 
 import msgspec
 import zmq
 
-from sojourn.hosts.peers.keys import pair_of
-from sojourn.runtime.errors import HostUnable, InvalidInput
+from sojourn.hosts.peers.checks import is_address, is_key
+from sojourn.runtime.errors import InvalidInput
 from sojourn.runtime.job import InviteRow
 
 PREFIX = "sojourn1-"
 _CHECK = 6
+_LONGEST = 4096
+"""Characters; a real one has some 250."""
 
 
 class Token(msgspec.Struct, array_like=True, frozen=True):
@@ -56,7 +59,7 @@ def write_token(token: Token) -> str:
 
 
 def read_token(text: str) -> Token:
-    """Read a token.
+    """Read a token; white space around it is let go.
 
     Raises:
         InvalidInput: if it is none, or was cut off or changed.
@@ -64,15 +67,19 @@ def read_token(text: str) -> Token:
     problem = InvalidInput(
         "this is no token, or not all of it: copy the whole line that `sojourn invite` printed"
     )
-    if not text.startswith(PREFIX):
+    word = text.strip()
+    if not word.startswith(PREFIX) or len(word) > _LONGEST:
         raise problem
-    coded = text[len(PREFIX) :]
+    coded = word[len(PREFIX) :]
     try:
-        body = base64.urlsafe_b64decode(coded + "=" * (-len(coded) % 4))
+        body = base64.b64decode(coded + "=" * (-len(coded) % 4), altchars=b"-_", validate=True)
         if sha256(body[:-_CHECK]).digest()[:_CHECK] != body[-_CHECK:]:
             raise problem
         token = msgspec.msgpack.decode(body[:-_CHECK], type=Token)
-        pair_of(token.secret, "the token")
-    except (binascii.Error, ValueError, msgspec.DecodeError, HostUnable):
+    except (binascii.Error, ValueError, msgspec.DecodeError):
         raise problem from None
+    if not (is_key(token.secret) and is_key(token.server_key) and is_address(token.address)):
+        raise problem
+    if not math.isfinite(token.expires_at):
+        raise problem
     return token

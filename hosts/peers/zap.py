@@ -12,12 +12,20 @@ from zmq.utils import z85
 
 ENDPOINT = "inproc://zeromq.zap.01"
 DOMAIN = b"sojourn"
+
 INVITE = "invite:"
 """Prefix of the user id of a connection under an invitation's one-time key."""
+
+PEER = "peer:"
+"""Prefix of the user id of a paired host, so that no name can pass for an invitation."""
+
+REQUESTS_PER_ROUND = 256
 
 
 class Gatekeeper:
     """Answers ZAP requests from what it knows of keys.
+
+    A ROUTER and no REP, which would be stuck after an answer that could not be sent.
 
     Args:
         context: the sockets' context.
@@ -27,31 +35,45 @@ class Gatekeeper:
     def __init__(
         self, context: zmq.Context[zmq.Socket[bytes]], on_refused: Callable[[str], None]
     ) -> None:
-        self.socket = context.socket(zmq.REP)
+        self.socket = context.socket(zmq.ROUTER)
         self.socket.set(zmq.LINGER, 0)
         self.socket.bind(ENDPOINT)
         self._users: dict[str, str] = {}
         self._on_refused = on_refused
 
     def admit(self, public_key: str, user: str) -> None:
-        """Let a key in under a name."""
+        """Let a key in under a user id."""
         self._users[public_key] = user
 
+    def expel(self, public_key: str) -> None:
+        """Let a key in no more; connections that stand already stay."""
+        self._users.pop(public_key, None)
+
     def receive(self) -> None:
-        """Answer every request that waits."""
-        while True:
+        """Answer the requests that wait."""
+        for _ in range(REQUESTS_PER_ROUND):
             try:
                 frames = self.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            self.socket.send_multipart(self._answer(frames))
+            if len(frames) < 2 or frames[1] != b"":
+                self._on_refused("(malformed request)")
+                continue
+            try:
+                self.socket.send_multipart([*frames[:2], *self._answer(frames[2:])], zmq.NOBLOCK)
+            except zmq.ZMQError as error:
+                self._on_refused(f"(no answer possible: {error.strerror})")
 
-    def _answer(self, frames: list[bytes]) -> list[bytes]:
-        version, sequence = (frames + [b"", b""])[:2]
-        if len(frames) != 7 or version != b"1.0" or frames[5] != b"CURVE" or len(frames[6]) != 32:
+    def _answer(self, request: list[bytes]) -> list[bytes]:
+        version, sequence = (request + [b"", b""])[:2]
+        if len(request) != 7 or version != b"1.0" or request[2] != DOMAIN:
             self._on_refused("(malformed request)")
             return [b"1.0", sequence, b"400", b"malformed", b"", b""]
-        key = z85.encode(frames[6]).decode()
+        mechanism, credentials = request[5:]
+        if mechanism != b"CURVE" or len(credentials) != 32:
+            self._on_refused("(no CURVE key)")
+            return [b"1.0", sequence, b"400", b"CURVE only", b"", b""]
+        key = z85.encode(credentials).decode()
         user = self._users.get(key)
         if user is None:
             self._on_refused(key)

@@ -1,4 +1,4 @@
-"""The hand-offs towards this host: images assembled, jobs owned, actors brought up; and imports of files."""
+"""The hand-offs towards this host: images assembled, jobs owned, actors brought up; files imported."""
 
 from __future__ import annotations
 

@@ -114,6 +114,13 @@ class Moves(Protocol):
     def describe(self) -> list[dict[str, Any]]: ...  # noqa: D102
 
 
+class SubmitTicket(msgspec.Struct, frozen=True):
+    """A submit whose flow is looked at."""
+
+    asker: Asker
+    command: Submit
+
+
 class Waiter(msgspec.Struct, eq=False):
     """Someone who is answered when a job has fallen quiet."""
 
@@ -336,14 +343,14 @@ class Desk:
         if command.flow is not None:
             flow = self._decoded(command.flow)
             digest = flow_digest(flow)
-            self._fleet.check(digest, command.flow, (asker, command))
+            self._fleet.check(digest, command.flow, SubmitTicket(asker, command))
         elif command.locator is not None:
             module, colon, attribute = command.locator.partition(":")
             if not (module and colon and attribute):
                 raise UsageError(
                     f"{command.locator!r} names no flow: write MODULE:ATTR, like `pipeline:flow`"
                 )
-            self._fleet.inspect(command.locator, (asker, command))
+            self._fleet.inspect(command.locator, SubmitTicket(asker, command))
         else:
             raise UsageError("a submit must name a flow")
 
@@ -371,9 +378,9 @@ class Desk:
                 return head.moved_to
         return None
 
-    def loaded(self, answer: LoadAnswer) -> None:
+    def loaded(self, ticket: SubmitTicket, answer: LoadAnswer) -> None:
         """Go on with a submit whose flow was found, or wasn't."""
-        asker, command = answer.ticket  # type: ignore[misc]
+        asker, command = ticket.asker, ticket.command
         try:
             if answer.failed is not None:
                 raise from_wire(answer.failed.kind, answer.failed.message)

@@ -563,9 +563,9 @@ class Fleet:
                 due = self._core.now.monotonic + max(0.01, not_before - self._core.now.wall)
                 nearest = due if nearest is None else min(nearest, due)
         for base in self._bases:
-            deadline = base.zygote.deadline
-            if deadline is not None:
-                nearest = deadline if nearest is None else min(nearest, deadline)
+            late = base.zygote.deadline
+            if late is not None:
+                nearest = late if nearest is None else min(nearest, late)
         self._stop_idle()
         return nearest
 

@@ -147,7 +147,9 @@ class Moves:
         self._points = []
         self.arrivals.owned_now.clear()
         for departure in list(self._departures.values()):
-            if departure.row in committed.quiet:
+            if departure.row in committed.ended and departure.machine.state is SourceState.PRECOPY:
+                self._step(departure, fx.JobEnded(self._head(departure.row).status.value))
+            elif departure.row in committed.quiet:
                 self._quiet(departure)
         settled, self._settled = self._settled, []
         for row in settled:
@@ -168,8 +170,8 @@ class Moves:
             if wake is not None and wake <= now:
                 self._step(departure, fx.Tick())
                 wake = departure.machine.wake_at
-            if wake is not None and departure.machine.m in self._departures:
-                times.append(wake)
+            if departure.machine.m in self._departures:
+                times.extend(() if wake is None else (wake,))
         arriving = self.arrivals.tick(now)
         if arriving is not None:
             times.append(arriving)
@@ -194,7 +196,7 @@ class Moves:
             record = self._core.store.handoff(ROLE, message.m)
             answer = strays.answer_at_source(message, record, self._core.store.store_id)
             if answer is not None:
-                self._core.send(ToPeer(peer, answer, "source.commit" if isinstance(answer, Commit) else "source.abort"))
+                self._core.send(ToPeer(peer, answer, f"{ROLE}.{send_name(answer)}"))
 
     def _implicit_acks(self, offered: Preflight) -> None:
         """A job that comes back at a later epoch was owned over there: that is an ACK."""
@@ -272,7 +274,8 @@ class Moves:
             )
         if self.under_way(row):
             raise HandoffAborted(f"job {head.job_id} is being handed over already")
-        assert command.release_to is not None and command.path is not None
+        assert command.release_to is not None
+        assert command.path is not None
         peer = self._border.require(command.release_to)
         m = new_id()
         preflight = Preflight(
@@ -344,6 +347,9 @@ class Moves:
             case fx.Persist():
                 core.round.writes.handoffs_put[f"{ROLE}:{machine.m}"] = effect.row
             case fx.StartFreeze():
+                if core.engine.job(departure.row) is None:
+                    self._step(departure, fx.JobEnded(self._head(departure.row).status.value))
+                    return
                 core.moving.add(departure.row)
                 core.apply(Freeze(departure.row))
                 self._fleet.hurry(departure.row, effect.grace)

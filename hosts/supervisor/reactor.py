@@ -21,7 +21,7 @@ from sojourn.hosts.supervisor.core import (
     ToProcess,
     read_clocks,
 )
-from sojourn.hosts.supervisor.desk import PART, Desk
+from sojourn.hosts.supervisor.desk import PART, Desk, SubmitTicket
 from sojourn.hosts.supervisor.fleet import Fleet, LoadAnswer
 from sojourn.runtime.engine.inputs import Round
 from sojourn.runtime.errors import ProtocolViolation
@@ -120,8 +120,8 @@ class Reactor:
     def _handle_loaded(self) -> None:
         answers, self.fleet.answers = self.fleet.answers, []
         for answer in answers:
-            if isinstance(answer.ticket, tuple):
-                self.desk.loaded(answer)
+            if isinstance(answer.ticket, SubmitTicket):
+                self.desk.loaded(answer.ticket, answer)
             else:
                 for part in self.parts:
                     part.loaded(answer)

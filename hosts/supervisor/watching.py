@@ -14,7 +14,7 @@ from sojourn.runtime.conditions import Condition, ConditionView
 from sojourn.runtime.engine.inputs import Round
 from sojourn.runtime.engine.view import ImageView, LiveView
 from sojourn.runtime.errors import SojournError, WaitTimedOut, to_wire
-from sojourn.runtime.job import Ownership, Outcome
+from sojourn.runtime.job import Outcome, Ownership
 from sojourn.runtime.wire.client import Failure, Progress, Reply
 
 LOG_BATCH = 500

@@ -13,7 +13,7 @@ import msgspec
 
 from sojourn.runtime.engine.inputs import Now, Round, StatusChange
 from sojourn.runtime.engine.model import Actor, Job, Message, Origins
-from sojourn.runtime.job import HistoryRow, JobStatus, MessageRow, Outcome
+from sojourn.runtime.job import HistoryRow, MessageRow, Outcome
 from sojourn.runtime.job_table import JobEvent, next_status
 
 FINISHING = {

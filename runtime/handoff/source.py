@@ -1,4 +1,4 @@
-"""The source of a hand-off: coordinator of the two-phase commit. Until RELEASED is on disk it can go on alone."""
+"""The source of a hand-off, coordinator of the two-phase commit: alone until RELEASED is on disk."""
 
 from __future__ import annotations
 

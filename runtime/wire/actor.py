@@ -230,7 +230,7 @@ class Recalled(msgspec.Struct, array_like=True, tag=2):
 
 
 class ReturnedUnbegun(msgspec.Struct, array_like=True, tag=3):
-    """Messages given back unasked, since an attempt before them failed and order or STOP forbids going on."""
+    """Messages given back unasked: an attempt before them failed, and order or STOP forbids going on."""
 
     dispatches: list[int]
 

@@ -26,11 +26,14 @@ class Submit(msgspec.Struct, tag="submit"):
 
 
 class Jobs(msgspec.Struct, tag="jobs"):
-    """List jobs. Reply: ``{"jobs": [{job_id, flow_id, status, reason, epoch, host, moved_to, created_at}]}``."""
+    """List jobs.
+
+    Reply: ``{"jobs": [{job_id, flow_id, status, reason, epoch, host, moved_to, created_at}]}``.
+    """
 
 
 class Show(msgspec.Struct, tag="show"):
-    """Give the job's document, with at most ``history`` entries after sequence ``after``, and ``pending`` messages.
+    """Give the job's document: ``history`` entries after sequence ``after``, ``pending`` messages at most.
 
     ``after`` None means the last entries. Reply: the document.
     """
@@ -55,7 +58,10 @@ class Wait(msgspec.Struct, tag="wait"):
 
 
 class Logs(msgspec.Struct, tag="logs"):
-    """Give what the job's routines printed. Progress ``{"lines": [...]}``; with ``follow`` until it ends."""
+    """Give what the job's routines printed.
+
+    Progress: ``{"lines": [...]}``; with ``follow`` until the job ends.
+    """
 
     job: str
     follow: bool = False
@@ -95,7 +101,10 @@ class Forget(msgspec.Struct, tag="forget"):
 
 
 class Migrate(msgspec.Struct, tag="migrate"):
-    """Move a job. Progress ``{"phase", "bytes", "total_bytes"}``; reply: an entry of ``handoffs`` with ``job_id``."""
+    """Move a job.
+
+    Progress: ``{"phase", "bytes", "total_bytes"}``; reply: an entry of ``handoffs`` with ``job_id``.
+    """
 
     job: str
     to: str
@@ -138,7 +147,10 @@ class Peers(msgspec.Struct, tag="peers"):
 
 
 class Status(msgspec.Struct, tag="status"):
-    """Describe this host. Reply: ``{"host", "store_id", "pid", "version", "listen", "home", "processes": [...]}``."""
+    """Describe this host.
+
+    Reply: ``{"host", "store_id", "pid", "version", "listen", "home", "processes": [...]}``.
+    """
 
 
 class Down(msgspec.Struct, tag="down"):

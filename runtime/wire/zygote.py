@@ -110,7 +110,7 @@ class LoadFailed(msgspec.Struct, array_like=True, tag=2):
 
 
 class Forked(msgspec.Struct, array_like=True, tag=3):
-    """Answer to Fork; with it come two descriptors: the child's pidfd and the read end of its output pipe."""
+    """Answer to Fork; with it come the child's pidfd and the read end of its output pipe."""
 
     request: int
     process: str

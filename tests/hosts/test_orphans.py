@@ -126,9 +126,11 @@ def test_after_a_supervisors_death_its_successor_finds_everything_dead(tmp_path:
     file = tmp_path / "all.json"
     command = [sys.executable, "-m", "tests.hosts.tiny_supervisor", str(tmp_path), str(FLOWS), str(file)]
     supervisor = subprocess.Popen(command, cwd=ROOT)
-    wait_until(file.exists, 20.0)
-    supervisor.kill()
-    supervisor.wait()
+    try:
+        wait_until(file.exists, 20.0)
+    finally:
+        supervisor.kill()
+        supervisor.wait()
     began = time.monotonic()
     claim_home(home).release()
     assert time.monotonic() - began < 1.0

@@ -181,7 +181,7 @@ class Host:
             return client.show(job, history=history).serialize()
 
     def wait(self, job: str, until: str | None = None, timeout: float = 60.0) -> Json:
-        """Wait for a job's end or a condition, and give its document, with the whole history if it is here."""
+        """Wait for a job's end (its document then has the whole history) or for a condition."""
         with self.client() as client:
             state = client.wait(job, until=until, timeout=timeout)
             if until is None and state.host == self.name:

@@ -33,7 +33,8 @@ def test_five_attempts_in_all_two_by_a_and_three_by_b(
     assert all(e.host == "b" for e in done[frozen_by:]), "a ran something after the freeze"
     assert not [e for e in done if e.what == "after"]
     check_effects(done, final)
-    assert moved.downtime_ms is not None and moved.downtime_ms > 0
+    assert moved.downtime_ms is not None
+    assert moved.downtime_ms > 0
     left = a.show("job")
     assert (left["status"], left["moved_to"], left["epoch"]) == ("moved", "b", 1)
     assert final["epoch"] == 2

@@ -71,6 +71,7 @@ from tests.runtime.values_examples import (
         datetime(2024, 2, 29, 1, 2, 3, 4),  # noqa: DTZ001 - naive on purpose
         datetime(2024, 2, 29, 1, 2, 3, 4, tzinfo=UTC),
         datetime(2024, 2, 29, tzinfo=timezone(timedelta(hours=-5, seconds=7, microseconds=3))),
+        datetime(2024, 2, 29, tzinfo=timezone(timedelta(microseconds=-1))),
         date(1, 1, 1),
         timedelta.max,
         timedelta.min,
@@ -293,9 +294,11 @@ GOLDEN: dict[ExtensionCode, tuple[object, bytes]] = {
     ),
     ExtensionCode.DATACLASS: (
         Point(1, 2),
-        b"\xc7;\x0c\x92\xd9#"
-        b"tests.runtime.values_examples:Point"
-        b"\x83\xa1x\x01\xa1y\x02\xa4half\xcb?\xe0\x00\x00\x00\x00\x00\x00",
+        (
+            b"\xc7;\x0c\x92\xd9#"
+            b"tests.runtime.values_examples:Point"
+            b"\x83\xa1x\x01\xa1y\x02\xa4half\xcb?\xe0\x00\x00\x00\x00\x00\x00"
+        ),
     ),
     ExtensionCode.ARRAY: (
         np.array([[1, 2]], dtype="<i2"),

@@ -1,0 +1,73 @@
+"""From an exception of a handler to the record of a failed attempt.
+
+Decides by class whether an error handler would retry it, here in the process that has the classes;
+never decides what becomes of the message.
+"""
+
+from __future__ import annotations
+
+import math
+import traceback
+
+from sojourn.actors.loading import LoadedRoutine
+from sojourn.runtime.errors import (
+    GiveUp,
+    InvalidFlow,
+    InvalidInput,
+    RetryLater,
+    ValueMalformed,
+    ValueNotEncodable,
+)
+from sojourn.runtime.wire.actor import TurnError
+
+TRACEBACK_LIMIT = 8000
+"""Characters of a traceback that are kept."""
+
+MESSAGE_LIMIT = 4000
+NEVER_RETRIED = (ValueNotEncodable, ValueMalformed, InvalidFlow, InvalidInput, GiveUp)
+
+
+def describe_error(loaded: LoadedRoutine, error: BaseException) -> TurnError:
+    """Give an exception as it is recorded, and whether the error handler would retry it."""
+    if isinstance(error, RetryLater):
+        return _later(error)
+    if isinstance(error, NEVER_RETRIED):
+        retryable = False
+    else:
+        retryable = isinstance(error, loaded.retryable) and not isinstance(
+            error, loaded.non_retryable
+        )
+    return make_error(error, retryable=retryable)
+
+
+def _later(error: RetryLater) -> TurnError:
+    after: object = error.after
+    if after is None:
+        return make_error(error, retryable=True)
+    if isinstance(after, bool) or not isinstance(after, (int, float)) or not math.isfinite(after):
+        wrong = InvalidFlow(f"RetryLater(after=) takes seconds, not {after!r}")
+        return make_error(wrong.with_traceback(error.__traceback__), retryable=False)
+    return make_error(error, retryable=True, after=max(0.0, float(after)))
+
+
+def make_error(
+    error: BaseException, *, retryable: bool, after: float | None = None
+) -> TurnError:
+    """Give an exception as it is recorded, bounded."""
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 - an author's __str__ may raise anything
+        message = "(its text can't be made)"
+    tail = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    text = "".join(
+        traceback.format_exception(type(error), error, tail or error.__traceback__, limit=-20)
+    )
+    return TurnError(
+        type(error).__name__, clean(message)[:MESSAGE_LIMIT], clean(text)[-TRACEBACK_LIMIT:],
+        retryable, after,
+    )
+
+
+def clean(text: str) -> str:
+    """Make any text encodable: lone surrogates are written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
