@@ -1,26 +1,28 @@
 """The connections to paired hosts: one listening socket, one dialling socket per peer with an address.
 
 ZeroMQ is taken for a datagram pipe: what is sent may be lost on a reconnect, and whoever needs more repeats
-it. HELLO is exchanged at every connection, so that a restart of the other side is seen. Who speaks is
-known from the key (ZAP's user id), never from what a message says.
+it. HELLO comes first on every connection, in both directions, so that a restart of the other side is seen;
+what comes before it is dropped. Who speaks is known from the key (ZAP's user id), never from what a
+message says. Nothing here waits, and nothing that a peer sends raises.
 """
 
 from __future__ import annotations
 
-import socket as sockets
 from collections.abc import Callable, Iterable
 
 import msgspec
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
+from sojourn.hosts.peers.checks import against_hello, against_introduction, is_address
+from sojourn.hosts.peers.dialling import Dialled, Line, Turned
+from sojourn.hosts.peers.greeting import judge
 from sojourn.hosts.peers.keys import Keys
-from sojourn.hosts.peers.limits import FRAMES_PER_ROUND, LARGEST_FRAME, Refusals
-from sojourn.hosts.peers.zap import DOMAIN, INVITE, Gatekeeper
-from sojourn.runtime.errors import AccessDenied, HostUnable, ProtocolViolation
+from sojourn.hosts.peers.limits import FRAMES_PER_ROUND, LARGEST_FRAME, Refusals, Strangers
+from sojourn.hosts.peers.listening import Listener, Sent
+from sojourn.hosts.peers.zap import INVITE, PEER, Gatekeeper
+from sojourn.runtime.errors import ProtocolViolation
 from sojourn.runtime.job import InviteRow, PeerRow
 from sojourn.runtime.wire.peer import (
-    PROTOCOL_VERSIONS,
     Hello,
     HelloRefused,
     Pair,
@@ -31,11 +33,10 @@ from sojourn.runtime.wire.peer import (
 )
 
 KEEPALIVE = 5.0
-"""Seconds between two HELLOs to a peer that only dials us: a send that fails tells that it is gone."""
+"""Seconds between two HELLOs to a peer that dialled us: a send that fails tells that it is gone."""
 
-HEARTBEAT_MS = 2000
-RECONNECT_MS = 100
-RECONNECT_MAX_MS = 2000
+PROBES = (0.0, 0.05, 0.3)
+"""Seconds after some connection ended at which all are tried: the end is told before it has happened."""
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -46,10 +47,16 @@ class Received(msgspec.Struct, frozen=True):
 
 
 class LinkUp(msgspec.Struct, frozen=True):
-    """A paired host can be reached (again)."""
+    """A paired host can be reached (again): what was sent to it before may be lost."""
 
     peer: str
     hello: Hello
+
+
+class LinkDown(msgspec.Struct, frozen=True):
+    """A paired host can't be reached any more."""
+
+    peer: str
 
 
 class PairRequested(msgspec.Struct, frozen=True):
@@ -60,18 +67,7 @@ class PairRequested(msgspec.Struct, frozen=True):
     route: bytes
 
 
-PeerEvent = Received | LinkUp | PairRequested
-
-
-class _Dialled:
-    """The socket on which this host dials one peer."""
-
-    def __init__(self, socket: zmq.Socket[bytes], monitor: zmq.Socket[bytes], address: str) -> None:
-        self.socket = socket
-        self.monitor = monitor
-        self.address = address
-        self.shaken = False
-        self.up = False
+PeerEvent = Received | LinkUp | LinkDown | PairRequested
 
 
 class PeerLinks:
@@ -85,6 +81,9 @@ class PeerLinks:
         peers: paired hosts.
         invites: invitations, used ones included.
         on_refused: called with (kind, detail) for the log.
+
+    Attributes:
+        address: where peers can dial this host; None if they can't.
 
     Raises:
         HostUnable: if the address can't be listened on.
@@ -103,58 +102,35 @@ class PeerLinks:
         self._context = context
         self._keys = keys
         self._on_refused = on_refused
-        self._gate = Gatekeeper(context, lambda key: on_refused("unknown key", key))
+        self._now = 0.0
         self._refusals = Refusals()
+        self._strangers = Strangers()
+        self._gate = Gatekeeper(context, self._turned_away)
         self._peers: dict[str, PeerRow] = {}
-        self._dialled: dict[str, _Dialled] = {}
+        self._dialled: dict[str, Dialled] = {}
         self._routes: dict[str, bytes] = {}
-        """peer → routing id of the connection that it dialled."""
+        """peer → route of the connection that it dialled and said HELLO on."""
         self._hellos: dict[str, Hello] = {}
+        self._up: set[str] = set()
+        """Peers of which LinkUp was told last."""
+        self._shaky: set[str] = set()
+        """Peers that lost one of two connections: the next one is told, too."""
+        self._events: list[PeerEvent] = []
+        self._probes: list[float] = []
         self._next_keepalive = 0.0
-        self._server: zmq.Socket[bytes] | None = None
-        self.address: str | None = None
-        if listen is not None:
-            self._server = self._listen(listen)
+        try:
+            self._server = None if listen is None else Listener(context, keys, listen)
+        except Exception:
+            self._gate.socket.close(0)
+            raise
+        self.address = None if self._server is None else self._server.address
         self._own = msgspec.structs.replace(own, address=self.address)
         for invite in invites:
             self.add_invite(invite)
         for peer in peers:
             self.add_peer(peer)
 
-    # --- set up -----------------------------------------------------------------------------------
-
-    def _listen(self, listen: str) -> zmq.Socket[bytes]:
-        server = self._context.socket(zmq.ROUTER)
-        self._tune(server)
-        server.set(zmq.ROUTER_MANDATORY, 1)
-        server.set(zmq.CURVE_SERVER, 1)
-        server.set(zmq.CURVE_SECRETKEY, self._keys.secret.encode())
-        server.set(zmq.ZAP_DOMAIN, DOMAIN)
-        try:
-            server.bind(listen)
-        except zmq.ZMQError as error:
-            server.close(0)
-            raise HostUnable(
-                f"this host can't listen on {listen} ({error.strerror}): another program may have the "
-                "port; choose another with --listen"
-            ) from error
-        bound = server.get(zmq.LAST_ENDPOINT)
-        text = bound.decode().rstrip("\0") if isinstance(bound, bytes) else listen
-        for wildcard in ("0.0.0.0", "[::]"):
-            text = text.replace(f"//{wildcard}:", f"//{sockets.gethostname()}:")
-        self.address = text
-        return server
-
-    def _tune(self, socket: zmq.Socket[bytes]) -> None:
-        socket.set(zmq.LINGER, 0)
-        socket.set(zmq.SNDHWM, 10_000)
-        socket.set(zmq.RCVHWM, 10_000)
-        socket.set(zmq.MAXMSGSIZE, LARGEST_FRAME)
-        socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-        socket.set(zmq.HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS)
-        socket.set(zmq.HEARTBEAT_TTL, 3 * HEARTBEAT_MS)
-        socket.set(zmq.RECONNECT_IVL, RECONNECT_MS)
-        socket.set(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
+    # --- whom to know -------------------------------------------------------------------------------
 
     def add_invite(self, invite: InviteRow) -> None:
         """Let an invitation's key in, a used one too: it is told why it is refused."""
@@ -162,32 +138,32 @@ class PeerLinks:
 
     def add_peer(self, row: PeerRow) -> None:
         """Let a paired host in, and dial it where it has an address."""
+        before = self._peers.get(row.name)
+        if before is not None and before.public_key != row.public_key:
+            self._gate.expel(before.public_key)
         self._peers[row.name] = row
-        self._gate.admit(row.public_key, row.name)
-        old = self._dialled.get(row.name)
-        if old is not None and old.address != row.address:
-            self._hang_up(row.name)
+        self._gate.admit(row.public_key, PEER + row.name)
+        line = self._dialled.get(row.name)
+        if line is not None and (line.address, line.public_key) != (row.address, row.public_key):
+            del self._dialled[row.name]
+            line.close()
+            if line.state is Line.UP:
+                self._lost(row.name)
         if row.address is not None and row.name not in self._dialled:
             self._dial(row.name, row.address, row.public_key)
 
     def _dial(self, name: str, address: str, public_key: str) -> None:
-        socket = self._context.socket(zmq.DEALER)
-        self._tune(socket)
-        socket.set(zmq.CURVE_SERVERKEY, public_key.encode())
-        socket.set(zmq.CURVE_PUBLICKEY, self._keys.public.encode())
-        socket.set(zmq.CURVE_SECRETKEY, self._keys.secret.encode())
-        monitor = socket.get_monitor_socket(
-            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
-            | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-        )
-        socket.connect(address)
-        self._dialled[name] = _Dialled(socket, monitor, address)
+        try:
+            if not is_address(address):
+                raise zmq.ZMQError(msg="no address")
+            self._dialled[name] = Dialled(self._context, self._keys, address, public_key)
+        except zmq.ZMQError as error:
+            self._on_refused("undiallable", f"{name} at {address!r}: {error}")
 
-    def _hang_up(self, name: str) -> None:
-        line = self._dialled.pop(name)
-        line.socket.disable_monitor()
-        line.monitor.close(0)
-        line.socket.close(0)
+    def _turned_away(self, key: str) -> None:
+        line = self._strangers.knocked(key, self._now)
+        if line is not None:
+            self._on_refused("unknown key", line)
 
     # --- what others ask ----------------------------------------------------------------------------
 
@@ -195,15 +171,24 @@ class PeerLinks:
         """Give every socket to poll."""
         found = [self._gate.socket]
         if self._server is not None:
-            found.append(self._server)
+            found.extend((self._server.socket, self._server.monitor))
         for line in self._dialled.values():
             found.extend((line.socket, line.monitor))
         return found
 
+    def next_deadline(self) -> float | None:
+        """Give the monotonic time at which ``receive`` has something to do by itself."""
+        if self._events:
+            return self._now
+        due = [*self._probes, *filter(None, (line.hello_due() for line in self._dialled.values()))]
+        if self._routes:
+            due.append(self._next_keepalive)
+        return min(due, default=None)
+
     def connected(self, peer: str) -> bool:
         """Tell whether a peer can be reached."""
         line = self._dialled.get(peer)
-        return (line is not None and line.up) or peer in self._routes
+        return (line is not None and line.state is Line.UP) or peer in self._routes
 
     def hello_of(self, peer: str) -> Hello | None:
         """Give what a peer said of itself last."""
@@ -226,29 +211,37 @@ class PeerLinks:
             self._on_refused("too large to send", f"{len(frame)} bytes for {peer}")
             return False
         line = self._dialled.get(peer)
-        if line is not None and line.up:
-            try:
-                line.socket.send(frame, zmq.NOBLOCK)
-            except zmq.Again:
-                return False
-            return True
+        if line is not None and line.state is Line.UP:
+            return line.send(frame)
         route = self._routes.get(peer)
-        return route is not None and self._send_route(route, frame, peer)
-
-    def _send_route(self, route: bytes, frame: bytes, peer: str | None) -> bool:
-        if self._server is None:
-            return False
-        try:
-            self._server.send_multipart([route, frame], zmq.NOBLOCK)
-        except zmq.ZMQError:
-            if peer is not None:
-                self._routes.pop(peer, None)
-            return False
-        return True
+        return route is not None and self._send_route(peer, route, frame)
 
     def answer_pair(self, route: bytes, message: PeerMessage) -> None:
         """Answer someone who wants to pair."""
-        self._send_route(route, encode(message), None)
+        self._send_back(route, message)
+
+    def _send_route(self, peer: str, route: bytes, frame: bytes) -> bool:
+        """Send over the connection that a peer dialled, and notice that it is gone."""
+        if self._server is None:
+            return False
+        sent = self._server.send(route, frame)
+        if sent is Sent.GONE and self._routes.get(peer) == route:
+            del self._routes[peer]
+            self._lost(peer)
+        return sent is Sent.YES
+
+    def _send_back(self, route: bytes, message: PeerMessage) -> None:
+        """Answer on a connection whoever it belongs to; if it is gone, nobody misses the answer."""
+        if self._server is not None:
+            self._server.send(route, encode(message))
+
+    def _hello_for(self, peer: str) -> bytes:
+        known = self._hellos.get(peer)
+        seen = known.incarnation if known is not None else 0
+        row = self._peers.get(peer)
+        if row is not None:
+            seen = max(seen, row.incarnation)
+        return encode(msgspec.structs.replace(self._own, knows_you=seen))
 
     # --- receiving ----------------------------------------------------------------------------------
 
@@ -258,155 +251,183 @@ class PeerLinks:
         Args:
             now: monotonic seconds.
         """
+        self._now = now
         self._gate.receive()
-        events: list[PeerEvent] = []
         for name, line in list(self._dialled.items()):
             self._watch(name, line)
-            self._receive_dialled(name, line, events, now)
+            self._receive_dialled(name, line)
         if self._server is not None:
-            self._receive_server(self._server, events, now)
-        if now >= self._next_keepalive:
-            self._next_keepalive = now + KEEPALIVE
-            for peer, route in list(self._routes.items()):
-                self._send_route(route, encode(self._own), peer)
+            if self._server.someone_left() and not self._probes:
+                self._probes = [now + delay for delay in PROBES]
+            self._receive_server(self._server)
+        self._try_routes()
+        events, self._events = self._events, []
         return events
 
-    def next_deadline(self) -> float | None:
-        """Give the monotonic time at which ``receive`` has something to do by itself."""
-        return self._next_keepalive if self._routes else None
+    def _watch(self, name: str, line: Dialled) -> None:
+        for turned in line.watch():
+            if turned is Turned.LOST:
+                self._lost(name)
+            elif turned is Turned.KEY_REFUSED:
+                told = self._strangers.knocked(f"{name} at {line.address}", self._now)
+                if told is not None:
+                    self._on_refused("handshake refused", told)
+        due = line.hello_due()
+        if due is not None and due <= self._now:
+            line.say_hello(self._hello_for(name), self._now)
 
-    def _watch(self, name: str, line: _Dialled) -> None:
-        while line.monitor.poll(0):
-            event = recv_monitor_message(line.monitor)["event"]
-            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                line.shaken = True
-                line.socket.send(encode(self._hello_for(name)), zmq.NOBLOCK)
-            elif event == zmq.EVENT_DISCONNECTED:
-                line.shaken = line.up = False
-            else:
-                self._on_refused("handshake refused", f"{name} at {line.address}")
+    def _try_routes(self) -> None:
+        if self._now >= self._next_keepalive:
+            self._next_keepalive = self._now + KEEPALIVE
+        elif not self._probes or self._now < self._probes[0]:
+            return
+        self._probes = [due for due in self._probes if due > self._now]
+        for peer, route in list(self._routes.items()):
+            self._send_route(peer, route, self._hello_for(peer))
 
-    def _hello_for(self, peer: str) -> Hello:
-        known = self._hellos.get(peer)
-        return msgspec.structs.replace(
-            self._own, knows_you=known.incarnation if known is not None else 0
-        )
-
-    def _receive_dialled(
-        self, name: str, line: _Dialled, events: list[PeerEvent], now: float
-    ) -> None:
+    def _receive_dialled(self, name: str, line: Dialled) -> None:
         for _ in range(FRAMES_PER_ROUND):
-            try:
-                frames = line.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
+            frames = line.receive()
+            if frames is None:
                 return
-            message = self._decode(name, frames, now)
-            if message is None:
-                continue
+            message = self._decode(name, frames, line.send)
             if isinstance(message, Hello):
-                refusal = self._against(name, message)
-                if refusal is not None:
-                    self._on_refused("hello", refusal.message)
-                    continue
-                fresh = not line.up
-                line.up = True
-                self._hellos[name] = message
-                if fresh:
-                    events.append(LinkUp(name, message))
+                self._answered(name, line, message)
             elif isinstance(message, HelloRefused):
                 self._on_refused("hello refused by peer", f"{name}: {message.message}")
-            else:
-                events.append(Received(name, message))
+                if line.state is Line.UP:
+                    self._lost(name)
+                line.state = Line.REFUSED
+            elif message is not None and line.state is Line.UP:
+                self._events.append(Received(name, message))
 
-    def _receive_server(
-        self, server: zmq.Socket[bytes], events: list[PeerEvent], now: float
-    ) -> None:
-        for _ in range(FRAMES_PER_ROUND):
-            try:
-                frames = server.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return
-            route = frames[0].bytes
-            user = str(frames[-1].get("User-Id"))
-            message = self._decode(user, [frame.bytes for frame in frames[1:]], now, route)
+    def _answered(self, name: str, line: Dialled, hello: Hello) -> None:
+        """A peer answered the HELLO of this host, or shows that it still knows it."""
+        refusal = judge(self._own, name, hello)
+        if isinstance(refusal, HelloRefused):
+            self._on_refused("hello", refusal.message)
+            line.send(encode(refusal))
+            if line.state is Line.UP:
+                self._lost(name)
+            line.state = Line.REFUSED
+        elif line.state in (Line.SHAKEN, Line.UP):
+            line.state = Line.UP
+            self._reached(name, hello)
+
+    def _receive_server(self, server: Listener) -> None:
+        for route, user, frames in server.receive():
+            message = self._decode(
+                user, frames, lambda frame, route=route: server.send(route, frame) is Sent.YES
+            )
             if message is None:
                 continue
             if user.startswith(INVITE):
-                self._invited(user.removeprefix(INVITE), route, message, events, now)
-            elif isinstance(message, Hello):
-                self._greeted(user, route, message, events)
-            elif isinstance(message, Pair):
-                self._reject(user, "Pair outside an invitation", now, route)
+                self._invited(user, route, message)
             else:
-                self._routes.setdefault(user, route)
-                events.append(Received(user, message))
+                self._heard(user.removeprefix(PEER), user, route, message)
 
-    def _invited(
-        self, key: str, route: bytes, message: PeerMessage, events: list[PeerEvent], now: float
-    ) -> None:
-        if isinstance(message, Pair):
-            events.append(PairRequested(key, message, route))
-        else:
-            self._reject("an invited host", f"{type(message).__name__} before pairing", now, route)
-
-    def _greeted(
-        self, user: str, route: bytes, hello: Hello, events: list[PeerEvent]
-    ) -> None:
-        refusal = self._against(user, hello)
-        if refusal is not None:
-            self._on_refused("hello", refusal.message)
-            self._send_route(route, encode(refusal), None)
+    def _invited(self, user: str, route: bytes, message: PeerMessage) -> None:
+        if not isinstance(message, Pair):
+            self._reject(user, f"{type(message).__name__} before pairing", route)
             return
-        known = self._routes.get(user)
-        self._routes[user] = route
-        self._hellos[user] = hello
-        if known != route:
-            self._send_route(route, encode(self._hello_for(user)), user)
-            events.append(LinkUp(user, hello))
+        problem = against_introduction(message)
+        if problem is not None:
+            self._reject(user, problem, route)
+            return
+        self._events.append(PairRequested(user.removeprefix(INVITE), message, route))
 
-    def _against(self, peer: str, hello: Hello) -> HelloRefused | None:
-        """Say what speaks against a HELLO; None if nothing does."""
-        if hello.host != peer:
-            return HelloRefused(
-                AccessDenied.__name__,
-                f"the key of host {peer!r} was used by one that calls itself {hello.host!r}",
-            )
-        lowest, highest = PROTOCOL_VERSIONS
-        if max(lowest, hello.lowest) > min(highest, hello.highest):
-            return HelloRefused(
-                ProtocolViolation.__name__,
-                f"host {self._own.host!r} speaks protocol versions {lowest} to {highest}, host "
-                f"{hello.host!r} {hello.lowest} to {hello.highest}: update the older one",
-            )
-        return None
+    def _heard(self, peer: str, user: str, route: bytes, message: PeerMessage) -> None:
+        greeted = self._routes.get(peer) == route
+        if isinstance(message, Hello):
+            self._greeted(peer, route, message)
+        elif isinstance(message, HelloRefused):
+            self._on_refused("hello refused by peer", f"{peer}: {message.message}")
+            if greeted:
+                del self._routes[peer]
+                self._lost(peer)
+        elif isinstance(message, Pair):
+            self._reject(user, "Pair outside an invitation", route)
+        elif greeted:
+            self._events.append(Received(peer, message))
+
+    def _greeted(self, peer: str, route: bytes, hello: Hello) -> None:
+        """A peer said HELLO on a connection that it dialled."""
+        refusal = judge(self._own, peer, hello)
+        if isinstance(refusal, HelloRefused):
+            self._on_refused("hello", refusal.message)
+            self._send_back(route, refusal)
+            return
+        if self._routes.get(peer, route) != route:
+            self._shaky.add(peer)
+        self._routes[peer] = route
+        self._reached(peer, hello)
+        self._send_route(peer, route, self._hello_for(peer))
+
+    # --- up and down ----------------------------------------------------------------------------------
+
+    def _reached(self, peer: str, hello: Hello) -> None:
+        before = self._hellos.get(peer)
+        self._hellos[peer] = hello
+        up = peer in self._up
+        again = before is not None and (before.store_id, before.incarnation) != (
+            hello.store_id, hello.incarnation
+        )
+        if up and again:
+            self._events.append(LinkDown(peer))
+        if not up or again or peer in self._shaky:
+            self._up.add(peer)
+            self._shaky.discard(peer)
+            self._events.append(LinkUp(peer, hello))
+
+    def _lost(self, peer: str) -> None:
+        """One connection to a peer ended, which may have another."""
+        if self.connected(peer):
+            self._shaky.add(peer)
+        elif peer in self._up:
+            self._up.discard(peer)
+            self._shaky.discard(peer)
+            self._events.append(LinkDown(peer))
+
+    # --- what is malformed ----------------------------------------------------------------------------
 
     def _decode(
-        self, peer: str, frames: list[bytes], now: float, route: bytes | None = None
+        self, user: str, frames: list[zmq.Frame], answer: Callable[[bytes], bool]
     ) -> PeerMessage | None:
-        if self._refusals.silenced(peer, now):
+        """Read one message; None for one that was refused or of someone who isn't listened to."""
+        if self._refusals.silenced(user, self._now):
             return None
         if len(frames) != 1:
-            self._reject(peer, f"{len(frames)} frames instead of one", now, route)
+            self._refuse(user, f"{len(frames)} frames instead of one", answer)
             return None
         try:
-            return decode(frames[0])
-        except (msgspec.DecodeError, RecursionError) as error:
-            self._reject(peer, str(error), now, route)
+            message = decode(frames[0].bytes)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._refuse(user, str(error), answer)
             return None
+        problem = against_hello(message) if isinstance(message, Hello) else None
+        if problem is not None:
+            self._refuse(user, problem, answer)
+            return None
+        return message
 
-    def _reject(self, peer: str, why: str, now: float, route: bytes | None) -> None:
-        self._refusals.refused(peer, now)
-        self._on_refused("malformed message", f"{peer}: {why}")
-        answer = Rejected(ProtocolViolation.__name__, f"the message was refused: {why}")
-        if route is not None:
-            self._send_route(route, encode(answer), None)
-        elif peer in self._dialled:
-            self.send(peer, answer)
+    def _reject(self, user: str, why: str, route: bytes) -> None:
+        server = self._server
+        if server is not None:
+            self._refuse(user, why, lambda frame: server.send(route, frame) is Sent.YES)
+
+    def _refuse(self, user: str, why: str, answer: Callable[[bytes], bool]) -> None:
+        """Count a message that changes nothing, log it and tell its sender."""
+        who = user.removeprefix(PEER)
+        self._on_refused("malformed message", f"{who}: {why}")
+        answer(encode(Rejected(ProtocolViolation.__name__, f"the message was refused: {why}")))
+        if self._refusals.refused(user, self._now):
+            self._on_refused("not listened to for a while", who)
 
     def close(self) -> None:
         """Close every connection."""
-        for name in list(self._dialled):
-            self._hang_up(name)
+        for line in self._dialled.values():
+            line.close()
+        self._dialled.clear()
         if self._server is not None:
-            self._server.close(0)
+            self._server.close()
         self._gate.socket.close(0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from sojourn import GiveUp, Routine, event, slot
+from sojourn import Routine, event, slot
 
 
 class Broken(Exception):
@@ -113,9 +113,10 @@ Act = Callable[[Any], object]
 
 
 class Acting(Routine):
-    """Does what the test at hand says: its handler calls the function that the test put in."""
+    """Does what the test at hand says: its handler calls the function that ``Stage.run`` puts in."""
 
-    acts: list[Act] = []  # noqa: RUF012 - one test at a time puts its functions in
+    transient = ("made_anew",)
+    _act: Act
 
     def __init__(self) -> None:
         self.count = 0
@@ -125,7 +126,7 @@ class Acting(Routine):
     def counted(self, count: int, unit: str = "pieces") -> None: ...
 
     def process(self, **fields: object) -> object:
-        return self.acts[0](self)
+        return self._act(self)
 
     @slot
     def exact(self, row: int, note: str = "") -> None:
@@ -138,7 +139,3 @@ class Acting(Routine):
 
 class KeepingActing(Acting):
     keep_state_on_failure = True
-
-
-def give_up() -> None:
-    raise GiveUp("there is no such page")

@@ -59,6 +59,7 @@ class RecordedSupervisor:
         self.home = Home(root)
         self.home.create()
         self.requests: list[Request] = []
+        self.commands: list[Command] = []
         self._script = script
         self._over = threading.Event()
         self._lock = os.open(self.home.supervisor_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -75,10 +76,6 @@ class RecordedSupervisor:
         self.stop_listening()
         os.close(self._lock)
         assert not self._errors, self._errors
-
-    @property
-    def commands(self) -> list[Command]:
-        return [request.command for request in self.requests]
 
     def await_requests(self, count: int = 1) -> None:
         """Wait until so many requests came."""
@@ -117,6 +114,7 @@ class RecordedSupervisor:
                         client, frame = router.recv_multipart()
                         request = decode_request(frame)
                         self.requests.append(request)
+                        self.commands.append(request.command)
                         for said in self._script(request.command):
                             router.send_multipart([client, _frame(request.request, said)])
         except BaseException as error:  # noqa: BLE001 - shown by the test, which has another thread

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -256,6 +257,14 @@ class ActorProcess:
                 self.results.remove(found)
                 return found
             self.expect(Results)
+
+
+def write_module(folder: Path, name: str, text: str) -> Path:
+    """Write a module for one test."""
+    path = folder / f"{name}.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(textwrap.dedent(text))
+    return path
 
 
 def is_gone(pid: int) -> bool:

@@ -115,7 +115,7 @@ def test_a_routine_that_never_ran_is_shown_with_zeros() -> None:
 
     found = job_document(image, FLOW, shown())["routines"]
 
-    nothing = {"retry_count": 0, "succeeded": 0, "failed": 0, "skipped": 0, "state": {}}
+    nothing: dict[str, Any] = {"retry_count": 0, "succeeded": 0, "failed": 0, "skipped": 0, "state": {}}
     assert found == {"fetch": nothing, "failing": nothing, "approve": nothing}
 
 

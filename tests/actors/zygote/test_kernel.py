@@ -14,8 +14,12 @@ def test_no_number_that_stands_for_other_processes_is_killed(
     group: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed: list[int] = []
+
+    def killpg(found: int, _signal: int) -> None:
+        killed.append(found)
+
     # Not run for real: where it goes wrong, it ends every process of this user.
-    monkeypatch.setattr(os, "killpg", lambda found, _signal: killed.append(found))
+    monkeypatch.setattr(os, "killpg", killpg)
     kill_group(group)
     assert killed == []
 

@@ -12,10 +12,10 @@ import pytest
 
 from sojourn.hosts.store.incarnation import read_incarnation, write_incarnation
 from sojourn.hosts.store.schema import SCHEMA_VERSION
-from sojourn.hosts.store.sqlite import SqliteStore
+from sojourn.hosts.store.sqlite import COMMANDS_BETWEEN_PRUNES, SqliteStore
 from sojourn.runtime.errors import StoreFailed, StoreTooNew
 from sojourn.runtime.job import Writes
-from tests.hosts.store.rows import NOW, started
+from tests.hosts.store.rows import DAY, NOW, started
 
 
 @pytest.fixture
@@ -220,3 +220,24 @@ def test_an_incarnation_is_replaced_whole(tmp_path: Path) -> None:
 
     assert read_incarnation(file) == 5
     assert [entry.name for entry in tmp_path.iterdir()] == ["number"]
+
+
+# --- a long run -----------------------------------------------------------------------------
+
+
+def test_old_answers_go_while_the_store_stays_open(path: Path) -> None:
+    store = open_store(path)
+    writes = Writes()
+    writes.commands_put = [("old", b"answer", NOW - DAY - 1), ("young", b"answer", NOW - DAY + 1)]
+    store.commit(writes)
+    assert store.command_reply("old") == b"answer"
+
+    writes = Writes()
+    writes.commands_put = [
+        (f"command {number}", b"answer", NOW) for number in range(COMMANDS_BETWEEN_PRUNES)
+    ]
+    store.commit(writes)
+
+    assert store.command_reply("old") is None
+    assert store.command_reply("young") == b"answer"
+    store.close()

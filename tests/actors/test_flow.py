@@ -1,0 +1,490 @@
+"""How a flow is put together, and every way in which it is refused."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from sojourn import DocumentRefused, ErrorHandler, ErrorStrategy, Flow, FlowFrozen, InvalidFlow, Routine, slot
+from sojourn.actors.classes import AnyLoadedClass
+from sojourn.actors.loading import load_routine
+from sojourn.runtime.flow import Connection, FlowSpec, HandlerSpec, IdleHook, SlotSpec
+from tests.actors.steps import Acting, Broken, FailingRoutine, Fetch, Holder, KeepingActing, Listing, Load, Sink
+
+
+def two_steps() -> Flow:
+    """Give the flow of the design's own example, not yet used."""
+    flow = Flow("load")
+    flow.add_routine(
+        Fetch(), "fetch", processes=4, parallel=True,
+        error_handler=ErrorHandler(
+            strategy=ErrorStrategy.RETRY, max_retries=4, retry_delay=0.3, retry_backoff=1.5, max_delay=60.0,
+            jitter=0.1, retryable_exceptions=(ConnectionError,), on_exhausted=ErrorStrategy.SKIP,
+        ),
+    )
+    flow.add_routine(Load("data.db"), "load")
+    flow.connect("fetch", "output", "load", "page")
+    return flow
+
+
+# --- what is put together ---------------------------------------------------------------------
+
+
+def test_the_seeds_error_handler_snippet_runs_as_printed() -> None:
+    failing = FailingRoutine(delay=0)
+    error_handler = ErrorHandler(
+        strategy=ErrorStrategy.RETRY,
+        max_retries=4,
+        retry_delay=0.3,
+        retry_backoff=1.5,
+        retryable_exceptions=(ValueError,),
+    )
+    failing.set_error_handler(error_handler)
+    flow = Flow("retry_serialization_demo")
+    assert flow.add_routine(failing, "failing") is failing
+    [spec] = flow.freeze().routines
+    assert spec.slots == (SlotSpec("input", (), ("data",), True),)
+    assert spec.handler == HandlerSpec(
+        ErrorStrategy.RETRY, 4, 0.3, 1.5, retryable_exceptions=("builtins:ValueError",)
+    )
+
+
+def test_a_flow_becomes_a_spec_that_names_classes_by_path() -> None:
+    spec = two_steps().freeze()
+    fetch, load = spec.routines
+    assert (spec.id, spec.entry) == ("load", "fetch")
+    assert (fetch.cls, fetch.processes, fetch.parallel) == ("tests.actors.steps:Fetch", 4, True)
+    assert fetch.handler is not None
+    assert fetch.handler.retryable_exceptions == ("builtins:ConnectionError",)
+    assert [s.name for s in load.slots] == ["page", "twice"]
+    assert [(e.name, e.fields) for e in load.events] == [
+        ("output", None), ("failed", ("slot", "data", "error")), ("loaded", ("row",)),
+    ]
+    assert spec.connections == (Connection("fetch", "output", "load", "page"),)
+
+
+def test_bound_events_and_slots_connect_like_names() -> None:
+    flow = Flow("bound", entry="load")
+    load = flow.add_routine(Load("a.db"), "load")
+    also = flow.add_routine(Sink(), "load_too", error_handler=None)
+    flow.connect(load.loaded, also.row)
+    assert flow._connections == [Connection("load", "loaded", "load_too", "row")]  # noqa: SLF001 # pyright: ignore
+
+
+def test_a_bound_process_is_the_slot_input() -> None:
+    flow = Flow("bound")
+    acting = flow.add_routine(Acting(), "acting")
+    other = flow.add_routine(Sink(), "sink")
+    flow.connect(acting.counted, other.process)  # type: ignore[arg-type] # pyright: ignore
+    assert flow.freeze().connections == (Connection("acting", "counted", "sink", "input"),)
+
+
+def test_bound_ports_belong_to_their_own_routine_where_two_have_one_class() -> None:
+    flow = Flow("pair")
+    first = flow.add_routine(Acting(), "first")
+    second = flow.add_routine(Acting(), "second")
+    third = flow.add_routine(Sink(), "third")
+    flow.connect(second.counted, third.process)  # type: ignore[arg-type] # pyright: ignore
+    flow.connect(first.counted, second.process)  # type: ignore[arg-type] # pyright: ignore
+    assert [(link.source, link.target) for link in flow.freeze().connections] == [
+        ("second", "third"), ("first", "second"),
+    ]
+
+
+def test_an_event_feeds_many_slots_a_slot_has_many_events_and_cycles_are_allowed() -> None:
+    flow = Flow("cycle", entry="a")
+    for id in ("a", "b"):
+        flow.add_routine(Acting(), id)
+    flow.connect("a", "output", "b", "input")
+    flow.connect("a", "output", "a", "input")
+    flow.connect("b", "output", "a", "input")
+    flow.connect("b", "counted", "a", "input")
+    assert len(flow.freeze().connections) == 4
+
+
+def test_the_failed_event_of_every_routine_can_be_connected() -> None:
+    flow = two_steps()
+    flow.add_routine(Sink(), "dead_letters")
+    flow.connect("fetch", "failed", "dead_letters", "dead")
+    assert flow.freeze().connections[-1] == Connection("fetch", "failed", "dead_letters", "dead")
+
+
+def test_when_idle_feeds_a_slot_so_its_routine_is_no_entry() -> None:
+    flow = two_steps()
+    flow.add_routine(Sink(), "total")
+    flow.when_idle("total", "idle")
+    flow.when_idle("total", "input")
+    spec = flow.freeze()
+    assert spec.entry == "fetch"
+    assert spec.when_idle == (IdleHook("total", "idle"), IdleHook("total", "input"))
+
+
+def test_the_entry_can_be_named() -> None:
+    flow = Flow("two", entry="b")
+    flow.add_routine(Fetch(), "a")
+    flow.add_routine(Fetch(), "b")
+    assert flow.freeze().entry == "b"
+
+
+def test_handlers_take_precedence_from_routine_to_flow_to_stop() -> None:
+    skip, again = ErrorHandler(ErrorStrategy.SKIP), ErrorHandler(ErrorStrategy.RETRY)
+    flow = Flow("handlers", entry="own", error_handler=ErrorHandler(ErrorStrategy.CONTINUE))
+    own = Fetch()
+    own.set_error_handler(skip)
+    flow.add_routine(own, "own")
+    given = Fetch()
+    given.set_error_handler(skip)
+    flow.add_routine(given, "given", error_handler=again)
+    flow.add_routine(Fetch(), "none")
+    spec = flow.freeze()
+    assert [spec.handler_for(routine).strategy for routine in spec.routines] == [
+        ErrorStrategy.SKIP, ErrorStrategy.RETRY, ErrorStrategy.CONTINUE,
+    ]
+
+
+def test_an_error_handler_may_be_set_after_the_routine_was_added_but_not_after_the_flow_was_used() -> None:
+    flow = Flow("late")
+    fetch = flow.add_routine(Fetch(), "fetch")
+    fetch.set_error_handler(ErrorHandler(ErrorStrategy.SKIP))
+    [spec] = flow.freeze().routines
+    assert spec.handler is not None
+    assert spec.handler.strategy is ErrorStrategy.SKIP
+    with pytest.raises(FlowFrozen, match="flow 'late' was used already"):
+        fetch.set_error_handler(ErrorHandler(ErrorStrategy.CONTINUE))
+
+
+def test_routines_are_found_by_their_type_and_its_subclasses() -> None:
+    flow = Flow("types", entry="a")
+    flow.add_routine(KeepingActing(), "a")
+    flow.add_routine(Fetch(), "b")
+    flow.add_routine(Acting(), "c")
+    assert flow.find_routines_by_type(Acting) == ["a", "c"]
+    assert flow.find_routines_by_type(KeepingActing) == ["a"]
+    assert flow.find_routines_by_type(Routine) == ["a", "b", "c"]
+    assert Flow.deserialize(flow.serialize()).find_routines_by_type(Acting) == ["a", "c"]
+
+
+# --- constructor arguments --------------------------------------------------------------------
+
+
+def made_again(flow: Flow, id: str) -> Any:
+    """Make a routine from the flow, as an actor process does."""
+    return load_routine(flow.freeze(), id, AnyLoadedClass()).construct()
+
+
+def test_an_actor_is_made_with_the_arguments_of_the_flow() -> None:
+    flow = Flow("arguments")
+    flow.add_routine(Holder(1, (2, {3}), named={"k": None}), "holder")
+    holder = made_again(Flow.deserialize(json.loads(json.dumps(flow.serialize()))), "holder")
+    assert (holder.items, holder.named) == ([1, (2, {3})], {"k": None})
+
+
+def test_arguments_are_recorded_before_the_constructor_can_change_them() -> None:
+    flow = Flow("arguments")
+    names = ["a"]
+    listing = flow.add_routine(Listing(names), "listing")
+    names.append("changed later")
+    assert listing.names == ["a", "added by __init__", "changed later"]
+    assert made_again(flow, "listing").names == ["a", "added by __init__"]
+
+
+def test_no_two_actors_share_an_argument() -> None:
+    flow = Flow("arguments")
+    flow.add_routine(Listing(["a"]), "listing")
+    loaded = load_routine(flow.freeze(), "listing", AnyLoadedClass())
+    first: Any = loaded.construct()
+    first.process("of job 1")
+    second: Any = loaded.construct()
+    assert second.names == ["a", "added by __init__"]
+
+
+@pytest.mark.parametrize(
+    ("routine", "said"),
+    [
+        (lambda: Holder(1, threading.Lock()), "argument 'number 2' of Holder"),
+        (lambda: Holder(named={"deep": [threading.Lock()]}), "argument 'named' of Holder"),
+        (lambda: Listing(threading.Lock()), "argument 'names' of Listing"),  # type: ignore[arg-type] # pyright: ignore
+    ],
+)
+def test_an_argument_that_cannot_be_stored_is_named_when_the_routine_is_added(
+    routine: Any, said: str
+) -> None:
+    try:
+        made = routine()
+    except AttributeError:  # the constructor itself failed on the lock; what it recorded is told all the same
+        made = Listing.__new__(Listing, threading.Lock())
+    with pytest.raises(InvalidFlow, match="can't be encoded") as refused:
+        Flow("arguments").add_routine(made, "bad")
+    assert said in refused.value.message
+    assert "lock" in refused.value.message
+
+
+def test_a_class_whose_new_hides_its_arguments_is_refused() -> None:
+    routine = object.__new__(Fetch)
+    with pytest.raises(InvalidFlow, match="__new__ that doesn't call super"):
+        Flow("arguments").add_routine(routine, "bad")
+
+
+# --- freezing, digest, documents --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("use", [Flow.freeze, Flow.serialize, lambda flow: flow.digest])
+def test_the_first_use_freezes_a_flow(use: Any) -> None:
+    flow = two_steps()
+    use(flow)
+    changes: list[Any] = [
+        lambda: flow.add_routine(Sink(), "sink"),
+        lambda: flow.connect("load", "loaded", "load", "page"),
+        lambda: flow.when_idle("load", "page"),
+    ]
+    for change in changes:
+        with pytest.raises(FlowFrozen, match="flow 'load' was used already"):
+            change()
+
+
+def test_a_flow_that_was_refused_at_its_use_can_be_mended() -> None:
+    flow = Flow("mended")
+    flow.add_routine(Fetch(), "a")
+    flow.add_routine(Fetch(), "b")
+    with pytest.raises(InvalidFlow):
+        flow.freeze()
+    flow.connect("a", "output", "b", "input")
+    assert flow.freeze().entry == "a"
+
+
+def test_equal_flows_have_equal_digests_in_whatever_order_routines_came() -> None:
+    def flow(*ids: str, named: object = None) -> Flow:
+        made = Flow("same", entry="a")
+        for id in ids:
+            made.add_routine(Holder(named=named), id)
+        return made
+
+    assert flow("a", "b").digest == flow("b", "a").digest
+    assert flow("a", named={"x": 1, "y": 2}).digest == flow("a", named={"y": 2, "x": 1}).digest
+    assert flow("a").digest.startswith("sha256:")
+    assert len(flow("a").digest) == len("sha256:") + 64
+
+
+def test_everything_that_matters_is_in_the_digest() -> None:
+    digests = {two_steps().digest}
+
+    def differs(change: Any) -> None:
+        flow = two_steps()
+        change(flow)
+        digests.add(flow.digest)
+
+    changes: list[Any] = [
+        lambda flow: flow.connect("load", "loaded", "load", "page"),
+        lambda flow: flow.add_routine(Sink(), "more"),
+        lambda flow: flow.when_idle("load", "twice"),
+    ]
+    with pytest.raises(InvalidFlow):  # one of them doesn't fit, and must not count
+        differs(changes.pop(0))
+    other = Flow("load", entry="fetch", error_handler=ErrorHandler(ErrorStrategy.SKIP))
+    other.add_routine(Fetch(), "fetch")
+    other.add_routine(Load("other.db"), "load")
+    plain = Flow("load", entry="fetch")
+    plain.add_routine(Fetch(), "fetch")
+    plain.add_routine(Load("other.db"), "load")
+    timed = Flow("load", entry="fetch")
+    timed.add_routine(Fetch(), "fetch", timeout=3)
+    timed.add_routine(Load("other.db"), "load")
+    digests |= {other.digest, plain.digest, timed.digest}
+    assert len(digests) == 4
+
+
+def test_the_order_of_connections_is_in_the_digest_since_emissions_are_delivered_in_it() -> None:
+    def flow(*targets: str) -> Flow:
+        made = Flow("fan", entry="a")
+        for id in ("a", "b", "c"):
+            made.add_routine(Acting(), id)
+        for target in targets:
+            made.connect("a", "output", target, "input")
+        return made
+
+    assert flow("b", "c").digest != flow("c", "b").digest
+
+
+def test_a_flow_goes_through_json_and_comes_back_the_same() -> None:
+    flow = two_steps()
+    document = json.loads(json.dumps(flow.serialize()))
+    again = Flow.deserialize(document)
+    assert again.freeze() == flow.freeze()
+    assert again.digest == flow.digest
+    with pytest.raises(FlowFrozen):
+        again.add_routine(Sink(), "sink")
+
+
+def test_a_document_that_is_no_flow_is_refused() -> None:
+    with pytest.raises(DocumentRefused):
+        Flow.deserialize({"format": 1})
+
+
+# --- refusals ---------------------------------------------------------------------------------
+
+
+def refusal(act: Any) -> str:
+    with pytest.raises(InvalidFlow) as refused:
+        act()
+    assert "\n" not in refused.value.message
+    return refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("fetsh", "output", "load", "page"), "flow 'load' has no routine 'fetsh' (did you mean 'fetch'?)"),
+        (("fetch", "output", "laod", "page"), "flow 'load' has no routine 'laod' (did you mean 'load'?)"),
+        (("fetch", "outptu", "load", "page"), "routine 'fetch' has no event 'outptu' (did you mean 'output'?)"),
+        (("fetch", "output", "load", "pgae"), "routine 'load' has no slot 'pgae' (did you mean 'page'?)"),
+        (("fetch", "output", "load", "xyz"), "routine 'load' has no slot 'xyz' (it has page, twice)"),
+        (("fetch", "output", "load", "page"), "fetch.output feeds load.page already"),
+        (("load", "loaded", "load", "page"), "load.loaded can't feed load.page: the slot needs 'body'"),
+        (("fetch", "failed", "load", "page"), "the slot needs 'body', which the event doesn't have"),
+    ],
+)
+def test_connections_that_cannot_be_are_refused(names: tuple[str, str, str, str], said: str) -> None:
+    flow = two_steps()
+    assert said in refusal(lambda: flow.connect(*names))
+
+
+def test_a_field_that_a_slot_does_not_take_is_refused_and_named() -> None:
+    flow = two_steps()
+    flow.add_routine(Sink(), "sink")
+    assert "load.loaded can't feed sink.dead" in refusal(lambda: flow.connect("load", "loaded", "sink", "dead"))
+    assert "the slot takes no 'slot'" in refusal(lambda: flow.connect("load", "failed", "acting", "exact")) if (
+        flow.add_routine(TakesErrors(), "acting")
+    ) else ""
+
+
+class TakesErrors(Routine):
+    @slot
+    def exact(self, data: object, error: object) -> None:
+        """Take a part of ``failed``."""
+
+
+def test_when_idle_needs_a_slot_for_the_counts() -> None:
+    flow = two_steps()
+    assert "when_idle can't feed load.page: the slot needs 'body'" in refusal(lambda: flow.when_idle("load", "page"))
+    assert "no routine 'total'" in refusal(lambda: flow.when_idle("total", "input"))
+
+
+def test_bound_ports_of_strangers_and_mixtures_are_refused() -> None:
+    flow = two_steps()
+    mine, stranger = flow.add_routine(Load("b.db"), "mine"), Load("c.db")
+    sink = flow.add_routine(Sink(), "sink")
+    untyped: Any = flow.connect
+    assert "is no event of a routine of flow 'load'" in refusal(lambda: flow.connect(stranger.loaded, sink.row))
+    assert "is no slot of a routine of flow 'load'" in refusal(lambda: flow.connect(mine.loaded, Sink().row))
+    assert "is no event: declare it with @event" in refusal(lambda: untyped(mine.page, sink.row))
+    assert "is no slot: mark it with @slot" in refusal(lambda: untyped(mine.loaded, sink.emit))
+    assert "not a mix" in refusal(lambda: untyped(mine.loaded, "sink"))
+    assert "takes four names" in refusal(lambda: untyped("mine", sink.row))
+
+
+@pytest.mark.parametrize("id", ["", "with space", "a.b", "1st", None, 7])
+def test_a_routine_id_is_an_identifier(id: Any) -> None:
+    assert "must be an identifier like `load_pages`" in refusal(lambda: Flow("ids").add_routine(Fetch(), id))
+
+
+@pytest.mark.parametrize("id", ["", None, 7])
+def test_a_flow_id_is_a_text(id: Any) -> None:
+    assert "a flow's id is a text" in refusal(lambda: Flow(id))
+
+
+def test_an_id_and_a_routine_object_are_added_once() -> None:
+    flow = two_steps()
+    fetch = flow.add_routine(Fetch(), "another")
+    assert "has a routine 'another' already" in refusal(lambda: flow.add_routine(Fetch(), "another"))
+    assert "this routine object is in the flow already" in refusal(lambda: flow.add_routine(fetch, "again"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"processes": 0}, "processes must be a number from 1"),
+        ({"processes": 2.0}, "processes must be a number from 1"),
+        ({"processes": True}, "processes must be a number from 1"),
+        ({"timeout": -1}, "timeout must be a number of seconds"),
+        ({"timeout": float("nan")}, "timeout must be a number of seconds"),
+        ({"timeout": float("inf")}, "timeout must be a number of seconds"),
+        ({"timeout": 0}, "timeout must be more than 0 seconds"),
+        ({"grace": "10"}, "grace must be a number of seconds"),
+        ({"parallel": True, "ordered": True}, "both parallel and ordered"),
+        ({"error_handler": ErrorStrategy.SKIP}, "error_handler takes an ErrorHandler"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any], said: str) -> None:
+    flow = Flow("settings")
+    assert said in refusal(lambda: flow.add_routine(Fetch(), "fetch", **settings))
+    flow.add_routine(Fetch(), "fetch")
+
+
+def test_a_grace_of_zero_is_a_grace() -> None:
+    flow = Flow("settings")
+    flow.add_routine(Fetch(), "fetch", grace=0, timeout=2)
+    [spec] = flow.freeze().routines
+    assert (spec.grace, spec.timeout) == (0.0, 2.0)
+
+
+def test_an_entry_is_found_or_asked_for() -> None:
+    flow = Flow("entries")
+    assert "flow 'entries' has no routine" in refusal(flow.freeze)
+    flow.add_routine(Acting(), "a")
+    flow.add_routine(Acting(), "b")
+    assert "routines that nothing feeds are: a, b" in refusal(flow.freeze)
+    flow.connect("a", "output", "b", "input")
+    flow.connect("b", "output", "a", "input")
+    assert "nothing feeds are: none" in refusal(flow.freeze)
+    named = Flow("entries", entry="c")
+    named.add_routine(Fetch(), "cc")
+    assert "no routine 'c' (did you mean 'cc'?)" in refusal(named.freeze)
+    without_input = Flow("entries")
+    without_input.add_routine(Load("a.db"), "load")
+    assert "routine 'load' has no slot 'input'" in refusal(without_input.freeze)
+
+
+def test_classes_that_no_other_process_can_import_are_refused() -> None:
+    class Local(Routine):
+        def process(self) -> None:
+            """Never reached."""
+
+    assert "is local to a function" in refusal(lambda: Flow("local").add_routine(Local(), "local"))
+    main = type("Main", (Fetch,), {"__module__": "__main__", "__qualname__": "Main"})
+    assert "is defined in __main__" in refusal(lambda: Flow("main").add_routine(main(), "main"))
+    untyped: Any = Flow("class").add_routine
+    assert "must be an instance of a class derived from Routine" in refusal(lambda: untyped(Fetch, "fetch"))
+    assert "must be an instance of a class derived from Routine" in refusal(lambda: untyped(print, "fetch"))
+
+
+class Slotless(Routine):
+    """Has nothing to call."""
+
+
+def test_a_routine_without_a_slot_is_refused() -> None:
+    assert "Slotless has no slot: write a method `process`" in refusal(
+        lambda: Flow("slotless").add_routine(Slotless(), "slotless")
+    )
+
+
+class TakesANameInItsConstructor(Routine):
+    def __init__(self) -> None:
+        vars(self)["checkpoint"] = "saved"
+
+    def process(self) -> None:
+        """Never reached."""
+
+
+def test_an_attribute_with_a_reserved_name_is_refused() -> None:
+    assert "has an attribute 'checkpoint', which every routine has already" in refusal(
+        lambda: Flow("clash").add_routine(TakesANameInItsConstructor(), "clash")
+    )
+
+
+def test_a_frozen_flow_is_all_that_a_client_needs() -> None:
+    assert isinstance(two_steps().freeze(), FlowSpec)
+    assert issubclass(FlowFrozen, InvalidFlow)
+    assert Broken.__module__ == "tests.actors.steps"
