@@ -50,8 +50,8 @@ class ErrorHandler:
     ) -> None:
         if not isinstance(strategy, ErrorStrategy):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidFlow(f"strategy must be an ErrorStrategy, not {strategy!r}")
-        if on_exhausted is ErrorStrategy.RETRY:
-            raise InvalidFlow("on_exhausted must be STOP, CONTINUE or SKIP")
+        if on_exhausted is ErrorStrategy.RETRY or not isinstance(on_exhausted, ErrorStrategy):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidFlow(f"on_exhausted must be STOP, CONTINUE or SKIP, not {on_exhausted!r}")
         if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidFlow(f"max_retries must be a whole number from 0, not {max_retries!r}")
         for name, value in (

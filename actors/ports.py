@@ -56,9 +56,10 @@ def event(declaration: Callable[Concatenate[S, P], None]) -> Callable[Concatenat
     fields = tuple(signature.parameters)[1:]
     for parameter in signature.parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
             raise InvalidFlow(
-                f"the event {declaration.__qualname__} has the parameter {str(parameter)!r}: name each "
-                "field, or emit an undeclared event's fields through `output`"
+                f"the event {declaration.__qualname__} has the parameter {stars}{parameter.name}: name "
+                "each field, or emit `output`, which takes any"
             )
 
     @functools.wraps(declaration)

@@ -206,7 +206,11 @@ def _name_argument(
     cls: type[Routine], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> ValueNotEncodable | None:
     """Find the argument that can't be encoded, and say so by its name."""
-    names = list(inspect.signature(cls.__init__).parameters)[1:]
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    names = [
+        parameter.name for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
     named = {names[n] if n < len(names) else f"number {n + 1}": value for n, value in enumerate(args)}
     for name, value in (named | kwargs).items():
         try:

@@ -163,6 +163,7 @@ def run(arguments: list[str]) -> int:
         hint = f"; see `{context.command_path} --help`" if context is not None else ""
         return _complain(arguments, UsageError(error.format_message().rstrip(".") + hint))
     except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
         return INTERRUPTED
     except OSError as error:
         # Not foreseen where it happened: the working directory is gone, stdout is a full disk, …

@@ -115,12 +115,15 @@ def _embedded(settings: Settings, home: Home) -> Generator[bool]:
 @contextmanager
 def _ending_signals() -> Generator[None]:
     """Let SIGTERM and the terminal's end act like Ctrl-C, so that the supervisor is stopped then too."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    before = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN  # as under nohup
+    }
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 

@@ -59,7 +59,9 @@ def _create(path: Path) -> None:
 def _read(path: Path) -> str:
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
-        raise HostUnable(f"{path} is no plain file: put this host's key there again, or remove it and pair anew")
+        raise HostUnable(
+            f"{path} is no plain file: put this host's key there again, or remove it and pair anew"
+        )
     if status.st_mode & 0o077:
         raise HostUnable(
             f"the key file {path} can be read by others: `chmod 600 {path}`, and pair anew if it leaked"
@@ -77,6 +79,7 @@ def pair_of(secret: str, where: str) -> Keys:
     """
     if not is_key(secret):
         raise HostUnable(
-            f"{where} holds no key: put it back from a copy, or remove it and pair anew with `sojourn invite`"
+            f"{where} holds no key: put it back from a copy, or remove it and pair anew with "
+            "`sojourn invite`"
         )
     return Keys(zmq.curve_public(secret.encode()).decode(), secret)

@@ -9,6 +9,7 @@ message says. Nothing here waits, and nothing that a peer sends raises.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import msgspec
 import zmq
@@ -180,7 +181,8 @@ class PeerLinks:
         """Give the monotonic time at which ``receive`` has something to do by itself."""
         if self._events:
             return self._now
-        due = [*self._probes, *filter(None, (line.hello_due() for line in self._dialled.values()))]
+        hellos = (line.hello_due() for line in self._dialled.values())
+        due = [*self._probes, *(time for time in hellos if time is not None)]
         if self._routes:
             due.append(self._next_keepalive)
         return min(due, default=None)
@@ -237,9 +239,9 @@ class PeerLinks:
 
     def _hello_for(self, peer: str) -> bytes:
         known = self._hellos.get(peer)
-        seen = known.incarnation if known is not None else 0
         row = self._peers.get(peer)
-        if row is not None:
+        seen = known.incarnation if known is not None else 0
+        if row is not None and (known is None or known.store_id == row.store_id):
             seen = max(seen, row.incarnation)
         return encode(msgspec.structs.replace(self._own, knows_you=seen))
 
@@ -316,9 +318,7 @@ class PeerLinks:
 
     def _receive_server(self, server: Listener) -> None:
         for route, user, frames in server.receive():
-            message = self._decode(
-                user, frames, lambda frame, route=route: server.send(route, frame) is Sent.YES
-            )
+            message = self._decode(user, frames, partial(server.send, route))
             if message is None:
                 continue
             if user.startswith(INVITE):
@@ -391,7 +391,7 @@ class PeerLinks:
     # --- what is malformed ----------------------------------------------------------------------------
 
     def _decode(
-        self, user: str, frames: list[zmq.Frame], answer: Callable[[bytes], bool]
+        self, user: str, frames: list[zmq.Frame], answer: Callable[[bytes], object]
     ) -> PeerMessage | None:
         """Read one message; None for one that was refused or of someone who isn't listened to."""
         if self._refusals.silenced(user, self._now):
@@ -411,11 +411,10 @@ class PeerLinks:
         return message
 
     def _reject(self, user: str, why: str, route: bytes) -> None:
-        server = self._server
-        if server is not None:
-            self._refuse(user, why, lambda frame: server.send(route, frame) is Sent.YES)
+        if self._server is not None:
+            self._refuse(user, why, partial(self._server.send, route))
 
-    def _refuse(self, user: str, why: str, answer: Callable[[bytes], bool]) -> None:
+    def _refuse(self, user: str, why: str, answer: Callable[[bytes], object]) -> None:
         """Count a message that changes nothing, log it and tell its sender."""
         who = user.removeprefix(PEER)
         self._on_refused("malformed message", f"{who}: {why}")

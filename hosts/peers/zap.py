@@ -65,7 +65,7 @@ class Gatekeeper:
                 self._on_refused(f"(no answer possible: {error.strerror})")
 
     def _answer(self, request: list[bytes]) -> list[bytes]:
-        version, sequence = (request + [b"", b""])[:2]
+        version, sequence = [*request, b"", b""][:2]
         if len(request) != 7 or version != b"1.0" or request[2] != DOMAIN:
             self._on_refused("(malformed request)")
             return [b"1.0", sequence, b"400", b"malformed", b"", b""]

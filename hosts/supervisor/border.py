@@ -9,7 +9,7 @@ import zmq
 
 from sojourn.hosts.peers.joining import Joining
 from sojourn.hosts.peers.keys import Keys
-from sojourn.hosts.peers.links import LinkUp, PairRequested, PeerLinks, Received
+from sojourn.hosts.peers.links import LinkDown, LinkUp, PairRequested, PeerLinks, Received
 from sojourn.hosts.peers.tokens import make_invite, read_token
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer
 from sojourn.hosts.supervisor.crashing import CrashPoint
@@ -117,6 +117,8 @@ class Border:
                     self._received(event)
                 case LinkUp():
                     self._link_up(event)
+                case LinkDown():
+                    self._core.log.info("peer disconnected", peer=event.peer)
                 case PairRequested():
                     self._pair(event)
         for asker, joining in list(self._joining):

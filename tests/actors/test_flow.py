@@ -11,8 +11,8 @@ import pytest
 from sojourn import DocumentRefused, ErrorHandler, ErrorStrategy, Flow, FlowFrozen, InvalidFlow, Routine, slot
 from sojourn.actors.classes import AnyLoadedClass
 from sojourn.actors.loading import load_routine
-from sojourn.runtime.flow import Connection, FlowSpec, HandlerSpec, IdleHook, SlotSpec
-from tests.actors.steps import Acting, Broken, FailingRoutine, Fetch, Holder, KeepingActing, Listing, Load, Sink
+from sojourn.runtime.flow import Connection, HandlerSpec, IdleHook, SlotSpec
+from tests.actors.steps import Acting, FailingRoutine, Fetch, Holder, KeepingActing, Listing, Load, Sink
 
 
 def two_steps() -> Flow:
@@ -67,11 +67,12 @@ def test_a_flow_becomes_a_spec_that_names_classes_by_path() -> None:
 
 
 def test_bound_events_and_slots_connect_like_names() -> None:
-    flow = Flow("bound", entry="load")
-    load = flow.add_routine(Load("a.db"), "load")
-    also = flow.add_routine(Sink(), "load_too", error_handler=None)
-    flow.connect(load.loaded, also.row)
-    assert flow._connections == [Connection("load", "loaded", "load_too", "row")]  # noqa: SLF001 # pyright: ignore
+    flow = two_steps()
+    sink = flow.add_routine(Sink(), "sink")
+    load = flow.add_routine(Load("a.db"), "another")
+    flow.connect("fetch", "output", "another", "page")
+    flow.connect(load.loaded, sink.row)
+    assert flow.freeze().connections[-1] == Connection("another", "loaded", "sink", "row")
 
 
 def test_a_bound_process_is_the_slot_input() -> None:
@@ -206,20 +207,16 @@ def test_no_two_actors_share_an_argument() -> None:
     [
         (lambda: Holder(1, threading.Lock()), "argument 'number 2' of Holder"),
         (lambda: Holder(named={"deep": [threading.Lock()]}), "argument 'named' of Holder"),
-        (lambda: Listing(threading.Lock()), "argument 'names' of Listing"),  # type: ignore[arg-type] # pyright: ignore
+        (lambda: Load(threading.Lock()), "argument 'dsn' of Load"),  # type: ignore[arg-type] # pyright: ignore
     ],
 )
 def test_an_argument_that_cannot_be_stored_is_named_when_the_routine_is_added(
     routine: Any, said: str
 ) -> None:
-    try:
-        made = routine()
-    except AttributeError:  # the constructor itself failed on the lock; what it recorded is told all the same
-        made = Listing.__new__(Listing, threading.Lock())
-    with pytest.raises(InvalidFlow, match="can't be encoded") as refused:
-        Flow("arguments").add_routine(made, "bad")
-    assert said in refused.value.message
-    assert "lock" in refused.value.message
+    made = routine()
+    message = refusal(lambda: Flow("arguments").add_routine(made, "bad"))
+    assert said in message
+    assert "can't be encoded: _thread.lock" in message
 
 
 def test_a_class_whose_new_hides_its_arguments_is_refused() -> None:
@@ -269,31 +266,25 @@ def test_equal_flows_have_equal_digests_in_whatever_order_routines_came() -> Non
 
 
 def test_everything_that_matters_is_in_the_digest() -> None:
-    digests = {two_steps().digest}
-
-    def differs(change: Any) -> None:
-        flow = two_steps()
+    def digest(change: Any, **settings: Any) -> str:
+        flow = Flow("load", entry="fetch", **settings)
+        flow.add_routine(Fetch(), "fetch")
+        flow.add_routine(Load("data.db"), "load")
         change(flow)
-        digests.add(flow.digest)
+        return flow.digest
 
-    changes: list[Any] = [
-        lambda flow: flow.connect("load", "loaded", "load", "page"),
-        lambda flow: flow.add_routine(Sink(), "more"),
-        lambda flow: flow.when_idle("load", "twice"),
+    skip = ErrorHandler(ErrorStrategy.SKIP)
+    digests = [
+        digest(lambda flow: None),
+        digest(lambda flow: None, error_handler=skip),
+        digest(lambda flow: flow.connect("fetch", "output", "load", "page")),
+        digest(lambda flow: flow.add_routine(Sink(), "third")),
+        digest(lambda flow: flow.add_routine(Load("data.db"), "third")),
+        digest(lambda flow: flow.add_routine(Load("other.db"), "third")),
+        digest(lambda flow: flow.add_routine(Load("other.db"), "third", error_handler=skip)),
+        digest(lambda flow: flow.add_routine(Load("other.db"), "third", timeout=3)),
     ]
-    with pytest.raises(InvalidFlow):  # one of them doesn't fit, and must not count
-        differs(changes.pop(0))
-    other = Flow("load", entry="fetch", error_handler=ErrorHandler(ErrorStrategy.SKIP))
-    other.add_routine(Fetch(), "fetch")
-    other.add_routine(Load("other.db"), "load")
-    plain = Flow("load", entry="fetch")
-    plain.add_routine(Fetch(), "fetch")
-    plain.add_routine(Load("other.db"), "load")
-    timed = Flow("load", entry="fetch")
-    timed.add_routine(Fetch(), "fetch", timeout=3)
-    timed.add_routine(Load("other.db"), "load")
-    digests |= {other.digest, plain.digest, timed.digest}
-    assert len(digests) == 4
+    assert len(set(digests)) == len(digests)
 
 
 def test_the_order_of_connections_is_in_the_digest_since_emissions_are_delivered_in_it() -> None:
@@ -355,9 +346,8 @@ def test_a_field_that_a_slot_does_not_take_is_refused_and_named() -> None:
     flow = two_steps()
     flow.add_routine(Sink(), "sink")
     assert "load.loaded can't feed sink.dead" in refusal(lambda: flow.connect("load", "loaded", "sink", "dead"))
-    assert "the slot takes no 'slot'" in refusal(lambda: flow.connect("load", "failed", "acting", "exact")) if (
-        flow.add_routine(TakesErrors(), "acting")
-    ) else ""
+    flow.add_routine(TakesErrors(), "errors")
+    assert "the slot takes no 'slot'" in refusal(lambda: flow.connect("load", "failed", "errors", "exact"))
 
 
 class TakesErrors(Routine):
@@ -482,9 +472,3 @@ def test_an_attribute_with_a_reserved_name_is_refused() -> None:
     assert "has an attribute 'checkpoint', which every routine has already" in refusal(
         lambda: Flow("clash").add_routine(TakesANameInItsConstructor(), "clash")
     )
-
-
-def test_a_frozen_flow_is_all_that_a_client_needs() -> None:
-    assert isinstance(two_steps().freeze(), FlowSpec)
-    assert issubclass(FlowFrozen, InvalidFlow)
-    assert Broken.__module__ == "tests.actors.steps"

@@ -15,7 +15,7 @@ import pytest
 
 from sojourn import Refused
 from tests.integration.conftest import MakeHost
-from tests.integration.hosting import Host, pair_hosts, read_effects
+from tests.integration.hosting import Host, attempts, pair_hosts, read_effects
 from tests.waiting import wait_until
 
 
@@ -97,17 +97,25 @@ def test_during_freezing_other_commands_wait_and_then_reach_the_owner(
     pair: tuple[Host, Host], effects: Path
 ) -> None:
     a, b = pair
-    mover = freezing(a, effects)
+    a.submit("failing:long_turns", "job")
+    wait_until(
+        lambda: [e for e in read_effects(effects) if e.what == "failing"], what="the turn to begin"
+    )
+    mover = begin(a, "--grace", "30")
+    wait_until(lambda: moving(a), what="the job to freeze")
     with a.client() as client, pytest.raises(Refused):
         client.migrate("job", "b")
     pause = a.start("pause", "job")
     _, complaint = mover.communicate(timeout=60)
+    assert mover.returncode == 0, complaint
     said, wrong = pause.communicate(timeout=60)
-    # The turn ended within its grace, so the job was over before it could move.
-    assert mover.returncode == 7, complaint
-    assert pause.returncode == 4, said + wrong
-    assert a.wait("job")["status"] == "completed"
-    assert b.run("show", "job").returncode == 3
+    assert pause.returncode == 0, said + wrong
+    assert b.show("job")["status"] == "paused"
+    b.do("resume", "job")
+    final = b.wait("job")
+    assert final["status"] == "completed"
+    assert attempts(final, "failing")[0] == (2, 1, "failed", "a")
+    assert [o[1] for o in attempts(final, "failing")] == [1, 2, 3]
 
 
 def test_during_frozen_commands_wait_until_the_hand_off_is_decided(make_host: MakeHost) -> None:

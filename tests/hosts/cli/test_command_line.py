@@ -16,8 +16,8 @@ from sojourn.hosts.cli.main import COMMANDS, cli
 from sojourn.runtime import errors
 from sojourn.runtime.errors import SojournError
 from tests.hosts.cli.conftest import Sojourn
-from tests.hosts.job_documents import job_document
-from tests.hosts.recorded_supervisor import RecordedSupervisor, Said
+from tests.hosts.job_documents import handoff, job_document
+from tests.hosts.recorded_supervisor import News, RecordedSupervisor, Said
 
 ASKING = [
     ["down"], ["submit", "m:f"], ["jobs"], ["show", "j"], ["wait", "j"], ["logs", "j"], ["pause", "j"],
@@ -209,6 +209,27 @@ def test_ctrl_c_ends_the_watching_only_and_says_where_the_work_goes_on(tmp_path:
     assert f"interrupted: job job-1 goes on at the supervisor of {tmp_path}" in err
     assert "`sojourn wait job-1` follows it again" in err
     assert "Traceback" not in err
+
+
+def test_on_a_terminal_a_move_is_a_bar_on_stderr_and_stdout_stays_clean(tmp_path: Path) -> None:
+    news = [News({"phase": phase, "bytes": 500, "total_bytes": 1000}) for phase in ("delta", "commit")]
+    said: list[Said] = [*news, {"job_id": "job-1", **handoff()}]
+    terminal, its_end = os.openpty()
+    with RecordedSupervisor(tmp_path, lambda _: said), os.fdopen(terminal, "rb", buffering=0) as screen:
+        done = subprocess.run(
+            [*PROGRAM, "migrate", "job-1", "--to", "b", "--home", str(tmp_path)],
+            stdout=subprocess.PIPE, stderr=its_end, env={**os.environ, "TERM": "xterm"}, check=False,
+        )
+        os.close(its_end)
+        shown = b""
+        try:
+            while chunk := screen.read(4096):
+                shown += chunk
+        except OSError:  # that is how a terminal ends
+            pass
+    assert (done.returncode, done.stdout) == (0, b"moved job-1 from a to b: downtime 3.4 ms, 12.3 kB\n")
+    assert b"job-1: commit" in shown
+    assert b"Traceback" not in shown
 
 
 def test_a_reader_that_has_read_enough_ends_a_command_quietly(tmp_path: Path) -> None:

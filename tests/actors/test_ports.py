@@ -1,0 +1,187 @@
+"""What a routine class declares, and what is refused where it is defined."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from sojourn import InvalidFlow, Routine, event, slot
+from sojourn.actors.ports import events_of, slots_of
+from sojourn.runtime.flow import SlotSpec
+from tests.actors.steps import Load
+
+
+class Base(Routine):
+    def process(self, a: int, b: int = 0, *rest: int, c: int, d: int = 0, **more: object) -> None:
+        """Take fields of every kind."""
+
+    @slot
+    def side(self, x: int) -> None:
+        """Take one field."""
+
+    @event
+    def said(self, text: str) -> None: ...
+
+
+class Derived(Base):
+    def process(self, other: int) -> None:  # type: ignore[override] # pyright: ignore
+        """Take another field."""
+
+    @slot
+    def own(self) -> None:
+        """Take none."""
+
+
+def refusal(define: Callable[[], object]) -> str:
+    with pytest.raises(InvalidFlow) as refused:
+        define()
+    return refused.value.message
+
+
+def test_a_handlers_signature_is_its_slots_fields() -> None:
+    found = {name: spec for name, (spec, _) in slots_of(Base).items()}
+    assert found == {
+        "input": SlotSpec("input", ("a", "c"), ("b", "d"), True),
+        "side": SlotSpec("side", ("x",), (), False),
+    }
+
+
+def test_ports_are_inherited_and_overridden() -> None:
+    found = slots_of(Derived)
+    assert {name: spec.required for name, (spec, _) in found.items()} == {
+        "input": ("other",), "side": ("x",), "own": (),
+    }
+    assert {name: method for name, (_, method) in found.items()} == {
+        "input": "process", "side": "side", "own": "own",
+    }
+    assert [declared.name for declared in events_of(Derived)] == ["output", "failed", "said"]
+
+
+def test_the_base_class_has_no_process_and_every_routine_two_events() -> None:
+    assert slots_of(Routine) == {}
+    assert not hasattr(Routine, "process")
+    assert {declared.name: declared.fields for declared in events_of(Routine)} == {
+        "output": None, "failed": ("slot", "data", "error"),
+    }
+
+
+def test_output_can_be_given_fields() -> None:
+    class Typed(Routine):
+        @event
+        def output(self, body: str) -> None: ...
+
+    assert {e.name: e.fields for e in events_of(Typed)}["output"] == ("body",)
+
+
+def test_marks_leave_name_and_documentation_alone() -> None:
+    assert Load.page.__name__ == "page"
+    assert Load.loaded.__name__ == "loaded"
+
+
+def test_async_and_generator_handlers_are_refused_where_they_are_defined() -> None:
+    def async_process() -> None:
+        class A(Routine):
+            async def process(self) -> None:
+                """Never reached."""
+
+    def async_slot() -> None:
+        class B(Routine):
+            @slot
+            async def page(self) -> None:
+                """Never reached."""
+
+    def generator() -> None:
+        class C(Routine):
+            def process(self) -> Iterator[int]:
+                yield 1
+
+    def async_generator() -> None:
+        class D(Routine):
+            async def process(self) -> AsyncIterator[int]:
+                yield 1
+
+    assert "'process' of" in refusal(async_process)
+    for define in (async_process, async_slot, async_generator):
+        assert "is async, which isn't supported" in refusal(define)
+    assert "is a generator, which isn't supported: emit each value" in refusal(generator)
+
+
+def test_fields_that_no_message_or_event_can_name_are_refused() -> None:
+    def by_position() -> None:
+        class A(Routine):
+            def process(self, url: str, /) -> None:
+                """Never reached."""
+
+    def open_event() -> None:
+        class B(Routine):
+            @event
+            def said(self, **fields: object) -> None: ...
+
+    def event_of_many() -> None:
+        class C(Routine):
+            @event
+            def said(self, *words: str) -> None: ...
+
+    assert "takes 'url' by position only" in refusal(by_position)
+    assert "has the parameter **fields: name each field" in refusal(open_event)
+    assert "has the parameter *words: name each field" in refusal(event_of_many)
+
+
+def test_names_that_every_routine_has_cannot_be_taken() -> None:
+    def method() -> None:
+        class A(Routine):
+            def emit(self, text: str) -> None:  # type: ignore[override] # pyright: ignore
+                """Never reached."""
+
+    def attribute() -> None:
+        class B(Routine):
+            progress = 3  # type: ignore[assignment] # pyright: ignore
+
+    def failed() -> None:
+        class C(Routine):
+            @event
+            def failed(self) -> None: ...
+
+    def two_inputs() -> None:
+        class D(Routine):
+            def process(self) -> None:
+                """Never reached."""
+
+            @slot
+            def input(self) -> None:
+                """Never reached."""
+
+    assert "defines 'emit', which every routine has already" in refusal(method)
+    assert "defines 'progress', which every routine has already" in refusal(attribute)
+    assert "declares the event 'failed', which always exists" in refusal(failed)
+    assert "has two slots 'input'" in refusal(two_inputs)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["attempt", "job_id", "log", "progress", "shared", "should_yield", "time_left", "turn_id"],
+)
+def test_a_constructor_that_assigns_a_reserved_name_says_so(name: str) -> None:
+    def init(self: Routine) -> None:
+        setattr(self, name, 1)
+
+    cls: Any = type("Clashing", (Base,), {"__init__": init})
+    assert f"Clashing can't assign self.{name}, which every routine has already" in refusal(cls)
+
+
+def test_a_routine_may_use_private_names_of_its_own() -> None:
+    class Door(Base):
+        def __init__(self) -> None:
+            self._open = True
+
+    assert Door()._open  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def test_transient_must_be_a_tuple_of_names() -> None:
+    def define() -> None:
+        class A(Routine):
+            transient = "connection"  # type: ignore[assignment] # pyright: ignore
+
+    assert 'write transient = (\'connection\',)' in refusal(define)
