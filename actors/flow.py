@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar, overload
 import msgspec
 
 from sojourn.actors.errors_handling import ErrorHandler
-from sojourn.actors.ports import EVENT_MARK, PROCESS, SLOT_MARK, events_of, slots_of
+from sojourn.actors.ports import PROCESS, SLOT_MARK, BoundEvent, events_of, slots_of
 from sojourn.actors.routine import ARGUMENTS, FLOW, HANDLER, RESERVED, Routine
 from sojourn.runtime.errors import FlowFrozen, InvalidFlow, ValueNotEncodable
 from sojourn.runtime.flow import (
@@ -116,11 +116,11 @@ class Flow:
     def connect(self, source: str, event: str, target: str, slot: str, /) -> None: ...
 
     @overload
-    def connect(self, source: Callable[P, None], event: Callable[P, None], /) -> None: ...
+    def connect(self, source: BoundEvent[P], event: Callable[P, None], /) -> None: ...
 
     def connect(
         self,
-        source: str | Callable[P, None],
+        source: str | BoundEvent[P],
         event: str | Callable[P, None],
         target: str | None = None,
         slot: str | None = None,
@@ -296,26 +296,25 @@ class Flow:
             )
         return slots[name]
 
-    def _owner(self, bound: Callable[..., object], what: str) -> str:
-        owner = getattr(bound, "__self__", None)
+    def _owner(self, port: object, owner: object, what: str) -> str:
         for id, routine in self._routines.items():
             if routine is owner:
                 return id
         raise InvalidFlow(
-            f"{bound!r} is no {what} of a routine of flow {self.id!r}: add the routine first"
+            f"{port!r} is no {what} of a routine of flow {self.id!r}: add the routine first"
         )
 
-    def _bound_event(self, bound: Callable[..., object]) -> tuple[str, str]:
-        spec = getattr(bound, EVENT_MARK, None)
-        if not isinstance(spec, EventSpec):
-            raise InvalidFlow(f"{bound!r} is no event: declare it with @event")
-        return self._owner(bound, "event"), spec.name
+    def _bound_event(self, port: object) -> tuple[str, str]:
+        if not isinstance(port, BoundEvent):
+            raise InvalidFlow(f"{port!r} is no event: declare it with @event")
+        return self._owner(port, port.routine, "event"), port.spec.name
 
-    def _bound_slot(self, bound: Callable[..., object]) -> tuple[str, str]:
-        name = getattr(bound, "__name__", "")
-        if name != PROCESS and not getattr(bound, SLOT_MARK, False):
-            raise InvalidFlow(f"{bound!r} is no slot: mark it with @slot")
-        return self._owner(bound, "slot"), INPUT_SLOT if name == PROCESS else name
+    def _bound_slot(self, port: object) -> tuple[str, str]:
+        name = getattr(port, "__name__", "")
+        if name != PROCESS and not getattr(port, SLOT_MARK, False):
+            raise InvalidFlow(f"{port!r} is no slot: mark it with @slot")
+        owner = self._owner(port, getattr(port, "__self__", None), "slot")
+        return owner, INPUT_SLOT if name == PROCESS else name
 
     def _find_entry(self) -> str:
         if not self._specs:

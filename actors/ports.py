@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from sojourn.runtime.errors import InvalidFlow
 from sojourn.runtime.flow import (
@@ -21,7 +21,6 @@ R = TypeVar("R")
 S = TypeVar("S")
 
 SLOT_MARK = "__sojourn_slot__"
-EVENT_MARK = "__sojourn_event__"
 PROCESS = "process"
 """The method that is the slot ``input``."""
 
@@ -39,41 +38,105 @@ def slot(handler: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P],
     return handler
 
 
-def event(declaration: Callable[Concatenate[S, P], None]) -> Callable[Concatenate[S, P], None]:
-    """Declare a typed event: calling the method in a handler emits it.
+class Emits(Protocol):
+    """What an event needs of the routine that it belongs to."""
+
+    # Any: fields are the author's own.
+    def emit(self, event: str, /, **data: Any) -> None:
+        """Emit an event."""
+        ...
+
+
+class BoundEvent(Generic[P]):
+    """A typed event of one routine: call it in a handler to emit it, or connect it.
+
+    A class and no plain callable: mypy compares the fields of two callables only loosely, those of a
+    class's parameter exactly.
+
+    Args:
+        routine: whose event it is.
+        port: the event.
+    """
+
+    __slots__ = ("_port", "routine")
+
+    def __init__(self, routine: Emits, port: Event[P]) -> None:
+        self.routine = routine
+        self._port = port
+
+    def __repr__(self) -> str:
+        return f"<event {self.spec.name!r} of {self.routine!r}>"
+
+    @property
+    def spec(self) -> EventSpec:
+        """Its name and fields."""
+        return self._port.spec
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Emit it."""
+        self.routine.emit(self._port.spec.name, **self._port.fields(args, kwargs))
+
+
+class Event(Generic[P]):
+    """A typed event as a class declares it.
+
+    Args:
+        declaration: the method that ``@event`` stands above.
+
+    Raises:
+        InvalidFlow: if one of its parameters is no single field.
+    """
+
+    def __init__(self, declaration: Callable[Concatenate[Any, P], None]) -> None:
+        functools.update_wrapper(self, declaration)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType, reportUnknownMemberType]
+        signature = inspect.signature(declaration)
+        parameters = list(signature.parameters.values())[1:]
+        for parameter in parameters:
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
+                raise InvalidFlow(
+                    f"the event {declaration.__qualname__} has the parameter {stars}{parameter.name}: "
+                    "name each field, or emit `output`, which takes any"
+                )
+        self._signature = signature.replace(parameters=parameters)
+        self.spec = EventSpec(declaration.__name__, tuple(self._signature.parameters))
+
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> Self: ...
+
+    @overload
+    def __get__(self, instance: Emits, owner: type | None = None, /) -> BoundEvent[P]: ...
+
+    def __get__(self, instance: Emits | None, owner: type | None = None, /) -> Self | BoundEvent[P]:
+        return self if instance is None else BoundEvent(instance, self)
+
+    # object: the fields' own types are checked where the event is called.
+    def fields(self, args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, object]:
+        """Name what the event was called with.
+
+        Raises:
+            TypeError: if it doesn't fit the declaration.
+        """
+        if not args and len(kwargs) == len(self._signature.parameters):
+            return kwargs
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
+
+def event(declaration: Callable[Concatenate[S, P], None]) -> Event[P]:
+    """Declare a typed event: calling it in a handler emits it.
 
     Args:
         declaration: its parameters are the event's fields; its body never runs.
 
     Returns:
-        A method that emits.
+        The event; as an attribute of a routine, something to call and to connect.
 
     Raises:
         InvalidFlow: if a parameter is no single field.
     """
-    name = declaration.__name__
-    signature = inspect.signature(declaration)
-    fields = tuple(signature.parameters)[1:]
-    for parameter in signature.parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
-            raise InvalidFlow(
-                f"the event {declaration.__qualname__} has the parameter {stars}{parameter.name}: name "
-                "each field, or emit `output`, which takes any"
-            )
-
-    @functools.wraps(declaration)
-    def emit(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        if args or len(kwargs) != len(fields):
-            bound = signature.bind(self, *args, **kwargs)
-            bound.apply_defaults()
-            data = {field: bound.arguments[field] for field in fields}
-        else:
-            data = dict(kwargs)
-        self.emit(name, **data)  # type: ignore[attr-defined] # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
-
-    setattr(emit, EVENT_MARK, EventSpec(name, fields))
-    return emit
+    return Event(declaration)
 
 
 def slots_of(cls: type) -> dict[str, tuple[SlotSpec, str]]:
@@ -84,7 +147,9 @@ def slots_of(cls: type) -> dict[str, tuple[SlotSpec, str]]:
             message can fill; or if two handlers are the same slot.
     """
     found: dict[str, tuple[SlotSpec, str]] = {}
-    for method, function in _methods(cls).items():
+    for method, function in _members(cls).items():
+        if not inspect.isfunction(function):
+            continue
         if method == PROCESS:
             name = INPUT_SLOT
         elif getattr(function, SLOT_MARK, False):
@@ -106,9 +171,9 @@ def events_of(cls: type) -> tuple[EventSpec, ...]:
         OUTPUT_EVENT: EventSpec(OUTPUT_EVENT),
         FAILED_EVENT: EventSpec(FAILED_EVENT, ("slot", "data", "error")),
     }
-    for function in _methods(cls).values():
-        declared = getattr(function, EVENT_MARK, None)
-        if isinstance(declared, EventSpec):
+    for port in _members(cls).values():
+        if isinstance(port, Event):
+            declared: EventSpec = port.spec
             if declared.name == FAILED_EVENT:
                 raise InvalidFlow(
                     f"{cls.__qualname__} declares the event {FAILED_EVENT!r}, which always exists: "
@@ -118,15 +183,11 @@ def events_of(cls: type) -> tuple[EventSpec, ...]:
     return tuple(found.values())
 
 
-def _methods(cls: type) -> dict[str, Callable[..., object]]:
-    """Collect the plain methods of a class and its bases, in order of definition."""
-    found: dict[str, Callable[..., object]] = {}
+def _members(cls: type) -> dict[str, object]:
+    """Collect what a class and its bases define, in order of definition."""
+    found: dict[str, object] = {}
     for base in reversed(cls.__mro__):
-        for name, value in vars(base).items():
-            if inspect.isfunction(value):
-                found[name] = value
-            else:
-                found.pop(name, None)
+        found.update(vars(base))
     return found
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sojourn.runtime.errors import OutsideTurn, ValueNotEncodable
+from sojourn.runtime.errors import OutsideTurn, ValueMalformed, ValueNotEncodable
 from sojourn.runtime.shared import merge
 from sojourn.runtime.values import BlobSink, BlobSource, ClassTable, decode, encode
 from sojourn.runtime.wire.actor import SharedKind
@@ -60,7 +60,12 @@ class SharedState:
             if self._overlay:
                 view = dict(view)
                 for _, write in self._overlay:
-                    apply_write(view, write)
+                    try:
+                        apply_write(view, write)
+                    except ValueMalformed:
+                        # Another turn has put something else there since: the engine refuses this
+                        # write in commit order, and turns that come after it don't see it.
+                        continue
             self._view = view
         return self._view
 

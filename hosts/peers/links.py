@@ -20,6 +20,9 @@ from sojourn.hosts.peers.greeting import judge
 from sojourn.hosts.peers.keys import Keys
 from sojourn.hosts.peers.limits import FRAMES_PER_ROUND, LARGEST_FRAME, Refusals, Strangers
 from sojourn.hosts.peers.listening import Listener, Sent
+from sojourn.hosts.peers.reach import LinkDown as LinkDown
+from sojourn.hosts.peers.reach import LinkUp as LinkUp
+from sojourn.hosts.peers.reach import Reach
 from sojourn.hosts.peers.zap import INVITE, PEER, Gatekeeper
 from sojourn.runtime.errors import ProtocolViolation
 from sojourn.runtime.job import InviteRow, PeerRow
@@ -45,19 +48,6 @@ class Received(msgspec.Struct, frozen=True):
 
     peer: str
     message: PeerMessage
-
-
-class LinkUp(msgspec.Struct, frozen=True):
-    """A paired host can be reached (again): what was sent to it before may be lost."""
-
-    peer: str
-    hello: Hello
-
-
-class LinkDown(msgspec.Struct, frozen=True):
-    """A paired host can't be reached any more."""
-
-    peer: str
 
 
 class PairRequested(msgspec.Struct, frozen=True):
@@ -111,11 +101,7 @@ class PeerLinks:
         self._dialled: dict[str, Dialled] = {}
         self._routes: dict[str, bytes] = {}
         """peer → route of the connection that it dialled and said HELLO on."""
-        self._hellos: dict[str, Hello] = {}
-        self._up: set[str] = set()
-        """Peers of which LinkUp was told last."""
-        self._shaky: set[str] = set()
-        """Peers that lost one of two connections: the next one is told, too."""
+        self._reach = Reach()
         self._events: list[PeerEvent] = []
         self._probes: list[float] = []
         self._next_keepalive = 0.0
@@ -194,7 +180,7 @@ class PeerLinks:
 
     def hello_of(self, peer: str) -> Hello | None:
         """Give what a peer said of itself last."""
-        return self._hellos.get(peer)
+        return self._reach.hello_of(peer)
 
     def peers(self) -> list[PeerRow]:
         """Give the paired hosts."""
@@ -237,8 +223,11 @@ class PeerLinks:
         if self._server is not None:
             self._server.send(route, encode(message))
 
+    def _lost(self, peer: str) -> None:
+        self._events += self._reach.lost(peer, connected=self.connected(peer))
+
     def _hello_for(self, peer: str) -> bytes:
-        known = self._hellos.get(peer)
+        known = self._reach.hello_of(peer)
         row = self._peers.get(peer)
         seen = known.incarnation if known is not None else 0
         if row is not None and (known is None or known.store_id == row.store_id):
@@ -314,7 +303,7 @@ class PeerLinks:
             line.state = Line.REFUSED
         elif line.state in (Line.SHAKEN, Line.UP):
             line.state = Line.UP
-            self._reached(name, hello)
+            self._events += self._reach.reached(name, hello)
 
     def _receive_server(self, server: Listener) -> None:
         for route, user, frames in server.receive():
@@ -357,36 +346,12 @@ class PeerLinks:
             self._on_refused("hello", refusal.message)
             self._send_back(route, refusal)
             return
+        if self._server is None or self._server.send(route, self._hello_for(peer)) is Sent.GONE:
+            return  # the last words of a connection that ended
         if self._routes.get(peer, route) != route:
-            self._shaky.add(peer)
+            self._events += self._reach.lost(peer, connected=True)
         self._routes[peer] = route
-        self._reached(peer, hello)
-        self._send_route(peer, route, self._hello_for(peer))
-
-    # --- up and down ----------------------------------------------------------------------------------
-
-    def _reached(self, peer: str, hello: Hello) -> None:
-        before = self._hellos.get(peer)
-        self._hellos[peer] = hello
-        up = peer in self._up
-        again = before is not None and (before.store_id, before.incarnation) != (
-            hello.store_id, hello.incarnation
-        )
-        if up and again:
-            self._events.append(LinkDown(peer))
-        if not up or again or peer in self._shaky:
-            self._up.add(peer)
-            self._shaky.discard(peer)
-            self._events.append(LinkUp(peer, hello))
-
-    def _lost(self, peer: str) -> None:
-        """One connection to a peer ended, which may have another."""
-        if self.connected(peer):
-            self._shaky.add(peer)
-        elif peer in self._up:
-            self._up.discard(peer)
-            self._shaky.discard(peer)
-            self._events.append(LinkDown(peer))
+        self._events += self._reach.reached(peer, hello)
 
     # --- what is malformed ----------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ Json = dict[str, Any]
 
 def job_document(**changes: Any) -> Json:
     """Give a job's document; what is named differs."""
-    return {
+    document: Json = {
         "format": 1,
         "job_id": "job-1",
         "instance": "6f0d6e0c-0000-7000-8000-000000000001",
@@ -35,7 +35,8 @@ def job_document(**changes: Any) -> Json:
         "history": [],
         "history_total": 0,
         "handoffs": [],
-    } | changes
+    }
+    return document | changes
 
 
 def completed(**result: Any) -> Json:

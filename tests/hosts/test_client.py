@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,7 +58,7 @@ def make_flow() -> Flow:
 
 
 @contextmanager
-def client_of(root: Path, *said: Said) -> Iterator[tuple[Client, list[Command]]]:
+def client_of(root: Path, *said: Said) -> Generator[tuple[Client, list[Command]]]:
     """Give a client and what it asks for; every command is answered alike."""
     with RecordedSupervisor(root, lambda _: said) as supervisor, Client(root) as client:
         yield client, supervisor.commands
@@ -102,13 +102,13 @@ def test_a_client_refuses_another_thread(tmp_path: Path) -> None:
 # --- submitting ---------------------------------------------------------------------------------
 
 
-def test_submit_merges_fields_given_as_a_mapping_and_by_name(tmp_path: Path) -> None:
+def test_submit_merges_a_mapping_with_fields_by_name_which_win(tmp_path: Path) -> None:
     with client_of(tmp_path, {"job_ids": ["job-1"]}) as (client, commands):
-        assert client.submit("pipeline:flow", {"url": "x", "job_id": 7}, depth=2, job_id="job-1") == "job-1"
+        assert client.submit("pipeline:flow", {"n": 1, "job_id": 7}, n=2, job_id="job-1") == "job-1"
     [command] = commands
     assert isinstance(command, Submit)
     assert (command.locator, command.flow, command.job_ids) == ("pipeline:flow", None, ["job-1"])
-    assert fields(command.inputs[0]) == {"url": "x", "job_id": 7, "depth": 2}
+    assert fields(command.inputs[0]) == {"n": 2, "job_id": 7}
 
 
 def test_a_flow_is_frozen_and_sent_whole(tmp_path: Path) -> None:
@@ -175,14 +175,14 @@ def test_a_value_that_can_not_be_stored_is_named(tmp_path: Path) -> None:
     with client_of(tmp_path) as (client, commands):
         with pytest.raises(ValueNotEncodable, match=r"input\['lock'\]"):
             client.submit("pipeline:flow", lock=object())
-        with pytest.raises(ValueNotEncodable, match="the answer.*lock"):
+        with pytest.raises(ValueNotEncodable, match=r"the answer.*lock"):
             client.resume("job-1", lock=object())
         assert not commands, NOTHING_SENT
 
 
 def test_something_else_than_a_flow_is_refused(tmp_path: Path) -> None:
     with client_of(tmp_path) as (client, commands):
-        with pytest.raises(UsageError, match="a flow is a sojourn.Flow or text MODULE:ATTR, not int"):
+        with pytest.raises(UsageError, match=r"a flow is a sojourn\.Flow or text MODULE:ATTR, not int"):
             client.submit(7)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
         assert not commands, NOTHING_SENT
 
@@ -207,9 +207,11 @@ def test_wait_gives_a_failed_job_and_raises_nothing(tmp_path: Path) -> None:
 
 
 def test_a_wait_that_takes_too_long_is_a_timeout_error(tmp_path: Path) -> None:
-    with client_of(tmp_path, WaitTimedOut("job job-1 on host 'a' goes on")) as (client, _):
-        with pytest.raises(TimeoutError, match="job-1 on host 'a' goes on"):
-            client.wait("job-1", timeout=0)
+    with (
+        client_of(tmp_path, WaitTimedOut("job job-1 on host 'a' goes on")) as (client, _),
+        pytest.raises(TimeoutError, match="job-1 on host 'a' goes on"),
+    ):
+        client.wait("job-1", timeout=0)
 
 
 def test_wait_all_is_one_request(tmp_path: Path) -> None:
@@ -225,16 +227,20 @@ def test_result_gives_what_the_job_set(tmp_path: Path) -> None:
 
 
 def test_result_of_a_failed_job_raises_and_tells_why_and_where(tmp_path: Path) -> None:
-    with client_of(tmp_path, {"jobs": [failed()], "held": True}) as (client, _):
-        with pytest.raises(JobFailed, match="job-1 failed on host 'a': ValueError: no such page"):
-            client.result("job-1")
+    with (
+        client_of(tmp_path, {"jobs": [failed()], "held": True}) as (client, _),
+        pytest.raises(JobFailed, match="job-1 failed on host 'a': ValueError: no such page"),
+    ):
+        client.result("job-1")
 
 
 def test_result_of_a_cancelled_job_raises(tmp_path: Path) -> None:
     cancelled = job_document(status="cancelled")
-    with client_of(tmp_path, {"jobs": [cancelled], "held": True}) as (client, _):
-        with pytest.raises(JobFailed, match="job-1 cancelled on host 'a'; `sojourn show job-1`"):
-            client.result("job-1")
+    with (
+        client_of(tmp_path, {"jobs": [cancelled], "held": True}) as (client, _),
+        pytest.raises(JobFailed, match="job-1 cancelled on host 'a'; `sojourn show job-1`"),
+    ):
+        client.result("job-1")
 
 
 # --- acting -------------------------------------------------------------------------------------
@@ -321,7 +327,7 @@ def test_an_export_that_can_not_be_written_is_said_and_leaves_nothing(tmp_path: 
     folder.mkdir()
     with client_of(tmp_path / "home", {"document": {}}) as (client, _):
         for place in (tmp_path / "missing" / "job.json", blocker / "job.json", folder):
-            with pytest.raises(HostUnable, match="can't be written.*choose another file"):
+            with pytest.raises(HostUnable, match=r"can't be written.*choose another file"):
                 client.export("job-1", place)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "home"]
     assert blocker.read_text() == "kept"
@@ -332,7 +338,7 @@ def test_import_sends_the_file_as_it_is(tmp_path: Path) -> None:
     file.write_bytes(b"not even JSON")
     with client_of(tmp_path / "home", {"job_id": "job-1", "epoch": 1}) as (client, commands):
         assert client.import_file(file) == "job-1"
-        with pytest.raises(UsageError, match="missing.json can't be read"):
+        with pytest.raises(UsageError, match=r"missing.json can't be read"):
             client.import_file(tmp_path / "missing.json")
     assert commands == [Import(b"not even JSON")]
 

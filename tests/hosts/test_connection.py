@@ -11,6 +11,7 @@ import pytest
 from sojourn.hosts import connection as module
 from sojourn.hosts.connection import Body, Connection
 from sojourn.hosts.home import Home
+from sojourn.hosts.orphans import supervisor_pid
 from sojourn.runtime.errors import (
     NoSupervisor,
     NotFound,
@@ -36,7 +37,7 @@ from tests.hosts.recorded_supervisor import News, RecordedSupervisor, Said, Scri
 
 def test_no_supervisor_is_found_out_before_anything_is_sent(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
-    with pytest.raises(NoSupervisor, match=f"no supervisor runs on {home.root}: start one with `sojourn up"):
+    with pytest.raises(NoSupervisor, match=f"runs on {home.root}: start one with `sojourn up --home"):
         Connection(home)
     assert not home.root.exists()
 
@@ -50,7 +51,8 @@ def test_a_home_whose_supervisor_ended_has_none(tmp_path: Path) -> None:
 
 def test_news_come_before_the_answer_and_in_order(tmp_path: Path) -> None:
     heard: list[Body] = []
-    with RecordedSupervisor(tmp_path, lambda _: [News({"n": 1}), News({"n": 2}), {"done": True}]) as supervisor:
+    said: list[Said] = [News({"n": 1}), News({"n": 2}), {"done": True}]
+    with RecordedSupervisor(tmp_path, lambda _: said) as supervisor:
         connection = Connection(supervisor.home)
         assert connection.request(Jobs(), on_progress=heard.append) == {"done": True}
         connection.close()
@@ -137,7 +139,7 @@ def test_a_supervisor_that_goes_away_ends_the_wait(tmp_path: Path) -> None:
 
     with RecordedSupervisor(tmp_path, script) as supervisor:
         connection = Connection(supervisor.home)
-        with pytest.raises(NoSupervisor, match="it went away; its jobs go on once it runs again: `sojourn up"):
+        with pytest.raises(NoSupervisor, match="it went away; its jobs go on once it runs again: `sojo"):
             connection.request(Wait(["job-1"]))
         connection.close()
 
@@ -146,7 +148,7 @@ def test_what_a_supervisor_said_just_before_it_ended_is_heard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It answers and ends between the client's look at its socket and its look at the lock.
-    look = module.supervisor_pid
+    look = supervisor_pid
     ending = threading.Event()
 
     def end_first(home: Home) -> int | None:

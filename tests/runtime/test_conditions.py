@@ -165,6 +165,7 @@ def test_refuses_what_would_exhaust_the_stack_of_a_supervisor() -> None:
     with pytest.raises(UsageError, match=f"at most {LONGEST}"):
         parse("9" * (LONGEST + 1))
     assert parse("(" * DEEPEST + "epoch" + ")" * DEEPEST).holds(VIEW)
+    assert parse(" and ".join(["(not waiting == 0)"] * (DEEPEST * 2))).holds(VIEW)
 
 
 def test_takes_as_many_alternatives_as_fit() -> None:
@@ -220,11 +221,10 @@ WORDS = st.sampled_from(
 
 
 @given(st.one_of(st.text(max_size=60), st.lists(WORDS, max_size=12).map(" ".join)))
-def test_whatever_is_written_is_evaluated_or_refused_with_a_sentence(text: str) -> None:
+def test_whatever_is_written_is_evaluated_or_refused(text: str) -> None:
     try:
         condition = parse(text)
-    except UsageError as error:
-        assert "write something like" in error.message
-    else:
-        assert condition.holds(VIEW) in (True, False)
-        assert condition.holds(View()) in (True, False)
+    except UsageError:
+        return
+    assert condition.holds(VIEW) in (True, False)
+    assert condition.holds(View()) in (True, False)

@@ -123,7 +123,8 @@ def test_without_a_supervisor_every_command_exits_with_5_and_says_how_to_start_o
     done = sojourn(*arguments, "--home", tmp_path / "home")
     assert (done.code, done.out) == (5, "")
     assert done.err == (
-        f"error: no supervisor runs on {tmp_path}/home: start one with `sojourn up --home {tmp_path}/home`\n"
+        f"error: no supervisor runs on {tmp_path}/home: "
+        f"start one with `sojourn up --home {tmp_path}/home`\n"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -250,7 +251,8 @@ def test_a_reader_that_has_read_enough_ends_a_command_quietly(tmp_path: Path) ->
 
 
 def test_a_full_disk_behind_stdout_is_a_sentence(tmp_path: Path) -> None:
-    with RecordedSupervisor(tmp_path, lambda _: [{"jobs": [job_document()]}]), Path("/dev/full").open("w") as full:
+    said: list[Said] = [{"jobs": [job_document()]}]
+    with RecordedSupervisor(tmp_path, lambda _: said), Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [*PROGRAM, "jobs", "--home", str(tmp_path)],
             stdout=full, stderr=subprocess.PIPE, text=True, check=False,

@@ -99,7 +99,8 @@ def test_retention(up: Up, text: str, seconds: float, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("512M", 512_000_000), ("512mb", 512_000_000), ("1.5g", 1_500_000_000), ("64000000", 64_000_000)]
+    ("text", "size"),
+    [("512M", 512_000_000), ("512mb", 512_000_000), ("1.5g", 1_500_000_000), ("64000000", 64_000_000)],
 )
 def test_sizes(up: Up, text: str, size: int) -> None:
     assert up.options("--memory-limit", text).memory_limit == size

@@ -1,4 +1,4 @@
-"""Hosts for tests of links: real sockets in one process, each host in a context of its own, polled by hand."""
+"""Hosts for tests of links: real sockets in one process, a context per host, polled by hand."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Host(Party):
         self.listen = listen
         self.incarnation = incarnation
         self.versions = versions
-        self.known: list[PeerRow] = []
+        self.skipped_seconds = 0.0
         self.events: list[PeerEvent] = []
         self.refusals: list[tuple[str, str]] = []
         self.start()
@@ -64,10 +64,14 @@ class Host(Party):
     def start(self, peers: Iterable[PeerRow] = (), invites: Iterable[InviteRow] = ()) -> None:
         self.context: Context = zmq.Context()
         own = Hello(self.name, f"store of {self.name}", self.incarnation, *self.versions)
-        self.links = PeerLinks(
-            self.context, own, self.keys, self.listen, peers, invites,
-            lambda kind, detail: self.refusals.append((kind, detail)),
-        )
+        try:
+            self.links = PeerLinks(
+                self.context, own, self.keys, self.listen, peers, invites,
+                lambda kind, detail: self.refusals.append((kind, detail)),
+            )
+        except SojournError:
+            self.context.destroy(linger=0)
+            raise
 
     def stop(self) -> None:
         if not self.context.closed:
@@ -94,8 +98,9 @@ class Host(Party):
         return self.links.sockets()
 
     def look(self, now: float) -> float | None:
-        self.events += self.links.receive(now)
-        return self.links.next_deadline()
+        self.events += self.links.receive(now + self.skipped_seconds)
+        due = self.links.next_deadline()
+        return None if due is None else due - self.skipped_seconds
 
     def told(self, kind: str) -> list[str]:
         """The details of every refusal of a kind."""
@@ -123,12 +128,19 @@ class Joiner(Party):
         return None
 
 
-def poll(parties: Iterable[Party], until: Callable[[], T], what: str = "") -> T:
+def poll(
+    parties: Iterable[Party],
+    until: Callable[[], T],
+    what: str = "",
+    bare: Iterable[zmq.Socket[bytes]] = (),
+) -> T:
     """Run the reactor of several parties until a condition holds; give what it gave.
+
+    The condition is looked at again when one of the ``bare`` sockets can be read.
 
     Sleeps like the supervisor does: until a socket can be read or a deadline of a party is there.
     """
-    parties = list(parties)
+    parties, bare = list(parties), list(bare)
     end = time.monotonic() + PATIENCE
     while True:
         now = time.monotonic()
@@ -139,6 +151,8 @@ def poll(parties: Iterable[Party], until: Callable[[], T], what: str = "") -> T:
         if now > end:
             raise AssertionError(f"waited {PATIENCE:g} s in vain for {what or 'a condition'}")
         poller = zmq.Poller()
+        for socket in bare:
+            poller.register(socket, zmq.POLLIN)
         for party in parties:
             for socket in party.sockets():
                 poller.register(socket, zmq.POLLIN)
