@@ -17,7 +17,7 @@ from sojourn.runtime.flow import (
 )
 
 P = ParamSpec("P")
-R = TypeVar("R")
+H = TypeVar("H", bound=Callable[..., object])
 S = TypeVar("S")
 
 SLOT_MARK = "__sojourn_slot__"
@@ -25,7 +25,7 @@ PROCESS = "process"
 """The method that is the slot ``input``."""
 
 
-def slot(handler: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+def slot(handler: H) -> H:
     """Mark a method as a slot: a named input of its routine.
 
     Args:

@@ -25,20 +25,26 @@ This page is written by `make docs` from the tables in the code; `make lint` fai
 SECTIONS: tuple[tuple[str, str, tuple[Transition, ...]], ...] = (
     (
         "The life of a job",
-        "`runtime/job_table.py`. `moving` and `moved` are what a host says of a job while and after it gives "
-        "it away; the status under them is part of what travels.",
+        (
+            "`runtime/job_table.py`. `moving` and `moved` are what a host says of a job while and after "
+            "it gives it away; the status under them is part of what travels."
+        ),
         TRANSITIONS,
     ),
     (
         "A hand-off, at its source",
-        "`runtime/handoff/table.py`. RELEASED is the commit point: until it is on disk, the source can always "
-        "go on alone.",
+        (
+            "`runtime/handoff/table.py`. RELEASED is the commit point: until it is on disk, the source "
+            "can always go on alone."
+        ),
         SOURCE_TRANSITIONS,
     ),
     (
         "A hand-off, at its target",
-        "`runtime/handoff/table.py`. PREPARED is in doubt: it never runs the job and never drops it, until the "
-        "source has answered.",
+        (
+            "`runtime/handoff/table.py`. PREPARED is in doubt: it never runs the job and never drops it, "
+            "until the source has answered."
+        ),
         TARGET_TRANSITIONS,
     ),
 )
@@ -52,8 +58,8 @@ def page() -> str:
     names = "\n".join(f"- `{point}`" for point in ALL)
     parts.append(
         "## Crash points\n\n`runtime/handoff/crash_points.py`. With `SOJOURN_CRASH_POINT` set to one of "
-        "these, a supervisor kills itself there with SIGKILL; `tests/integration/test_crash_points.py` goes "
-        f"through all of them.\n\n{names}\n"
+        "these, a supervisor kills itself there with SIGKILL; `tests/integration/test_crash_points.py` "
+        f"goes through all of them.\n\n{names}\n"
     )
     return "\n".join(parts)
 

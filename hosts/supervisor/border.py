@@ -360,7 +360,7 @@ class Border:
     def _relayed(self, peer: str, message: RelayRequest) -> None:
         try:
             request = client_wire.decode_request(message.request)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._refused("malformed relay", f"{peer}: {error}")
             return
         asker = Asker(b"", peer, message.relay, request.request)
@@ -376,7 +376,7 @@ class Border:
             return
         try:
             answer = client_wire.decode_answer(message.answer)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._refused("malformed answer", f"{peer}: {error}")
             return
         answer.request = relay.asker.request

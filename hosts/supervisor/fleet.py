@@ -30,7 +30,6 @@ from sojourn.runtime.wire.actor import (
     Recalled,
     Result,
     Results,
-    ReturnedUnbegun,
     Stop,
     TurnError,
     Unyield,
@@ -305,7 +304,7 @@ class Fleet:
             return
         if isinstance(message, Results):
             self._results(worker, message)
-        elif isinstance(message, (Recalled, ReturnedUnbegun)):
+        else:
             if isinstance(message, Recalled):
                 worker.recalling = max(0, worker.recalling - 1)
             back = [number for number in message.dispatches if worker.outstanding.pop(number, None)]

@@ -131,11 +131,11 @@ class Moves:
         points = [(row.role, row.state) for row in writes.handoffs_put.values()]
         for role, m in writes.handoffs_deleted:
             points.append((role, "owned" if m in self.arrivals.owned_now else "dropped"))
-        for departure in self._departures.values():
-            if (
-                departure.machine.state is SourceState.FREEZING and departure.row in round_.quiet
-            ):
-                points.append((ROLE, "frozen"))
+        points.extend(
+            (ROLE, "frozen")
+            for departure in self._departures.values()
+            if departure.machine.state is SourceState.FREEZING and departure.row in round_.quiet
+        )
         for role, state in points:
             self._crash.reached(before_write(role, state))
         self._points = [after_write(role, state) for role, state in points]

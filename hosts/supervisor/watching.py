@@ -182,7 +182,7 @@ class Watching:
             return
         for entry in committed.writes.history:
             if entry.job == row:
-                event = {
+                event: dict[str, object] = {
                     "routine": entry.routine, "message": entry.message, "attempt": entry.attempt,
                     "outcome": Outcome(entry.outcome).word,
                 }

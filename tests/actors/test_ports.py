@@ -26,7 +26,7 @@ class Base(Routine):
 
 
 class Derived(Base):
-    def process(self, other: int) -> None:  # type: ignore[override] # pyright: ignore
+    def process(self, other: int) -> None:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
         """Take another field."""
 
     @slot
@@ -77,30 +77,39 @@ def test_output_can_be_given_fields() -> None:
 
 def test_marks_leave_name_and_documentation_alone() -> None:
     assert Load.page.__name__ == "page"
-    assert Load.loaded.__name__ == "loaded"
+    assert Load.loaded.spec.name == "loaded"
+    assert vars(Load.loaded)["__name__"] == "loaded"
 
 
 def test_async_and_generator_handlers_are_refused_where_they_are_defined() -> None:
-    def async_process() -> None:
+    def async_process() -> type:
         class A(Routine):
             async def process(self) -> None:
                 """Never reached."""
 
-    def async_slot() -> None:
+        return A
+
+    def async_slot() -> type:
         class B(Routine):
             @slot
             async def page(self) -> None:
                 """Never reached."""
 
-    def generator() -> None:
+        return B
+
+    def generator() -> type:
         class C(Routine):
             def process(self) -> Iterator[int]:
                 yield 1
 
-    def async_generator() -> None:
+        return C
+
+    def async_generator() -> type:
         class D(Routine):
             async def process(self) -> AsyncIterator[int]:
                 yield 1
+
+        return D
 
     assert "'process' of" in refusal(async_process)
     for define in (async_process, async_slot, async_generator):
@@ -109,20 +118,26 @@ def test_async_and_generator_handlers_are_refused_where_they_are_defined() -> No
 
 
 def test_fields_that_no_message_or_event_can_name_are_refused() -> None:
-    def by_position() -> None:
+    def by_position() -> type:
         class A(Routine):
             def process(self, url: str, /) -> None:
                 """Never reached."""
 
-    def open_event() -> None:
+        return A
+
+    def open_event() -> type:
         class B(Routine):
             @event
-            def said(self, **fields: object) -> None: ...
+            def said(self, /, **fields: object) -> None: ...
 
-    def event_of_many() -> None:
+        return B
+
+    def event_of_many() -> type:
         class C(Routine):
             @event
             def said(self, *words: str) -> None: ...
+
+        return C
 
     assert "takes 'url' by position only" in refusal(by_position)
     assert "has the parameter **fields: name each field" in refusal(open_event)
@@ -130,21 +145,27 @@ def test_fields_that_no_message_or_event_can_name_are_refused() -> None:
 
 
 def test_names_that_every_routine_has_cannot_be_taken() -> None:
-    def method() -> None:
+    def method() -> type:
         class A(Routine):
-            def emit(self, text: str) -> None:  # type: ignore[override] # pyright: ignore
+            def emit(self, text: str) -> None:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
                 """Never reached."""
 
-    def attribute() -> None:
-        class B(Routine):
-            progress = 3  # type: ignore[assignment] # pyright: ignore
+        return A
 
-    def failed() -> None:
+    def attribute() -> type:
+        class B(Routine):
+            progress = 3  # type: ignore[assignment] # pyright: ignore[reportAssignmentType]
+
+        return B
+
+    def failed() -> type:
         class C(Routine):
             @event
             def failed(self) -> None: ...
 
-    def two_inputs() -> None:
+        return C
+
+    def two_inputs() -> type:
         class D(Routine):
             def process(self) -> None:
                 """Never reached."""
@@ -152,6 +173,8 @@ def test_names_that_every_routine_has_cannot_be_taken() -> None:
             @slot
             def input(self) -> None:
                 """Never reached."""
+
+        return D
 
     assert "defines 'emit', which every routine has already" in refusal(method)
     assert "defines 'progress', which every routine has already" in refusal(attribute)
@@ -180,8 +203,10 @@ def test_a_routine_may_use_private_names_of_its_own() -> None:
 
 
 def test_transient_must_be_a_tuple_of_names() -> None:
-    def define() -> None:
+    def define() -> type:
         class A(Routine):
-            transient = "connection"  # type: ignore[assignment] # pyright: ignore
+            transient = "connection"  # type: ignore[assignment] # pyright: ignore[reportAssignmentType]
 
-    assert 'write transient = (\'connection\',)' in refusal(define)
+        return A
+
+    assert "write transient = ('connection',)" in refusal(define)

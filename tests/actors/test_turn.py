@@ -12,7 +12,7 @@ from sojourn.runtime.errors import InvalidFlow, OutsideTurn
 from sojourn.runtime.values import decode_fields
 from sojourn.runtime.wire.actor import Ending
 from tests.actors.stage import MemoryBlobs, Stage, attributes, emitted, error_of, progress
-from tests.actors.steps import Acting, Broken, BrokenFurther, Colour, KeepingActing, Load, Point
+from tests.actors.steps import Act, Acting, Broken, BrokenFurther, Colour, KeepingActing, Load, Point
 
 
 def raising(error: BaseException) -> Any:
@@ -20,6 +20,10 @@ def raising(error: BaseException) -> Any:
         raise error
 
     return act
+
+
+def nothing(_routine: Acting) -> None:
+    """Do nothing."""
 
 
 # --- success ----------------------------------------------------------------------------------
@@ -75,7 +79,7 @@ def test_private_and_transient_attributes_are_no_state() -> None:
     stage = Stage(Acting())
 
     def act(routine: Any) -> None:
-        routine._secret = threading.Lock()
+        routine._secret = threading.Lock()  # noqa: SLF001 - as the author's own handler would
         routine.made_anew = threading.Lock()
 
     result = stage.run(act)
@@ -297,7 +301,7 @@ def test_cleared_progress_is_sent_as_empty() -> None:
 # --- which failures are retried ---------------------------------------------------------------
 
 RETRY = ErrorHandler(
-    strategy=ErrorStrategy.RETRY, retryable_exceptions=(Broken, OSError), non_retryable_exceptions=(BrokenFurther,)
+    ErrorStrategy.RETRY, retryable_exceptions=(Broken, OSError), non_retryable_exceptions=(BrokenFurther,)
 )
 
 
@@ -334,7 +338,9 @@ def test_retry_later_with_a_senseless_delay_is_a_failure_that_says_so(after: Any
     assert "RetryLater(after=) takes seconds" in message
 
 
-@pytest.mark.parametrize("error", [SystemExit("bye"), KeyboardInterrupt(), BaseException("odd"), GeneratorExit()])
+@pytest.mark.parametrize(
+    "error", [SystemExit("bye"), KeyboardInterrupt(), BaseException("odd"), GeneratorExit()]
+)
 def test_exceptions_outside_exception_are_failed_attempts(error: BaseException) -> None:
     result = Stage(Acting()).run(raising(error))
     assert result.ending is Ending.FAILED
@@ -403,18 +409,20 @@ def test_an_attribute_that_cannot_be_stored_fails_the_attempt_for_good_and_is_na
     assert stage.state == {"count": 0, "items": [1]}
 
 
-@pytest.mark.parametrize("keeping", [False, True])
-def test_what_cannot_be_stored_is_named_wherever_it_is(keeping: bool) -> None:
-    acts: dict[str, Any] = {
-        "event 'output'": lambda routine: routine.emit("output", handle=threading.Lock()),
-        "set_result": lambda routine: routine.set_result(handle=threading.Lock()),
-        "shared['handle']": lambda routine: routine.shared.__setitem__("handle", threading.Lock()),
-    }
-    for where, act in acts.items():
-        kind, message, retryable = error_of(Stage(KeepingActing() if keeping else Acting()).run(act))
-        assert (kind, retryable) == ("ValueNotEncodable", False)
-        assert where in message
-        assert "handle" in message
+UNSTORABLE: dict[str, Act] = {
+    "event 'output'": lambda r: r.emit("output", handle=threading.Lock()),
+    "set_result": lambda r: r.set_result(handle=threading.Lock()),
+    "shared['handle']": lambda r: r.shared.__setitem__("handle", threading.Lock()),
+}
+
+
+@pytest.mark.parametrize("where", UNSTORABLE)
+@pytest.mark.parametrize("cls", [Acting, KeepingActing])
+def test_what_cannot_be_stored_is_named_wherever_it_is(cls: type[Acting], where: str) -> None:
+    kind, message, retryable = error_of(Stage(cls()).run(UNSTORABLE[where]))
+    assert (kind, retryable) == ("ValueNotEncodable", False)
+    assert where in message
+    assert "handle" in message
 
 
 def test_progress_that_cannot_be_stored_fails_the_attempt_for_good() -> None:
@@ -467,19 +475,22 @@ def test_a_message_that_does_not_decode_is_never_retried() -> None:
     assert error_of(stage.again())[::2] == ("ValueMalformed", False)
 
 
+MISTAKES: list[tuple[Act, str]] = [
+    (lambda r: r.emit("outptu", n=1), "has no event 'outptu' (it has output, failed, counted)"),
+    (lambda r: r.emit("failed", n=1), "emitted when a message ends under CONTINUE or SKIP"),
+    (lambda r: r.emit("counted", n=1), "has the fields count, unit, not n"),
+    (lambda r: r.emit("nothing", **{"": 1}), "has no event 'nothing'"),
+    (lambda r: r.ask("Sure?", slot="answre"), "has no slot 'answre' (it has input, exact, answer)"),
+    (lambda r: r.ask("Sure?", slot="answer", timeout=-1), "timeout must be seconds"),
+    (lambda r: r.ask("Sure?", slot="answer", timeout=float("inf")), "timeout must be seconds"),
+    (lambda r: r.ask(None, slot="answer"), "prompt must be text"),
+    (lambda r: setattr(r, "progress", {}), "can't assign self.progress"),
+]
+
+
 @pytest.mark.parametrize(
     ("act", "said"),
-    [
-        (lambda r: r.emit("outptu", n=1), "has no event 'outptu' (it has output, failed, counted)"),
-        (lambda r: r.emit("failed", n=1), "emitted when a message ends under CONTINUE or SKIP"),
-        (lambda r: r.emit("counted", n=1), "has the fields count, unit, not n"),
-        (lambda r: r.emit("nothing", **{"": 1}), "has no event 'nothing'"),
-        (lambda r: r.ask("Sure?", slot="answre"), "has no slot 'answre' (it has input, exact, answer)"),
-        (lambda r: r.ask("Sure?", slot="answer", timeout=-1), "timeout must be seconds"),
-        (lambda r: r.ask("Sure?", slot="answer", timeout=float("inf")), "timeout must be seconds"),
-        (lambda r: r.ask(None, slot="answer"), "prompt must be text"),
-        (lambda r: setattr(r, "progress", {}), "can't assign self.progress"),
-    ],
+    MISTAKES,
 )
 def test_calls_that_cannot_be_meant_fail_the_attempt_with_a_sentence(act: Any, said: str) -> None:
     kind, message, retryable = error_of(Stage(Acting()).run(act))
@@ -513,14 +524,17 @@ def test_a_prompt_that_no_encoding_can_hold_is_sent_escaped() -> None:
 # --- outside a turn ---------------------------------------------------------------------------
 
 
+USES: list[Act] = [
+    lambda r: r.emit("output"), lambda r: r.counted(1), lambda r: r.attempt, lambda r: r.turn_id,
+    lambda r: r.job_id, lambda r: r.shared, lambda r: r.progress, lambda r: r.checkpoint(),
+    lambda r: r.set_result(n=1), lambda r: r.ask("?", slot="answer"), lambda r: r.should_yield,
+    lambda r: r.time_left, lambda r: r.log,
+]
+
+
 @pytest.mark.parametrize(
     "use",
-    [
-        lambda r: r.emit("output"), lambda r: r.counted(1), lambda r: r.attempt, lambda r: r.turn_id,
-        lambda r: r.job_id, lambda r: r.shared, lambda r: r.progress, lambda r: r.checkpoint(),
-        lambda r: r.set_result(n=1), lambda r: r.ask("?", slot="answer"), lambda r: r.should_yield,
-        lambda r: r.time_left, lambda r: r.log,
-    ],
+    USES,
 )
 def test_what_only_a_handler_can_do_says_so_elsewhere(use: Any) -> None:
     with pytest.raises(OutsideTurn, match="Acting is not handling a message"):
@@ -529,7 +543,7 @@ def test_what_only_a_handler_can_do_says_so_elsewhere(use: Any) -> None:
 
 def test_a_turn_is_closed_after_success_and_failure() -> None:
     stage = Stage(Acting())
-    for act in (lambda routine: None, raising(Broken())):
+    for act in (nothing, raising(Broken())):
         stage.run(act)
         with pytest.raises(OutsideTurn):
             stage.actor.instance.emit("output")
@@ -539,24 +553,27 @@ def test_a_shared_map_that_was_kept_refuses_writes_after_its_turn() -> None:
     stage = Stage(Acting())
     kept: list[Any] = []
     stage.run(lambda routine: kept.append(routine.shared))
-    with pytest.raises(OutsideTurn, match="take self.shared in each handler"):
+    with pytest.raises(OutsideTurn, match=r"take self\.shared in each handler"):
         kept[0]["late"] = 1
 
 
 # --- parallel routines ------------------------------------------------------------------------
 
 
+CHANGES: list[Act] = [
+    lambda r: setattr(r, "count", 5),
+    lambda r: setattr(r, "stray", 5),
+    lambda r: delattr(r, "count"),
+    lambda r: r.items.append(2),
+    lambda r: r.__dict__.__delitem__("count"),
+    lambda r: r.__dict__.update(count=5),
+]
+
+
 @pytest.mark.parametrize("turns_before", [0, 1])
 @pytest.mark.parametrize(
     "act",
-    [
-        lambda r: setattr(r, "count", 5),
-        lambda r: setattr(r, "stray", 5),
-        lambda r: delattr(r, "count"),
-        lambda r: r.items.append(2),
-        lambda r: vars(r).__delitem__("count"),
-        lambda r: vars(r).update(count=5),
-    ],
+    CHANGES,
     ids=["assign", "assign new", "delete", "mutate", "delete below", "assign below"],
 )
 def test_a_parallel_routines_attributes_are_read_only_in_its_turns(act: Any, turns_before: int) -> None:
@@ -576,7 +593,7 @@ def test_a_parallel_routine_may_set_private_and_transient_attributes() -> None:
     stage = Stage(Acting(), parallel=True)
 
     def act(routine: Any) -> None:
-        routine._cache = {1: 2}
+        routine._cache = {1: 2}  # noqa: SLF001 - as the author's own handler would
         routine.made_anew = object()
         routine.shared.add("n", 1)
         routine.emit("output", own=type(routine).__qualname__)

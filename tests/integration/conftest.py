@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
-from tests.integration.hosting import Host, pair_hosts
+from tests.integration.hosting import FLOWS, Host, pair_hosts
 
-MakeHost = Callable[..., Host]
+
+class MakeHost(Protocol):
+    """Makes a host with its home in the test's folder; it is not up yet."""
+
+    def __call__(
+        self, name: str, *, listen: bool = True, paths: Iterable[Path] = (FLOWS,)
+    ) -> Host: ...
 
 
 @pytest.fixture
@@ -23,8 +30,8 @@ def make_host(tmp_path: Path, effects: Path) -> Iterator[MakeHost]:
     """Make hosts that are killed at the test's end."""
     made: list[Host] = []
 
-    def make(name: str, **options: bool) -> Host:
-        host = Host(tmp_path, name, effects, **options)
+    def make(name: str, *, listen: bool = True, paths: Iterable[Path] = (FLOWS,)) -> Host:
+        host = Host(tmp_path, name, effects, listen=listen, paths=paths)
         made.append(host)
         return host
 

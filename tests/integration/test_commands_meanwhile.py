@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def moving(host: Host) -> bool:
 
 
 @pytest.fixture
-def stopped_target(pair: tuple[Host, Host]):
+def stopped_target(pair: tuple[Host, Host]) -> Iterator[tuple[Host, Host]]:
     """A pair whose target is stopped before the hand-off begins: it stays in PRECOPY."""
     a, b = pair
     os.kill(b.pid, signal.SIGSTOP)

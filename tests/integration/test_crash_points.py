@@ -93,6 +93,7 @@ def run_to_the_end(hosts: dict[str, Host], victim: Host, effects: Path) -> None:
 def check_the_end(hosts: dict[str, Host], effects: Path) -> None:
     """One owner, which finishes the job with exact attempts."""
     owner = wait_until(lambda: the_owner(hosts), 60.0, "the job to be owned by one host")
+    assert owner is not None
     final = owner.wait("job")
     assert final["status"] == "completed"
     assert [

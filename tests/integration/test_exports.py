@@ -53,16 +53,35 @@ def test_a_file_without_release_is_a_new_job(host: Host, tmp_path: Path) -> None
     assert host.show("job")["status"] == "running"
 
 
+def truncate(text: str) -> str:
+    return text[: len(text) // 2]
+
+
+def edit(text: str) -> str:
+    return text.replace('"attempts": 1', '"attempts": 0')
+
+
+def make_newer(text: str) -> str:
+    return text.replace('"format": 1', '"format": 99', 1)
+
+
+def write_text(_text: str) -> str:
+    return "hello"
+
+
+def write_list(_text: str) -> str:
+    return "[]"
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda text: text[: len(text) // 2], "truncated"),
-        (lambda text: text.replace('"attempts": 1', '"attempts": 0'), "changed after it was written"),
-        (lambda text: text.replace('"format": 1', '"format": 99', 1), "format 99"),
-        (lambda _text: "hello", "no JSON"),
-        (lambda _text: "[]", "no export"),
+        (truncate, "truncated"),
+        (edit, "changed after it was written"),
+        (make_newer, "format 99"),
+        (write_text, "no JSON"),
+        (write_list, "no export"),
     ],
-    ids=["truncated", "edited", "newer", "text", "list"],
 )
 def test_a_damaged_file_is_refused_with_a_sentence(
     host: Host, tmp_path: Path, damage: Callable[[str], str], says: str

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
+import importlib
 import json
-import os
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import zmq
 
-from sojourn import Client, Flow, NoSupervisor, NotFound, Refused, Routine, ValueNotEncodable
+from sojourn import Client, Flow, NoSupervisor, NotFound, Refused, ValueNotEncodable
 from sojourn.hosts.connection import Connection
 from sojourn.hosts.home import Home
 from sojourn.hosts.peers.tokens import read_token, write_token
@@ -159,7 +159,7 @@ COMMANDS = [
 
 
 @pytest.fixture(scope="module")
-def busy_host(tmp_path_factory: pytest.TempPathFactory):
+def busy_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """One host with two unfinished jobs, for commands that change nothing."""
     folder = tmp_path_factory.mktemp("busy")
     host = Host(folder, "a", folder / "effects").up()
@@ -227,11 +227,6 @@ def test_a_port_that_is_taken_and_a_home_that_cannot_be_written(tmp_path: Path) 
     assert "Traceback" not in done.stderr
 
 
-@dataclasses.dataclass
-class Opaque:
-    thing: object
-
-
 def test_values_that_cannot_be_stored(host: Host) -> None:
     with host.client() as client:
         with pytest.raises(ValueNotEncodable, match=r"input\['x'\]"):
@@ -249,17 +244,12 @@ def test_values_that_cannot_be_stored(host: Host) -> None:
             assert [e["attempt"] for e in final.history] == [1], "it was retried"
 
 
-def test_a_flow_of_this_process_is_submitted_by_value(host: Host) -> None:
-    import sys
-
-    sys.path.insert(0, str(FLOWS))
-    os.environ.setdefault("SOJOURN_TEST_EFFECTS", os.devnull)
-    try:
-        from failing import quick  # type: ignore[import-not-found] # pyright: ignore[reportMissingImports]
-    finally:
-        sys.path.remove(str(FLOWS))
-    flow: Flow = quick
-    assert issubclass(Routine, object)
+def test_a_flow_of_this_process_is_submitted_by_value(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(FLOWS))
+    flow = importlib.import_module("failing").quick
+    assert isinstance(flow, Flow)
     with host.client() as client:
         job = client.submit(flow, {"x": 1}, y=2)
         assert client.wait(job, timeout=60).serialize()["input"] == {"x": 1, "y": 2}

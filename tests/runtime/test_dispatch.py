@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from sojourn.runtime.dispatch import HORIZON, LARGEST_WINDOW, Assignment, Dispatcher, Worker
@@ -69,7 +71,7 @@ def test_a_new_process_gets_one_message_and_twice_as_many_each_time() -> None:
         sizes.append(len(assignment.dispatch.turns))
         bench.finish(assignment, 1e-6)
     assert sizes[0] == 1
-    assert all(later <= 2 * max(1, earlier) for earlier, later in zip(sizes, sizes[1:], strict=False))
+    assert all(later <= 2 * max(1, earlier) for earlier, later in pairwise(sizes))
     assert max(sizes) == LARGEST_WINDOW
 
 

@@ -1,9 +1,9 @@
 """The job engine under random results, losses, replays, deaths of processes and of the supervisor itself.
 
-A Hypothesis state machine drives the shipped engine, dispatcher and SQLite store; only processes are played.
-Invariants after every step: what is in memory is what is on disk (G2), every attempt number of a message
-is charged once (G4), retries belong to a message (G7), one actor's messages begin one at a time and oldest
-first (G8).
+A Hypothesis state machine drives the shipped engine, dispatcher and SQLite store; processes are played.
+Invariants after every step: what is in memory is what is on disk (G2), every attempt number of a
+message is charged once (G4), retries belong to a message (G7), one actor's messages begin one at a time
+and oldest first (G8).
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ from sojourn.runtime.values import encode, encode_fields
 from sojourn.runtime.wire.actor import Ending, Result, SharedKind, Turn, TurnError
 
 RETRIES = 2
+FAILED_PROGRESS = encode_fields({"p": 1}, where="x")
+CHECKPOINT_PROGRESS = encode_fields({"c": 1}, where="x")
 NOTHING = encode_fields({"args": [], "kwargs": {}}, where="x")
 
 
@@ -191,16 +193,15 @@ class EngineMachine(RuleBasedStateMachine):
         emitted = [("output", encode_fields({"n": n}, where="x")) for n in range(emissions)]
         attributes = {} if process.worker.pool[1] == "side" else {"seen": encode(turn.message)}
         if how is Ending.FAILED:
-            process.finished.append(
-                self.result(turn, how, error=TurnError("ValueError", "no"), progress=encode_fields({"p": 1}, where="x"))
-            )
+            error = TurnError("ValueError", "no")
+            process.finished.append(self.result(turn, how, error=error, progress=FAILED_PROGRESS))
         elif how is Ending.CHECKPOINT:
             if self.many_messages():
                 return
-            self.deliver(
-                process,
-                [self.result(turn, how, emissions=emitted, attributes=attributes, progress=encode_fields({"c": 1}, where="x"))],
+            point = self.result(
+                turn, how, emissions=emitted, attributes=attributes, progress=CHECKPOINT_PROGRESS
             )
+            self.deliver(process, [point])
             return
         elif how is Ending.YIELDED:
             process.finished.append(self.result(turn, how))
@@ -257,9 +258,10 @@ class EngineMachine(RuleBasedStateMachine):
         pages: list[tuple[Turn, int]] = []
         for process in self.processes.values():
             ends = {result.dispatch for result in process.finished}
-            for turn in [process.running, *[t for t in self.all_turns if t.dispatch in ends]]:
-                if turn is not None:
-                    pages.append((turn, self.engine.book.jobs[turn.job].head.epoch))
+            begun = [turn for turn in self.all_turns if turn.dispatch in ends]
+            if process.running is not None:
+                begun.append(process.running)
+            pages.extend((turn, self.engine.book.jobs[turn.job].head.epoch) for turn in begun)
         self.store.close()
         self.store = self.open_store()
         self.start_engine()
@@ -277,15 +279,13 @@ class EngineMachine(RuleBasedStateMachine):
     @property
     def all_turns(self) -> list[Turn]:
         """Turns whose results wait in a played process; their data is no longer needed."""
-        found: list[Turn] = []
-        for dispatch, message in self.engine.book.outstanding.items():
-            found.append(
-                Turn(
-                    dispatch, message.actor.job.row, message.number, message.slot, message.attempts + 1,
-                    message.data,
-                )
+        return [
+            Turn(
+                dispatch, message.actor.job.row, message.number, message.slot, message.attempts + 1,
+                message.data,
             )
-        return found
+            for dispatch, message in self.engine.book.outstanding.items()
+        ]
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 3.0]))
     def time_passes(self, seconds: float) -> None:
@@ -302,9 +302,8 @@ class EngineMachine(RuleBasedStateMachine):
     # --- invariants ---------------------------------------------------------------------------
 
     def everything(self) -> list[object]:
-        return [
-            msgspec.msgpack.encode(self.store.read_image(row, logs=False)) for row in range(1, self.rows + 1)
-        ]
+        rows = range(1, self.rows + 1)
+        return [msgspec.msgpack.encode(self.store.read_image(row, logs=False)) for row in rows]
 
     @invariant()
     def memory_is_what_is_on_disk(self) -> None:
@@ -320,8 +319,8 @@ class EngineMachine(RuleBasedStateMachine):
             for attribute in image.attributes:
                 assert job.actors[attribute.routine].attributes[attribute.name] == attribute.value
             assert image.head.status is job.head.status
-            counts = {name: list(count) for name, count in image.counts.items()}
-            assert {n: c for n, c in job.counts.items() if any(c)} == {n: c for n, c in counts.items() if any(c)}
+            counted = {name: list(count) for name, count in image.counts.items() if any(count)}
+            assert {name: count for name, count in job.counts.items() if any(count)} == counted
 
     @invariant()
     def every_attempt_is_charged_once(self) -> None:

@@ -13,7 +13,8 @@ from sojourn.runtime.shared import merge
 from sojourn.runtime.values import decode, encode
 from sojourn.runtime.wire.actor import SharedKind
 
-NUMBERS = st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False, width=32)
+WHOLE = st.integers(-(2**40), 2**40)
+NUMBERS = WHOLE | st.floats(allow_nan=False, allow_infinity=False, width=32)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=5) | st.binary(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.tuples(inner, inner) | st.frozensets(st.integers(0, 9)),
@@ -50,8 +51,8 @@ def test_add_sums_as_python_does_and_begins_at_nothing(numbers: list[float]) -> 
     assert type(total) is type(expected)
 
 
-@given(st.lists(st.integers(-(2**40), 2**40), max_size=6).flatmap(lambda n: st.tuples(st.just(n), st.permutations(n))))
-def test_additions_of_whole_numbers_come_to_the_same_in_any_order(orders: tuple[list[int], list[int]]) -> None:
+@given(st.lists(WHOLE, max_size=6).flatmap(lambda found: st.tuples(st.just(found), st.permutations(found))))
+def test_whole_numbers_come_to_the_same_in_any_order(orders: tuple[list[int], list[int]]) -> None:
     sums: list[bytes | None] = []
     for order in orders:
         current: bytes | None = None

@@ -1,8 +1,8 @@
 """Both hand-off machines over a network that loses, repeats and delays, on hosts that die at any effect.
 
-The shipped machines run; disks are dictionaries, time is simulated. After every event: at most one host may run
-the job (G5), and some disk holds it in a state that goes on by itself or knows whom to ask (G6). Once nothing
-goes wrong any more, exactly one host owns it.
+The shipped machines run; disks are dictionaries, time is simulated. After every event: at most one host
+may run the job (G5), and some disk holds it in a state that goes on by itself or knows whom to ask (G6).
+Once nothing goes wrong any more, exactly one host owns it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from sojourn.runtime.handoff.target import TargetFacts, TargetHandoff
 from sojourn.runtime.job import HandoffRow, JobHead, JobImage, JobStatus
 from sojourn.runtime.wire.handoff import (
     Abort,
+    Ack,
     Chunk,
     Commit,
     HandoffMessage,
@@ -184,10 +185,8 @@ class SimulatedHost:
         elif isinstance(message, Preflight):
             self.implicit_ack(message)
             machine = TargetHandoff(message, self.other.name, f"store-{self.name}", PATIENCE)
-            arriving = next(
-                (m for m, t in self.targets.items() if t.state in (TargetState.STAGING, TargetState.PREPARED)),
-                None,
-            )
+            open_ = (TargetState.STAGING, TargetState.PREPARED)
+            arriving = next((m for m, t in self.targets.items() if t.state in open_), None)
             facts = TargetFacts(
                 self.name, "instance" if self.disk.known_epoch else None, self.disk.known_epoch,
                 self.disk.owned_epoch is not None, arriving=arriving,
@@ -202,8 +201,6 @@ class SimulatedHost:
 
     def implicit_ack(self, offered: Preflight) -> None:
         if self.source is not None and offered.epoch >= self.source.epoch + 1:
-            from sojourn.runtime.wire.handoff import Ack
-
             self.do_source(self.source.step(Ack(self.source.m, self.source.epoch + 1), self.world.now))
 
     def tick(self) -> None:
@@ -356,6 +353,9 @@ def test_the_simulation_notices_a_source_that_sends_before_it_writes(
 
     honest = SimulatedHost.do_source
     monkeypatch.setattr(SimulatedHost, "do_source", do_source)
-    with pytest.raises(AssertionError):
+    def many() -> None:
         for seed in range(300):
             simulate(seed, loss=0.0, death=0.1)
+
+    with pytest.raises(AssertionError):
+        many()

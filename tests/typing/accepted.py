@@ -1,4 +1,4 @@
-"""What type checkers must accept, and the types that they must find: mypy and pyright read it, nothing runs it."""
+"""What type checkers must accept, and the types that they must find: read by them, never run."""
 
 from __future__ import annotations
 
@@ -48,6 +48,14 @@ class Load(Routine):
     def row(self, row: int, table: str = "pages") -> None:
         """Take what ``loaded`` gives."""
 
+    @slot
+    def wider(self, row: float, table: object = None, *, note: str = "") -> None:
+        """Take more than ``loaded`` gives."""
+
+    @slot
+    def open(self, **fields: object) -> None:
+        """Take any fields."""
+
 
 class Anything(Routine):
     def process(self, data: object = None, **kwargs: object) -> None:
@@ -70,6 +78,7 @@ load.set_error_handler(ErrorHandler())
 load.page(body="x")
 flow.connect("fetch", "output", "load", "page")
 flow.connect(load.loaded, load.row)
+flow.connect(load.loaded, load.wider)
 flow.when_idle("load", "page")
 assert_type(flow.digest, str)
 assert_type(flow.serialize(), dict[str, object])

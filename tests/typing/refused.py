@@ -26,6 +26,14 @@ class Load(Routine):
         """Take another field."""
 
     @slot
+    def other_type(self, row: str) -> None:
+        """Take the field as another type."""
+
+    @slot
+    def another(self, row: int, column: int) -> None:
+        """Take a further field."""
+
+    @slot
     def wrong(self, row: int) -> int:
         return row
 
@@ -41,7 +49,9 @@ flow.add_routine(Load, "class")  # error: [type-var]
 flow.add_routine(Load(), "many", processes="4")  # error: [arg-type]
 flow.add_routine(Load(), "strategy", error_handler=ErrorStrategy.SKIP)  # error: [arg-type]
 flow.connect(load.loaded, load.row)
-flow.connect(load.loaded, load.text)  # error: [arg-type]
+flow.connect(load.loaded, load.text)  # error: [misc]
+flow.connect(load.loaded, load.other_type)  # error: [misc]
+flow.connect(load.loaded, load.another)  # error: [misc]
 flow.connect(load.loaded, load.wrong)  # error: [arg-type]
 flow.connect("load", "loaded", "load")  # error: [call-overload]
 flow.connect(load.loaded, "load")  # error: [call-overload]

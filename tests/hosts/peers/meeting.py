@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -53,7 +53,7 @@ class Host(Party):
     ) -> None:
         self.name = name
         self.keys = keys or fresh_keys()
-        self.listen = listen
+        self.listen: str | None = listen
         self.incarnation = incarnation
         self.versions = versions
         self.skipped_seconds = 0.0
@@ -161,7 +161,7 @@ def poll(
 
 
 @contextmanager
-def hosts(*made: Host) -> Iterator[tuple[Host, ...]]:
+def hosts(*made: Host) -> Generator[tuple[Host, ...]]:
     """Stop hosts at the end."""
     try:
         yield made
@@ -181,7 +181,7 @@ def both_connected(one: Host, other: Host) -> bool:
 
 
 @contextmanager
-def raw_dealer(server: Host, keys: Keys) -> Iterator[zmq.Socket[bytes]]:
+def raw_dealer(server: Host, keys: Keys) -> Generator[zmq.Socket[bytes]]:
     """A bare socket with some key, dialling a host: it can send what no host would."""
     assert server.links.address is not None
     context: Context = zmq.Context()
