@@ -40,11 +40,15 @@ def describe_error(loaded: LoadedRoutine, error: BaseException) -> TurnError:
     return make_error(error, retryable=retryable)
 
 
+def _is_number(given: object) -> bool:
+    return isinstance(given, (int, float)) and not isinstance(given, bool) and math.isfinite(given)
+
+
 def _later(error: RetryLater) -> TurnError:
-    after: object = error.after
+    after = error.after
     if after is None:
         return make_error(error, retryable=True)
-    if isinstance(after, bool) or not isinstance(after, (int, float)) or not math.isfinite(after):
+    if not _is_number(after):
         wrong = InvalidFlow(f"RetryLater(after=) takes seconds, not {after!r}")
         return make_error(wrong.with_traceback(error.__traceback__), retryable=False)
     return make_error(error, retryable=True, after=max(0.0, float(after)))

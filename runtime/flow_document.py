@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
+from typing import cast
 
 import msgspec
 
@@ -37,10 +38,10 @@ def flow_from_document(document: object) -> FlowSpec:
             "version that wrote it"
         )
     try:
-        routines = body["routines"]
-        if not isinstance(routines, list):
+        given = body["routines"]
+        if not isinstance(given, list):
             raise DocumentRefused("a flow's routines must be a list")
-        body["routines"] = [_routine_body(entry) for entry in routines]  # pyright: ignore[reportUnknownVariableType]
+        body["routines"] = [_routine_body(entry) for entry in cast(list[object], given)]
         spec = msgspec.convert(body, FlowSpec)
     except (msgspec.ValidationError, ValueMalformed, KeyError, TypeError) as error:
         raise DocumentRefused(f"the document is no flow: {error}") from None

@@ -54,6 +54,9 @@ LONGEST_BACKOFF = 30.0
 IDLE_SECONDS = 60.0
 """How long processes of a flow without unfinished jobs are kept."""
 
+CODE = "code:"
+"""Prefix of the store's notes of code fingerprints."""
+
 CRASHED = "sojourn.runtime.errors:ActorCrashed"
 TIMED_OUT = "sojourn.runtime.errors:TurnTimeout"
 
@@ -135,6 +138,11 @@ class Fleet:
         self._idle_since: dict[str, float] = {}
         self._deadlines: dict[tuple[int, str], float] = {}
         """(job row, process) → when its turn is killed for a freeze, cancel or stop."""
+        self._codes = {
+            name.removeprefix(CODE): value
+            for name, value in core.store.meta().items() if name.startswith(CODE)
+        }
+        """Flow digest → code fingerprint that its jobs ran under last."""
         self.answers: list[LoadAnswer] = []
 
     # --- questions about code -------------------------------------------------------------
@@ -162,6 +170,9 @@ class Fleet:
     def note_checked(self, digest: str, inspected: Inspected) -> None:
         """Note that a flow found by its locator loads here, so that it needs no other check."""
         modules = self._core.plan(digest).spec.modules
+        if digest not in self._codes:
+            self._codes[digest] = inspected.code
+            self._core.round.writes.meta_put[CODE + digest] = inspected.code
         for base in self._bases:
             if base.modules == modules and not base.zygote.dead:
                 base.checked[digest] = inspected
@@ -173,6 +184,7 @@ class Fleet:
             if base.failed.pop(digest, None) is not None:
                 base.used = 0.0
                 self._retire(base)
+        self._codes.pop(digest, None)
         for key in [key for key in self._starts if key.startswith(f"{digest}/")]:
             del self._starts[key]
             self._core.round.writes.starts_put[key] = (0, 0.0)
@@ -260,11 +272,27 @@ class Fleet:
         if question is None:
             return
         if question.digest:
-            base.checked[question.digest] = message
-            base.checking.discard(question.digest)
-            base.failed.pop(question.digest, None)
+            self._checked(base, question.digest, message)
         if question.ticket is not None:
             self.answers.append(LoadAnswer(question.ticket, message, None))
+
+    def _checked(self, base: CodeBase, digest: str, message: Inspected) -> None:
+        """A flow loads here: with the code that its jobs knew, or with another one."""
+        base.checking.discard(digest)
+        known = self._codes.get(digest)
+        if self._core.options.strict_code and known not in (None, message.code):
+            reason = (
+                f"the code of the flow changed on host {self._core.host!r} (it was {known}, it is "
+                f"{message.code}), and --strict-code is set: `sojourn retry` goes on with the new one"
+            )
+            base.failed[digest] = reason
+            self._block(digest, None, reason)
+            return
+        base.checked[digest] = message
+        base.failed.pop(digest, None)
+        if known != message.code:
+            self._codes[digest] = message.code
+            self._core.round.writes.meta_put[CODE + digest] = message.code
 
     def _load_failed(self, base: CodeBase, message: LoadFailed) -> None:
         question = base.asked.pop(message.request, None)

@@ -156,8 +156,7 @@ class Reactor:
             self.fleet.forget(row)
         for part in self.parts:
             part.after_commit(committed)
-        if committed.touched or committed.writes:
-            self.desk.after_commit(committed)
+        self.desk.after_commit(committed)
         if not core.stopping:
             for assignment in core.dispatcher.assign(core.now.monotonic):
                 self._send_process(assignment.worker.name, assignment.dispatch)

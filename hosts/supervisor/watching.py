@@ -64,16 +64,16 @@ class Watching:
         self._core = core
         self._hand_on = hand_on
         self._watches: list[Watch] = []
+        self._fresh: list[Watch] = []
+        """Those that nobody has looked at yet."""
         self._logs: list[LogWatch] = []
 
     # --- beginnings ---------------------------------------------------------------------------
 
     def wait(self, watch: Watch) -> None:
-        """Begin a wait; it may end at once."""
+        """Begin a wait; it is looked at once the round under way is on disk."""
         self._watches.append(watch)
-        for row in list(watch.open):
-            self._look(watch, row)
-        self._close_if_done(watch)
+        self._fresh.append(watch)
 
     def read_logs(self, watch: LogWatch, *, follow: bool) -> None:
         """Send a log's lines, and go on with new ones where asked."""
@@ -105,6 +105,11 @@ class Watching:
 
     def after_commit(self, committed: Round) -> None:
         """Tell everyone what the round brought. What is sent leaves with the next round."""
+        fresh, self._fresh = self._fresh, []
+        for watch in fresh:
+            for row in list(watch.open):
+                self._look(watch, row)
+            self._close_if_done(watch)
         if self._watches:
             touched = committed.touched | set(committed.writes.heads)
             for watch in list(self._watches):

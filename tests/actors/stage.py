@@ -1,4 +1,4 @@
-"""Where tests run single turns: a real actor of a real flow, with surroundings that keep what they are given."""
+"""Where tests run single turns: a real actor of a real flow, in surroundings that keep all they get."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routines that the tests of authoring and of turns share; real modules, since flows name classes by path."""
+"""Routines that the tests of authoring and of turns share: in a module, since flows name them by path."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class FailingRoutine(Routine):
         self.delay = delay
         self.attempt_count = 0
 
-    def process(self, data=None, **kwargs):  # type: ignore[no-untyped-def] # pyright: ignore
+    def process(self, data=None, **kwargs):  # type: ignore[no-untyped-def] # pyright: ignore[reportMissingParameterType, reportUnknownParameterType]
         self.attempt_count += 1
         time.sleep(self.delay)  # Delay before failure
         raise ValueError(f"Simulated failure on attempt {self.attempt_count}")
@@ -78,6 +78,10 @@ class Sink(Routine):
         """Take what ``Load.loaded`` gives."""
 
     @slot
+    def measured(self, count: int, unit: str = "") -> None:
+        """Take what ``Acting.counted`` gives."""
+
+    @slot
     def dead(self, slot: str, data: dict[str, object], error: dict[str, str]) -> None:
         """Take what ``failed`` gives."""
 
@@ -92,6 +96,16 @@ class Holder(Routine):
     def __init__(self, *items: object, named: object = None) -> None:
         self.items = list(items)
         self.named = named
+
+    def process(self) -> None:
+        """Do nothing."""
+
+
+class Untyped(Routine):
+    """Takes anything by position."""
+
+    def __init__(self, handle: object) -> None:
+        """Keep nothing."""
 
     def process(self) -> None:
         """Do nothing."""

@@ -10,7 +10,7 @@ from sojourn.actors.turn import TurnYielded
 from sojourn.runtime.values import decode_fields
 from sojourn.runtime.wire.actor import Ending, SharedKind
 from tests.actors.stage import Stage, attributes, emitted, error_of, progress, written
-from tests.actors.steps import Acting, Broken, KeepingActing
+from tests.actors.steps import Act, Acting, Broken, KeepingActing
 
 
 def half_way(routine: Acting) -> None:
@@ -63,7 +63,8 @@ def test_what_a_checkpoint_committed_is_not_in_the_turns_own_result() -> None:
 def test_a_failure_goes_back_to_the_checkpoint_and_the_next_attempt_goes_on_from_it() -> None:
     stage = Stage(Acting())
     failed = stage.run(then_fail)
-    assert (failed.ending, failed.emissions, failed.attributes, failed.shared) == (Ending.FAILED, [], {}, [])
+    assert failed.ending is Ending.FAILED
+    assert (failed.emissions, failed.attributes, failed.shared) == ([], {}, [])
     assert failed.progress is None
     assert stage.state == {"count": 1, "items": [1]}
 
@@ -123,10 +124,9 @@ def swallowing_and_returning(routine: Acting) -> int:
 
 
 @pytest.mark.parametrize("act", [swallowing, swallowing_and_failing, swallowing_and_returning])
-def test_a_handler_that_swallows_the_end_of_its_turn_adds_nothing_to_it(act: object) -> None:
+def test_a_handler_that_swallows_the_end_of_its_turn_adds_nothing_to_it(act: Act) -> None:
     stage = Stage(KeepingActing())
     stage.around.ends_at_checkpoints = True
-    assert callable(act)
     result = stage.run(act)
     assert (result.ending, result.emissions, result.attributes) == (Ending.YIELDED, [], {})
     assert stage.state == {"count": 1, "items": [1]}
@@ -164,7 +164,9 @@ def test_every_checkpoint_of_a_turn_carries_what_is_new_since_the_one_before() -
     assert [emitted(point) for point in stage.around.checkpoints] == [
         [("output", {"page": page})] for page in (1, 2, 3)
     ]
-    assert [progress(point) for point in stage.around.checkpoints] == [{"page": 1}, {"page": 2}, {"page": 3}]
+    assert [progress(point) for point in stage.around.checkpoints] == [
+        {"page": page} for page in (1, 2, 3)
+    ]
     assert (result.emissions, result.progress) == ([], None)
 
 
@@ -184,7 +186,7 @@ def test_a_shared_map_taken_before_a_checkpoint_still_writes_after_it() -> None:
     assert emitted(result) == [("output", {"pages": [1, 2, 3]})]
 
 
-def test_questions_of_a_turn_that_runs_again_under_the_same_number_have_ids_of_their_own() -> None:
+def test_questions_of_an_attempt_that_runs_again_under_its_number_have_ids_of_their_own() -> None:
     stage = Stage(Acting())
     stage.around.ends_at_checkpoints = True
 

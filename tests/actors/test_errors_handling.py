@@ -21,7 +21,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
 
 def test_exceptions_are_named_by_path() -> None:
     spec = ErrorHandler(
-        ErrorStrategy.RETRY, retryable_exceptions=(Broken, OSError), non_retryable_exceptions=(ActorCrashed,)
+        retryable_exceptions=(Broken, OSError), non_retryable_exceptions=(ActorCrashed,)
     ).spec
     assert spec.retryable_exceptions == ("tests.actors.steps:Broken", "builtins:OSError")
     assert spec.non_retryable_exceptions == ("sojourn.runtime.errors:ActorCrashed",)

@@ -91,7 +91,8 @@ def test_arguments_of_classes_outside_the_allowed_modules_are_not_decoded() -> N
 
 @pytest.mark.parametrize("arguments", [b"\xc1", b"", encode_fields({"args": 3}, where="x")])
 def test_arguments_that_are_none_are_told(arguments: bytes) -> None:
-    assert "constructor arguments of routine 'step'" in refusal(CodeNotLoadable, changed(arguments=arguments))
+    message = refusal(CodeNotLoadable, changed(arguments=arguments))
+    assert "constructor arguments of routine 'step'" in message
 
 
 @pytest.mark.parametrize(
@@ -142,8 +143,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
 
 def test_nothing_is_imported_to_resolve_a_name(folder: Path) -> None:
     (folder / "unloaded_one.py").write_text("class Thing: pass\n")
-    lazy = "import importlib\ndef __getattr__(name):\n    return importlib.import_module('unloaded_one').Thing\n"
-    (folder / "lazy_one.py").write_text(lazy)
+    (folder / "lazy_one.py").write_text(
+        "def __getattr__(name):\n    import unloaded_one\n    return unloaded_one.Thing\n"
+    )
     import_module("lazy_one")
     everything = LoadedClasses(lambda _module: True)
     assert everything.resolve("unloaded_one:Thing") is None
@@ -167,7 +169,9 @@ def test_nothing_is_imported_to_resolve_a_name(folder: Path) -> None:
         ),
     ],
 )
-def test_an_import_that_fails_says_why(folder: Path, text: str, kind: type[SojournError], said: str) -> None:
+def test_an_import_that_fails_says_why(
+    folder: Path, text: str, kind: type[SojournError], said: str
+) -> None:
     (folder / "failing_one.py").write_text(text)
     with pytest.raises(kind) as refused:
         import_module("failing_one")

@@ -102,7 +102,8 @@ def test_fields_go_through_the_codec_as_they_would_between_processes() -> None:
             self.emit("output", page=page, same=page is given)
 
     given, words = Page("x"), ["a"]
-    assert run_turn(Takes(), page=given, words=words).emitted == [("output", {"page": Page("x"), "same": False})]
+    result = run_turn(Takes(), page=given, words=words)
+    assert result.emitted == [("output", {"page": Page("x"), "same": False})]
     assert words == ["a"]
 
 

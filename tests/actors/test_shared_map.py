@@ -142,10 +142,9 @@ def test_a_turn_sees_the_committed_map_and_earlier_turns_of_its_actor() -> None:
         values.append(routine.shared["n"])
         routine.shared.add("n", 1)
 
-    for _ in range(3):
-        result = stage.run(count)
+    results = [stage.run(count) for _ in range(3)]
     assert values == [1, 2, 3]
-    assert written(result) == [("n", SharedKind.ADD, 1)]
+    assert [written(result) for result in results] == [[("n", SharedKind.ADD, 1)]] * 3
 
 
 def test_a_failed_attempts_writes_are_seen_by_nobody() -> None:

@@ -488,10 +488,7 @@ MISTAKES: list[tuple[Act, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("act", "said"),
-    MISTAKES,
-)
+@pytest.mark.parametrize(("act", "said"), MISTAKES)
 def test_calls_that_cannot_be_meant_fail_the_attempt_with_a_sentence(act: Any, said: str) -> None:
     kind, message, retryable = error_of(Stage(Acting()).run(act))
     assert (kind, retryable) == ("InvalidFlow", False)
@@ -532,10 +529,7 @@ USES: list[Act] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "use",
-    USES,
-)
+@pytest.mark.parametrize("use", USES)
 def test_what_only_a_handler_can_do_says_so_elsewhere(use: Any) -> None:
     with pytest.raises(OutsideTurn, match="Acting is not handling a message"):
         use(Acting())
@@ -572,9 +566,7 @@ CHANGES: list[Act] = [
 
 @pytest.mark.parametrize("turns_before", [0, 1])
 @pytest.mark.parametrize(
-    "act",
-    CHANGES,
-    ids=["assign", "assign new", "delete", "mutate", "delete below", "assign below"],
+    "act", CHANGES, ids=["assign", "assign new", "delete", "mutate", "delete below", "assign below"]
 )
 def test_a_parallel_routines_attributes_are_read_only_in_its_turns(act: Any, turns_before: int) -> None:
     stage = Stage(Acting(), parallel=True)

@@ -152,6 +152,36 @@ def test_a_job_whose_code_broke_is_blocked_and_goes_on_after_retry(
     assert host.wait("job")["result"] == {"ok": True}
 
 
+def test_strict_code_blocks_jobs_whose_code_changed(make_host: MakeHost, tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    text = (
+        "from sojourn import ErrorHandler, ErrorStrategy, Flow, Routine\n"
+        "class Step(Routine):\n"
+        "    def process(self):\n"
+        "        if self.attempt == 1:\n"
+        "            raise ValueError('first')\n"
+        "        self.set_result(ok=True)\n"
+        "flow = Flow('strict')\n"
+        "flow.add_routine(Step(), 'step', error_handler=ErrorHandler(\n"
+        "    strategy=ErrorStrategy.RETRY, retry_delay=2.0))\n"
+    )
+    (code / "changing.py").write_text(text)
+    host = make_host("a", paths=[code]).up("--strict-code")
+    with host.client() as client:
+        client.submit("changing:flow", job_id="job")
+        client.wait("job", until="step.retry_count >= 1", timeout=30)
+    host.kill()
+    (code / "changing.py").write_text(text + "# changed\n")
+    host.up("--strict-code")
+    blocked = host.wait("job", "status == 'blocked'")
+    assert "--strict-code" in blocked["reason"]
+    host.do("retry", "job")
+    final = host.wait("job")
+    assert final["result"] == {"ok": True}
+    assert len({entry["code"] for entry in final["history"]}) == 2
+
+
 def test_no_orphans_after_the_supervisor_is_killed(host: Host, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     host.submit("crashing:parent", "job", pids=str(pids))

@@ -30,15 +30,11 @@ class Load(Routine):
         """Take the field as another type."""
 
     @slot
-    def another(self, row: int, column: int) -> None:
-        """Take a further field."""
-
-    @slot
     def wrong(self, row: int) -> int:
         return row
 
-    @event
-    def returns(self, row: int) -> int:  # error: [arg-type]
+    @event  # error: [arg-type]
+    def returns(self, row: int) -> int:
         return row
 
 
@@ -51,7 +47,6 @@ flow.add_routine(Load(), "strategy", error_handler=ErrorStrategy.SKIP)  # error:
 flow.connect(load.loaded, load.row)
 flow.connect(load.loaded, load.text)  # error: [misc]
 flow.connect(load.loaded, load.other_type)  # error: [misc]
-flow.connect(load.loaded, load.another)  # error: [misc]
 flow.connect(load.loaded, load.wrong)  # error: [arg-type]
 flow.connect("load", "loaded", "load")  # error: [call-overload]
 flow.connect(load.loaded, "load")  # error: [call-overload]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket as sockets
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
@@ -132,7 +133,7 @@ def poll(
     parties: Iterable[Party],
     until: Callable[[], T],
     what: str = "",
-    bare: Iterable[zmq.Socket[bytes]] = (),
+    bare: Iterable[zmq.Socket[bytes] | sockets.socket] = (),
 ) -> T:
     """Run the reactor of several parties until a condition holds; give what it gave.
 
@@ -151,8 +152,8 @@ def poll(
         if now > end:
             raise AssertionError(f"waited {PATIENCE:g} s in vain for {what or 'a condition'}")
         poller = zmq.Poller()
-        for socket in bare:
-            poller.register(socket, zmq.POLLIN)
+        for one in bare:
+            poller.register(one, zmq.POLLIN)
         for party in parties:
             for socket in party.sockets():
                 poller.register(socket, zmq.POLLIN)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import select
+import socket as sockets
 import time
 
 import pytest
@@ -88,6 +91,41 @@ def test_a_closed_connection_is_told_long_before_a_heartbeat_could_tell(listens:
         assert time.monotonic() - stopped < HEARTBEAT_TIMEOUT_MS / 1000
         assert not a.links.connected("b")
         assert not a.links.send("b", RelayDropped(1))
+
+
+def test_the_end_of_the_only_connection_is_told_on_the_side_that_dialled() -> None:
+    with hosts(Host("a"), Host("b")) as (a, b):
+        a.links.add_peer(b.row())
+        b.links.add_peer(a.row(address=False))
+        poll((a, b), lambda: both_connected(a, b))
+        b.stop()
+        poll((a,), lambda: a.events[-1] == LinkDown("b"))
+
+
+def test_a_peer_that_falls_silent_is_told_as_gone_on_both_sides() -> None:
+    with hosts(Host("a"), Host("b")) as (a, b), contextlib.ExitStack() as wires:
+        address = a.links.address
+        assert address is not None
+        door, inner = sockets.socket(), sockets.socket()
+        for wire in (door, inner):
+            wires.enter_context(wire)
+        door.bind(("127.0.0.1", 0))
+        door.listen()
+        row = a.row()
+        row.address = f"tcp://127.0.0.1:{door.getsockname()[1]}"
+        a.links.add_peer(b.row(address=False))
+        b.links.add_peer(row)  # b dials a through the relay
+        inner.connect(("127.0.0.1", int(address.rpartition(":")[2])))
+        outer = wires.enter_context(door.accept()[0])
+
+        def relayed() -> bool:
+            for source, sink in ((outer, inner), (inner, outer)):
+                while select.select([source], [], [], 0)[0]:
+                    sink.sendall(source.recv(65536))
+            return both_connected(a, b)
+
+        poll((a, b), relayed, bare=[outer, inner])
+        poll((a, b), lambda: LinkDown("b") in a.events and LinkDown("a") in b.events)
 
 
 @pytest.mark.parametrize("listens", [True, False])

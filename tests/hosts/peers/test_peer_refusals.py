@@ -335,6 +335,17 @@ def test_under_an_invitation_only_pair_is_heard() -> None:
         assert (event.invite_key, event.pair) == (once.public, pair_)
 
 
+def test_a_paired_host_with_the_name_of_an_invitation_is_none() -> None:
+    with hosts(Host("a"), Host("b", listen=None)) as (a, b):
+        row = b.row()
+        row.name = "invite:b"
+        a.links.add_peer(row)
+        with raw_dealer(a, b.keys) as socket:
+            socket.send(encode(Pair("b", fresh_keys().public, None, "store of b")))
+            assert isinstance(answer(socket, a), Rejected)
+        assert not a.events
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -48,6 +48,12 @@ def test_a_token_with_any_character_changed_is_refused(place: int, character: st
     assert read == TOKEN  # the same character, or a last one whose low bits mean nothing
 
 
+@pytest.mark.parametrize("junk", ["!", "\n", " ", "=", "ä", "A"])
+def test_a_token_with_something_in_between_is_refused(junk: str) -> None:
+    with pytest.raises(InvalidInput):
+        read_token(TEXT[:40] + junk + TEXT[40:])
+
+
 @given(st.integers(0, len(TEXT) - 1))
 def test_a_token_that_was_cut_off_is_refused(length: int) -> None:
     with pytest.raises(InvalidInput, match="not all of it"):
