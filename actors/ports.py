@@ -74,7 +74,11 @@ class BoundEvent(Generic[P]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Emit it."""
-        self.routine.emit(self._port.spec.name, **self._port.fields(args, kwargs))
+        port = self._port
+        if args or len(kwargs) != port.count:
+            self.routine.emit(port.name, **port.bind(args, kwargs))
+        else:
+            self.routine.emit(port.name, **kwargs)
 
 
 class Event(Generic[P]):
@@ -100,6 +104,8 @@ class Event(Generic[P]):
                 )
         self._signature = signature.replace(parameters=parameters)
         self.spec = EventSpec(declaration.__name__, tuple(self._signature.parameters))
+        self.name = self.spec.name
+        self.count = len(parameters)
 
     @overload
     def __get__(self, instance: None, owner: type, /) -> Self: ...
@@ -111,14 +117,12 @@ class Event(Generic[P]):
         return self if instance is None else BoundEvent(instance, self)
 
     # object: the fields' own types are checked where the event is called.
-    def fields(self, args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, object]:
-        """Name what the event was called with.
+    def bind(self, args: tuple[object, ...], kwargs: dict[str, object]) -> dict[str, object]:
+        """Name what the event was called with, defaults included.
 
         Raises:
             TypeError: if it doesn't fit the declaration.
         """
-        if not args and len(kwargs) == len(self._signature.parameters):
-            return kwargs
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return bound.arguments

@@ -214,7 +214,7 @@ def deepest_lists(levels: int) -> object:
         {"$sojourn": "blob", "digest": "ab" * 32, "size": 2**64},
         {"$sojourn": "blob", "digest": "ab" * 32, "size": 1.5},
     ],
-    ids=lambda form: ascii(form)[:40],
+    ids=lambda form: "object" if type(form) is object else ascii(form)[:40],
 )
 def test_what_is_no_form_of_a_value_is_malformed(form: object) -> None:
     with pytest.raises(ValueMalformed, match=r"^it"):

@@ -120,7 +120,7 @@ def test_a_peer_that_falls_silent_is_told_as_gone_on_both_sides() -> None:
 
         def relayed() -> bool:
             for source, sink in ((outer, inner), (inner, outer)):
-                while select.select([source], [], [], 0)[0]:
+                if select.select([source], [], [], 0)[0]:
                     sink.sendall(source.recv(65536))
             return both_connected(a, b)
 
