@@ -12,6 +12,8 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from sojourn.runtime.wire.decoding import FrameDecoder
+
 INPUT_SLOT = "input"
 FAILED_EVENT = "failed"
 OUTPUT_EVENT = "output"
@@ -162,6 +164,9 @@ class FlowLike(Protocol):
         ...
 
 
+_FLOW = FrameDecoder(msgspec.msgpack.Decoder(FlowSpec))
+
+
 def encode_flow(spec: FlowSpec) -> bytes:
     """Encode a flow for the wire and the store (msgpack)."""
     return msgspec.msgpack.encode(spec)
@@ -173,4 +178,4 @@ def decode_flow(data: bytes) -> FlowSpec:
     Raises:
         msgspec.DecodeError: if the bytes are no flow.
     """
-    return msgspec.msgpack.decode(data, type=FlowSpec)
+    return _FLOW.decode(data)

@@ -15,7 +15,7 @@ from sojourn.hosts.store.incarnation import sync_folder
 from sojourn.hosts.supervisor.core import Core, ToPeer, new_id, read_clocks
 from sojourn.hosts.supervisor.fleet import Fleet, LoadAnswer
 from sojourn.runtime.engine.inputs import Adopt, Block
-from sojourn.runtime.errors import CodeNotLoadable, HostUnable, Refused
+from sojourn.runtime.errors import CodeNotLoadable, HostUnable, Refused, SojournError
 from sojourn.runtime.export import Export, ReleaseTicket, read_export
 from sojourn.runtime.flow import decode_flow, encode_flow
 from sojourn.runtime.flow_document import flow_digest
@@ -270,10 +270,7 @@ class Arrivals:
                 writes.handoffs_put.pop(f"{ROLE}:{machine.m}", None)
                 writes.handoffs_deleted.append((effect.role, effect.m))
             case fx.Inspect():
-                flow = decode_flow(effect.flow)
-                arrival.digest = flow_digest(flow)
-                writes.flows_put[arrival.digest] = effect.flow
-                self._fleet.check(arrival.digest, effect.flow, machine.m)
+                self._inspect(arrival, effect)
             case fx.KeepBlob():
                 keep_blob(core.home.blobs, effect.digest, effect.data)
             case fx.OwnJob():
@@ -287,6 +284,20 @@ class Arrivals:
                 self._arrivals.pop(machine.m, None)
             case _:
                 raise AssertionError(f"{type(effect).__name__} is no effect of a target")
+
+    def _inspect(self, arrival: Arrival, effect: fx.Inspect) -> None:
+        """Have the flow of an arriving job looked at."""
+        try:
+            flow = decode_flow(effect.flow)
+            arrival.digest = flow_digest(flow)
+            self._core.plan(arrival.digest, effect.flow)
+        except (msgspec.DecodeError, SojournError, KeyError) as error:
+            self._inspected(
+                arrival, CodeNotLoadable.__name__, f"the flow of the job is malformed: {error}"
+            )
+            return
+        self._core.round.writes.flows_put[arrival.digest] = effect.flow
+        self._fleet.check(arrival.digest, effect.flow, arrival.machine.m)
 
     def _own(self, arrival: Arrival, effect: fx.OwnJob) -> None:
         core = self._core

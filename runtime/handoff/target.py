@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import sha256
 
 import msgspec
@@ -13,7 +14,10 @@ from sojourn.runtime.errors import (
     HostUnable,
     ProtocolViolation,
     Refused,
+    ValueMalformed,
 )
+from sojourn.runtime.flow import decode_flow
+from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.handoff.effects import (
     Activate,
     Activated,
@@ -34,6 +38,7 @@ from sojourn.runtime.handoff.effects import (
 from sojourn.runtime.handoff.source import TWO_OWNERS, Patience
 from sojourn.runtime.handoff.table import TargetState, TargetStep, next_target
 from sojourn.runtime.job import HandoffRow, JobImage
+from sojourn.runtime.wire.decoding import FrameDecoder
 from sojourn.runtime.wire.handoff import (
     WINDOW_BYTES,
     Abort,
@@ -53,7 +58,9 @@ from sojourn.runtime.wire.handoff import (
 
 ROLE = "target"
 LARGEST_IMAGE = 1 << 33
-_IMAGE = msgspec.msgpack.Decoder(JobImage)
+_IMAGE = FrameDecoder(msgspec.msgpack.Decoder(JobImage))
+LARGEST_NUMBER = 1 << 53
+"""Above any number that a job comes to; stores hold no more than 64 bits."""
 
 
 class TargetFacts(msgspec.Struct, frozen=True):
@@ -105,6 +112,8 @@ def veto(asked: Preflight, facts: TargetFacts) -> tuple[str, str] | None:
                 f"`sojourn handoff resolve {job}` on the host that shall give it up ends that"
             )
         return Refused.__name__, f"host {host!r} owns job {job} at epoch {facts.known_epoch}"
+    if not 0 < asked.epoch < LARGEST_NUMBER or not 0 <= asked.size < LARGEST_IMAGE:
+        return ProtocolViolation.__name__, f"the offer of job {job} holds numbers that can't be"
     if asked.epoch + 1 <= facts.known_epoch:
         return Refused.__name__, (
             f"host {host!r} knows job {job} at epoch {facts.known_epoch}, the offer's is {asked.epoch}"
@@ -346,10 +355,47 @@ def check_image(data: bytes, offer: Offer) -> str | None:
     head = image.head
     if (head.job_id, head.instance, head.epoch) != (offer.job_id, offer.instance, offer.epoch):
         return "the image holds another job than the offer"
+    problem = _check_flow(image)
+    if problem is not None:
+        return problem
+    if not all(0 <= number < LARGEST_NUMBER for number in _numbers(image)):
+        return "the image holds numbers that no job comes to"
     missing = {row.origin for row in image.history} - image.origins.keys()
     if missing:
         return "the image's history points to hosts that it doesn't name"
     return None
+
+
+def _check_flow(image: JobImage) -> str | None:
+    try:
+        flow = decode_flow(image.flow)
+        digest = flow_digest(flow)
+    except (msgspec.DecodeError, ValueMalformed) as error:
+        return f"the image's flow doesn't decode: {error}"
+    if digest != image.head.flow_digest:
+        return "the image's flow is another one than its digest says"
+    routines = {routine.id for routine in flow.routines}
+    for rows in (image.messages, image.attributes, image.questions):
+        for row in rows:
+            if row.routine not in routines:
+                return f"the image names a routine {row.routine!r} that its flow doesn't have"
+    return None
+
+
+def _numbers(image: JobImage) -> Iterator[int]:
+    yield from (image.head.epoch, image.head.next_message, image.head.next_sequence)
+    for message in image.messages:
+        yield from (message.message, message.attempts, message.retry_count)
+    for entry in image.history:
+        yield from (entry.sequence, entry.message, entry.attempt, entry.retry_count, entry.origin)
+    for line in image.logs:
+        yield from (line.sequence, line.message, line.attempt)
+    for question in image.questions:
+        yield question.message
+    for blob in image.blobs:
+        yield blob.size
+    for origin in image.origins.values():
+        yield origin.epoch
 
 
 def decode_image(data: bytes) -> JobImage:

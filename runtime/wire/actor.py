@@ -10,6 +10,8 @@ from enum import IntEnum
 
 import msgspec
 
+from sojourn.runtime.wire.decoding import FrameDecoder
+
 
 class Ending(IntEnum):
     """How an attempt came back from the actor process."""
@@ -238,8 +240,8 @@ class ReturnedUnbegun(msgspec.Struct, array_like=True, tag=3):
 FromActor = Ready | Results | Recalled | ReturnedUnbegun
 
 _ENCODER = msgspec.msgpack.Encoder()
-_TO_ACTOR: msgspec.msgpack.Decoder[ToActor] = msgspec.msgpack.Decoder(ToActor)
-_FROM_ACTOR: msgspec.msgpack.Decoder[FromActor] = msgspec.msgpack.Decoder(FromActor)
+_TO_ACTOR: FrameDecoder[ToActor] = FrameDecoder(msgspec.msgpack.Decoder(ToActor))
+_FROM_ACTOR: FrameDecoder[FromActor] = FrameDecoder(msgspec.msgpack.Decoder(FromActor))
 
 
 def encode(message: ToActor | FromActor) -> bytes:

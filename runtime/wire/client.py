@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from sojourn.runtime.wire.decoding import FrameDecoder
+
 LARGEST_REQUEST = 256 * 1024 * 1024
 """Bytes of a request; a supervisor hangs up on a larger one without a word."""
 
@@ -205,8 +207,8 @@ Answer = Progress | Reply | Failure
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_REQUEST: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
-_ANSWER: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+_REQUEST: FrameDecoder[Request] = FrameDecoder(msgspec.msgpack.Decoder(Request))
+_ANSWER: FrameDecoder[Answer] = FrameDecoder(msgspec.msgpack.Decoder(Answer))
 
 
 def encode(message: Request | Answer) -> bytes:

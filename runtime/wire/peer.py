@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from sojourn.runtime.wire.decoding import FrameDecoder
 from sojourn.runtime.wire.handoff import HandoffMessage
 
 PROTOCOL_VERSIONS = (1, 1)
@@ -98,7 +99,7 @@ PeerMessage = (
 )
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER: msgspec.msgpack.Decoder[PeerMessage] = msgspec.msgpack.Decoder(PeerMessage)
+_DECODER: FrameDecoder[PeerMessage] = FrameDecoder(msgspec.msgpack.Decoder(PeerMessage))
 
 
 def encode(message: PeerMessage) -> bytes:

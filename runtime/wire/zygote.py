@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from sojourn.runtime.wire.decoding import FrameDecoder
+
 
 class ZygoteSetup(msgspec.Struct):
     """What a zygote is started with, as JSON in its arguments.
@@ -131,8 +133,8 @@ class Exited(msgspec.Struct, array_like=True, tag=4):
 FromZygote = Started | Inspected | LoadFailed | Forked | Exited
 
 _ENCODER = msgspec.msgpack.Encoder()
-_TO_ZYGOTE: msgspec.msgpack.Decoder[ToZygote] = msgspec.msgpack.Decoder(ToZygote)
-_FROM_ZYGOTE: msgspec.msgpack.Decoder[FromZygote] = msgspec.msgpack.Decoder(FromZygote)
+_TO_ZYGOTE: FrameDecoder[ToZygote] = FrameDecoder(msgspec.msgpack.Decoder(ToZygote))
+_FROM_ZYGOTE: FrameDecoder[FromZygote] = FrameDecoder(msgspec.msgpack.Decoder(FromZygote))
 
 
 def encode(message: ToZygote | FromZygote) -> bytes:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from sojourn import ErrorHandler, Flow, Routine
+import pytest
+
+from sojourn import ErrorHandler, Flow, InvalidFlow, Routine
 from sojourn.actors.actor import Actor
 from sojourn.actors.classes import LoadedClasses
 from sojourn.actors.loading import LoadedRoutine, load_routine
@@ -171,3 +173,24 @@ def error_of(result: Result) -> tuple[str, str, bool]:
     """Give type, message and retryability of a failed attempt's error."""
     assert result.error is not None
     return result.error.type, result.error.message, result.error.retryable
+
+
+def refusal(act: Callable[[], object]) -> str:
+    """Give the sentence with which something is refused where a flow is defined."""
+    with pytest.raises(InvalidFlow) as refused:
+        act()
+    assert "\n" not in refused.value.message
+    return refused.value.message
+
+
+def raising(error: BaseException) -> Act:
+    """Give a handler that fails."""
+
+    def act(_routine: Routine) -> None:
+        raise error
+
+    return act
+
+
+def nothing(_routine: Routine) -> None:
+    """Do nothing."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from sojourn import Routine, event, slot
+from sojourn import ErrorHandler, ErrorStrategy, Flow, Routine, event, slot
 
 
 class Broken(Exception):
@@ -153,3 +153,18 @@ class Acting(Routine):
 
 class KeepingActing(Acting):
     keep_state_on_failure = True
+
+
+def two_steps() -> Flow:
+    """Give the flow of the design's own example, not yet used."""
+    flow = Flow("load")
+    flow.add_routine(
+        Fetch(), "fetch", processes=4, parallel=True,
+        error_handler=ErrorHandler(
+            strategy=ErrorStrategy.RETRY, max_retries=4, retry_delay=0.3, retry_backoff=1.5, max_delay=60.0,
+            jitter=0.1, retryable_exceptions=(ConnectionError,), on_exhausted=ErrorStrategy.SKIP,
+        ),
+    )
+    flow.add_routine(Load("data.db"), "load")
+    flow.connect("fetch", "output", "load", "page")
+    return flow

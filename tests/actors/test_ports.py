@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
-from sojourn import InvalidFlow, Routine, event, slot
+from sojourn import Routine, event, slot
 from sojourn.actors.ports import events_of, slots_of
 from sojourn.runtime.flow import SlotSpec
+from tests.actors.stage import refusal
 from tests.actors.steps import Load
 
 
@@ -32,12 +33,6 @@ class Derived(Base):
     @slot
     def own(self) -> None:
         """Take none."""
-
-
-def refusal(define: Callable[[], object]) -> str:
-    with pytest.raises(InvalidFlow) as refused:
-        define()
-    return refused.value.message
 
 
 def test_a_handlers_signature_is_its_slots_fields() -> None:

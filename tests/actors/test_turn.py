@@ -7,24 +7,19 @@ from typing import Any
 
 import pytest
 
-from sojourn import ErrorHandler, ErrorStrategy, GiveUp, RetryLater, Routine
-from sojourn.runtime.errors import InvalidFlow, OutsideTurn
+from sojourn import ErrorHandler, ErrorStrategy, GiveUp, RetryLater
 from sojourn.runtime.values import decode_fields
 from sojourn.runtime.wire.actor import Ending
-from tests.actors.stage import MemoryBlobs, Stage, attributes, emitted, error_of, progress
-from tests.actors.steps import Act, Acting, Broken, BrokenFurther, Colour, KeepingActing, Load, Point
-
-
-def raising(error: BaseException) -> Any:
-    def act(_routine: Acting) -> None:
-        raise error
-
-    return act
-
-
-def nothing(_routine: Acting) -> None:
-    """Do nothing."""
-
+from tests.actors.stage import (
+    MemoryBlobs,
+    Stage,
+    attributes,
+    emitted,
+    error_of,
+    progress,
+    raising,
+)
+from tests.actors.steps import Acting, Broken, BrokenFurther, Colour, KeepingActing, Load, Point
 
 # --- success ----------------------------------------------------------------------------------
 
@@ -381,120 +376,6 @@ def test_runaway_recursion_is_a_failed_attempt() -> None:
     assert error_of(Stage(Acting()).run(act))[0] == "RecursionError"
 
 
-# --- refusals ---------------------------------------------------------------------------------
-
-
-def test_a_handler_that_returns_something_is_told_of_emit() -> None:
-    stage = Stage(Acting())
-
-    def act(routine: Acting) -> int:
-        routine.count = 9
-        return 7
-
-    result = stage.run(act)
-    kind, message, retryable = error_of(result)
-    assert (kind, retryable) == ("InvalidFlow", False)
-    assert "acting.input returned a int" in message
-    assert "emit" in message
-    assert stage.state["count"] == 0
-
-
-def test_an_attribute_that_cannot_be_stored_fails_the_attempt_for_good_and_is_named() -> None:
-    stage = Stage(Acting())
-    stage.run(lambda routine: None)
-    result = stage.run(lambda routine: setattr(routine, "count", threading.Lock()))
-    kind, message, retryable = error_of(result)
-    assert (kind, retryable) == ("ValueNotEncodable", False)
-    assert "'count'" in message
-    assert stage.state == {"count": 0, "items": [1]}
-
-
-UNSTORABLE: dict[str, Act] = {
-    "event 'output'": lambda r: r.emit("output", handle=threading.Lock()),
-    "set_result": lambda r: r.set_result(handle=threading.Lock()),
-    "shared['handle']": lambda r: r.shared.__setitem__("handle", threading.Lock()),
-}
-
-
-@pytest.mark.parametrize("where", UNSTORABLE)
-@pytest.mark.parametrize("cls", [Acting, KeepingActing])
-def test_what_cannot_be_stored_is_named_wherever_it_is(cls: type[Acting], where: str) -> None:
-    kind, message, retryable = error_of(Stage(cls()).run(UNSTORABLE[where]))
-    assert (kind, retryable) == ("ValueNotEncodable", False)
-    assert where in message
-    assert "handle" in message
-
-
-def test_progress_that_cannot_be_stored_fails_the_attempt_for_good() -> None:
-    def act(routine: Acting) -> None:
-        routine.progress["handle"] = threading.Lock()
-        raise Broken
-
-    kind, message, retryable = error_of(Stage(Acting()).run(act))
-    assert (kind, retryable) == ("ValueNotEncodable", False)
-    assert "progress" in message
-
-
-def test_attributes_of_the_constructor_that_cannot_be_stored_fail_every_message_by_name() -> None:
-    stage = Stage(Unstorable())
-    for _ in range(2):
-        kind, message, retryable = error_of(stage.run())
-        assert (kind, retryable) == ("ValueNotEncodable", False)
-        assert "'lock'" in message
-        assert "transient" in message
-
-
-class Unstorable(Routine):
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-
-    def process(self) -> None:
-        """Never reached."""
-
-
-@pytest.mark.parametrize(
-    ("slot", "fields", "said"),
-    [
-        ("exact", {"note": "x"}, "lacks the field 'row'"),
-        ("exact", {"row": 1, "column": 2}, "takes no field 'column'"),
-        ("nowhere", {}, "has no slot 'nowhere'"),
-    ],
-)
-def test_a_message_that_does_not_fit_its_slot_is_never_retried(
-    slot: str, fields: dict[str, object], said: str
-) -> None:
-    kind, message, retryable = error_of(Stage(Acting()).run(None, slot, **fields))
-    assert (kind, retryable) == ("InvalidInput", False)
-    assert said in message
-
-
-def test_a_message_that_does_not_decode_is_never_retried() -> None:
-    stage = Stage(Acting())
-    stage.run(lambda routine: None)
-    stage.last.data = b"\xc1"
-    assert error_of(stage.again())[::2] == ("ValueMalformed", False)
-
-
-MISTAKES: list[tuple[Act, str]] = [
-    (lambda r: r.emit("outptu", n=1), "has no event 'outptu' (it has output, failed, counted)"),
-    (lambda r: r.emit("failed", n=1), "emitted when a message ends under CONTINUE or SKIP"),
-    (lambda r: r.emit("counted", n=1), "has the fields count, unit, not n"),
-    (lambda r: r.emit("nothing", **{"": 1}), "has no event 'nothing'"),
-    (lambda r: r.ask("Sure?", slot="answre"), "has no slot 'answre' (it has input, exact, answer)"),
-    (lambda r: r.ask("Sure?", slot="answer", timeout=-1), "timeout must be seconds"),
-    (lambda r: r.ask("Sure?", slot="answer", timeout=float("inf")), "timeout must be seconds"),
-    (lambda r: r.ask(None, slot="answer"), "prompt must be text"),
-    (lambda r: setattr(r, "progress", {}), "can't assign self.progress"),
-]
-
-
-@pytest.mark.parametrize(("act", "said"), MISTAKES)
-def test_calls_that_cannot_be_meant_fail_the_attempt_with_a_sentence(act: Any, said: str) -> None:
-    kind, message, retryable = error_of(Stage(Acting()).run(act))
-    assert (kind, retryable) == ("InvalidFlow", False)
-    assert said in message
-
-
 # --- questions --------------------------------------------------------------------------------
 
 
@@ -516,109 +397,3 @@ def test_a_question_goes_with_the_turn_and_its_id_is_given() -> None:
 def test_a_prompt_that_no_encoding_can_hold_is_sent_escaped() -> None:
     result = Stage(Acting()).run(lambda routine: routine.ask("\ud800?", slot="answer") and None)
     assert result.questions[0].prompt == r"\ud800?"
-
-
-# --- outside a turn ---------------------------------------------------------------------------
-
-
-USES: list[Act] = [
-    lambda r: r.emit("output"), lambda r: r.counted(1), lambda r: r.attempt, lambda r: r.turn_id,
-    lambda r: r.job_id, lambda r: r.shared, lambda r: r.progress, lambda r: r.checkpoint(),
-    lambda r: r.set_result(n=1), lambda r: r.ask("?", slot="answer"), lambda r: r.should_yield,
-    lambda r: r.time_left, lambda r: r.log,
-]
-
-
-@pytest.mark.parametrize("use", USES)
-def test_what_only_a_handler_can_do_says_so_elsewhere(use: Any) -> None:
-    with pytest.raises(OutsideTurn, match="Acting is not handling a message"):
-        use(Acting())
-
-
-def test_a_turn_is_closed_after_success_and_failure() -> None:
-    stage = Stage(Acting())
-    for act in (nothing, raising(Broken())):
-        stage.run(act)
-        with pytest.raises(OutsideTurn):
-            stage.actor.instance.emit("output")
-
-
-def test_a_shared_map_that_was_kept_refuses_writes_after_its_turn() -> None:
-    stage = Stage(Acting())
-    kept: list[Any] = []
-    stage.run(lambda routine: kept.append(routine.shared))
-    with pytest.raises(OutsideTurn, match=r"take self\.shared in each handler"):
-        kept[0]["late"] = 1
-
-
-# --- parallel routines ------------------------------------------------------------------------
-
-
-CHANGES: list[Act] = [
-    lambda r: setattr(r, "count", 5),
-    lambda r: setattr(r, "stray", 5),
-    lambda r: delattr(r, "count"),
-    lambda r: r.items.append(2),
-    lambda r: r.__dict__.__delitem__("count"),
-    lambda r: r.__dict__.update(count=5),
-]
-
-
-@pytest.mark.parametrize("turns_before", [0, 1])
-@pytest.mark.parametrize(
-    "act", CHANGES, ids=["assign", "assign new", "delete", "mutate", "delete below", "assign below"]
-)
-def test_a_parallel_routines_attributes_are_read_only_in_its_turns(act: Any, turns_before: int) -> None:
-    stage = Stage(Acting(), parallel=True)
-    for _ in range(turns_before):
-        assert stage.run(lambda routine: None).ending is Ending.SUCCEEDED
-    result = stage.run(act)
-    assert result.ending is Ending.FAILED
-    _, message, _ = error_of(result)
-    assert "self.progress" in message
-    assert "self.shared" in message
-    assert result.attributes == {}
-    assert stage.state == {"count": 0, "items": [1]}
-
-
-def test_a_parallel_routine_may_set_private_and_transient_attributes() -> None:
-    stage = Stage(Acting(), parallel=True)
-
-    def act(routine: Any) -> None:
-        routine._cache = {1: 2}  # noqa: SLF001 - as the author's own handler would
-        routine.made_anew = object()
-        routine.shared.add("n", 1)
-        routine.emit("output", own=type(routine).__qualname__)
-
-    result = stage.run(act)
-    assert result.ending is Ending.SUCCEEDED
-    assert emitted(result) == [("output", {"own": "Acting"})]
-
-
-def test_a_parallel_routine_with_a_large_attribute_is_not_taken_for_one_that_changed_it() -> None:
-    stage = Stage(LargeHolder(), parallel=True, blobs=MemoryBlobs())
-    for _ in range(2):
-        assert stage.run().ending is Ending.SUCCEEDED
-
-
-class LargeHolder(Routine):
-    def __init__(self) -> None:
-        self.table = b"\7" * 100_000
-
-    def process(self) -> None:
-        """Do nothing."""
-
-
-def test_assigning_in_a_parallel_turn_is_an_attribute_error() -> None:
-    stage = Stage(Acting(), parallel=True)
-
-    def act(routine: Acting) -> None:
-        with pytest.raises(AttributeError, match=r"self\.progress.*self\.shared"):
-            routine.count = 5
-
-    assert stage.run(act).ending is Ending.SUCCEEDED
-
-
-def test_reserved_names_cannot_be_assigned() -> None:
-    with pytest.raises(InvalidFlow, match=r"self\.attempt, which every routine has already"):
-        Acting().attempt = 3  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]

@@ -211,8 +211,7 @@ def pair_hosts(one: Host, other: Host) -> None:
     """Pair two hosts that are up, and wait until both see each other."""
     token = one.do("invite")
     other.do("join", token)
-    for host in (one, other):
-        wait_until(lambda host=host: connected(host), 10.0, f"host {host.name} to be connected")
+    wait_until(lambda: connected(one) and connected(other), 15.0, "both hosts to be connected")
 
 
 def connected(host: Host) -> bool:

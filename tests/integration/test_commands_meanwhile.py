@@ -25,7 +25,7 @@ def log_has(host: Host, event: str) -> bool:
 
 
 def moving(host: Host) -> bool:
-    return host.show("job")["status"] == "moving"
+    return bool(host.show("job")["status"] == "moving")
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sojourn.runtime.flow import FlowSpec, encode_flow
+from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.handoff import effects as fx
 from sojourn.runtime.handoff import strays
 from sojourn.runtime.handoff.source import Patience, SourceHandoff, SourceRecord
@@ -37,6 +39,7 @@ from sojourn.runtime.wire.handoff import (
 PATIENCE = Patience(
     preflight=5.0, offer=5.0, commit=5.0, started=5.0, resend=0.25, longest=1.0
 )
+FLOW = FlowSpec("flow", "step", ())
 TO_TARGET = (Preflight, Chunk, Offer, Commit, Abort, Measured)
 
 
@@ -107,10 +110,10 @@ class SimulatedHost:
         assert machine is not None
         durable = [e for e in effects if isinstance(e, (fx.Persist, fx.ReleaseJob, fx.MarkGone))]
         self.world.maybe_die(self)
-        for effect in durable:  # one commit
-            if isinstance(effect, fx.Persist):
-                self.disk.rows[("source", effect.row.m)] = effect.row
-            elif isinstance(effect, fx.ReleaseJob):
+        for write in durable:  # one commit
+            if isinstance(write, fx.Persist):
+                self.disk.rows[("source", write.row.m)] = write.row
+            elif isinstance(write, fx.ReleaseJob):
                 self.disk.owned_epoch = None
         self.world.maybe_die(self)
         for effect in effects:
@@ -228,9 +231,9 @@ class World:
 
     def image(self, epoch: int) -> bytes:
         head = JobHead(
-            "job", "instance", "flow", "digest", epoch, JobStatus.RUNNING, 0.0, b"\x80", handoffs=[]
+            "job", "instance", "flow", flow_digest(FLOW), epoch, JobStatus.RUNNING, 0.0, b"\x80", handoffs=[]
         )
-        return msgspec.msgpack.encode(JobImage(b"", head, [], [], [], [], [], [], [], {}, {}))
+        return msgspec.msgpack.encode(JobImage(encode_flow(FLOW), head, [], [], [], [], [], [], [], {}, {}))
 
     def maybe_die(self, host: SimulatedHost) -> None:
         if self.chance.random() < self.death:

@@ -48,7 +48,7 @@ def test_a_token_with_any_character_changed_is_refused(place: int, character: st
     assert read == TOKEN  # the same character, or a last one whose low bits mean nothing
 
 
-@pytest.mark.parametrize("junk", ["!", "\n", " ", "=", "ä", "A"])
+@pytest.mark.parametrize("junk", ["!", "!!!!", "\n", " ", "=", "ä", "A"])
 def test_a_token_with_something_in_between_is_refused(junk: str) -> None:
     with pytest.raises(InvalidInput):
         read_token(TEXT[:40] + junk + TEXT[40:])
