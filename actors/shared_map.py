@@ -126,7 +126,9 @@ class SharedMap:
         where = f"shared[{key!r}]"
         if not key.isascii() and key.encode("utf-8", "ignore").decode() != key:
             raise ValueNotEncodable(f"{where} can't be encoded: its key is no valid text")
-        sink = self._sink if kind is SharedKind.SET else None
+        # Lists stay inline, so that `append` can merge with them in the supervisor.
+        inline = kind is not SharedKind.SET or isinstance(value, list)
+        sink = None if inline else self._sink
         write = (key, kind, encode(value, where=where, blobs=sink))
         if not self.writes:
             self._view = dict(self._view)

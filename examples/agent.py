@@ -1,12 +1,13 @@
-"""An agent: fans a question out over sub-questions, gathers the answers, asks a person before it publishes.
+"""An agent: fans a question out over sub-questions, gathers the answers, asks before it publishes.
 
-    sojourn submit agent:flow --job-id agent --input '{"question": "How do tides work?"}'      # in this folder
+    sojourn up --path examples
+    sojourn submit agent:flow --job-id agent --input '{"question": "How do tides work?"}'
     sojourn wait agent --until "status == 'paused'"
     sojourn show agent                                     # the draft, and the question
     sojourn resume agent --input '{"approved": true}'      # on whatever host it is by then
 
-It may be moved while it waits. The model is a stand-in (``think``) that needs no network and always says the
-same; put a real call there, with ``self.turn_id`` as its idempotency key.
+It may be moved while it waits. The model is a stand-in (``think``) that needs no network and always says
+the same; put a real call there, with ``self.turn_id`` as its idempotency key.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from sojourn.runtime.job import BlobRow, JobError, JobStatus, Outcome, QuestionR
 from sojourn.runtime.job_table import JobEvent
 from sojourn.runtime.retry import Verdict, decide
 from sojourn.runtime.shared import merge
-from sojourn.runtime.wire.actor import Ending, Result, TurnError
+from sojourn.runtime.wire.actor import Ending, Result, SharedKind, TurnError
 
 EMPTY_PROGRESS = b"\x80"
 _FINAL = {Verdict.CONTINUE: Outcome.FAILED, Verdict.SKIP: Outcome.SKIPPED}
@@ -55,11 +55,6 @@ def _settle_one(
         _began(book, round_, job, now)
     origin = book.origins.here(job.head.epoch, code, round_.writes.origins_put)
     if ending is Ending.SUCCEEDED:
-        if result.shared:
-            conflict = _shared_conflict(job, result)
-            if conflict is not None:
-                _fail(book, round_, message, _refused(result, conflict), origin, now, random)
-                return
         book.record(
             message, round_, Outcome.SUCCEEDED, final=True, origin=origin,
             started=result.started, ended=result.ended, error=None,
@@ -128,8 +123,6 @@ def _interrupted(
 
 def _checkpoint(book: Book, round_: Round, message: Message, result: Result, now: Now) -> None:
     job = message.actor.job
-    if result.shared and _shared_conflict(job, result) is not None:
-        result = msgspec.structs.replace(result, shared=[])
     _effects(book, round_, message, result, now)
     if result.progress is not None:
         book.change(message, round_, now)
@@ -150,7 +143,7 @@ def _effects(book: Book, round_: Round, message: Message, result: Result, now: N
         _attributes(round_, message, result)
     if result.shared:
         for key, kind, operand in result.shared:
-            value = merge(job.shared.get(key), kind, operand)
+            value = _merged(job.shared.get(key), kind, operand)
             job.note_shared(key, value)
             round_.writes.shared[(job.row, key)] = value
     if result.blobs:
@@ -197,21 +190,16 @@ def _questions(book: Book, round_: Round, message: Message, result: Result, now:
             book.ask(job, question.id, now.monotonic + question.timeout)
 
 
-def _shared_conflict(job: Job, result: Result) -> str | None:
-    view: dict[str, bytes | None] = {}
-    for key, kind, operand in result.shared:
-        try:
-            view[key] = merge(view.get(key, job.shared.get(key)), kind, operand)
-        except ValueMalformed as error:
-            return f"shared[{key!r}]: {error.message}"
-    return None
+def _merged(current: bytes | None, kind: SharedKind, operand: bytes) -> bytes | None:
+    """Apply a shared write, which never conflicts.
 
-
-def _refused(result: Result, sentence: str) -> Result:
-    return Result(
-        dispatch=result.dispatch, ending=Ending.FAILED, started=result.started, ended=result.ended,
-        error=TurnError("ValueMalformed", sentence, retryable=False),
-    )
+    Where another turn has meanwhile put something else there, this one, later in commit order, wins: it is
+    applied as to a key that holds nothing.
+    """
+    try:
+        return merge(current, kind, operand)
+    except ValueMalformed:
+        return merge(None, kind, operand)
 
 
 def _fail(

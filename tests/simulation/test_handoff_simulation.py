@@ -231,7 +231,8 @@ class World:
 
     def image(self, epoch: int) -> bytes:
         head = JobHead(
-            "job", "instance", "flow", flow_digest(FLOW), epoch, JobStatus.RUNNING, 0.0, b"\x80", handoffs=[]
+            "job", "instance", "flow", flow_digest(FLOW), epoch, JobStatus.RUNNING, 0.0, b"\x80",
+            handoffs=[],
         )
         return msgspec.msgpack.encode(JobImage(encode_flow(FLOW), head, [], [], [], [], [], [], [], {}, {}))
 
