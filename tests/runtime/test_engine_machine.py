@@ -170,6 +170,7 @@ class EngineMachine(RuleBasedStateMachine):
                 and p.running.job == turn.job
             ]
             assert not others, "two turns of one actor at once"
+            finished = {result.dispatch for result in process.finished}
             if turn.attempt == 1 and turn.progress is None:
                 last = self.begun.get((turn.job, name), 0)
                 pending = self.engine.book.jobs[turn.job].messages.get(turn.message)
@@ -177,7 +178,7 @@ class EngineMachine(RuleBasedStateMachine):
                     older = [
                         m for m in self.engine.book.jobs[turn.job].messages.values()
                         if m.actor.routine == name and m.number < turn.message and m.attempts == 0
-                        and m.due == 0.0
+                        and m.due == 0.0 and m.dispatch not in finished
                     ]
                     assert not older, "an older message was passed over"
                 self.begun[(turn.job, name)] = max(last, turn.message)
