@@ -127,7 +127,7 @@ class SharedMap:
         if not key.isascii() and key.encode("utf-8", "ignore").decode() != key:
             raise ValueNotEncodable(f"{where} can't be encoded: its key is no valid text")
         # Lists stay inline, so that `append` can merge with them in the supervisor.
-        inline = kind is not SharedKind.SET or isinstance(value, list)
+        inline = kind is not SharedKind.SET or issubclass(type(value), list)
         sink = None if inline else self._sink
         write = (key, kind, encode(value, where=where, blobs=sink))
         if not self.writes:

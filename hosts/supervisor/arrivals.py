@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from sojourn.hosts.store.incarnation import sync_folder
+from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Core, ToPeer, new_id, read_clocks
-from sojourn.hosts.supervisor.fleet import Fleet, LoadAnswer
+from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.runtime.engine.inputs import Adopt, Block
 from sojourn.runtime.errors import CodeNotLoadable, HostUnable, Refused, SojournError
 from sojourn.runtime.export import Export, ReleaseTicket, read_export
@@ -297,7 +298,7 @@ class Arrivals:
             )
             return
         self._core.round.writes.flows_put[arrival.digest] = effect.flow
-        self._fleet.check(arrival.digest, effect.flow, arrival.machine.m)
+        self._fleet.code.check(arrival.digest, effect.flow, arrival.machine.m)
 
     def _own(self, arrival: Arrival, effect: fx.OwnJob) -> None:
         core = self._core

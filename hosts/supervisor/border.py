@@ -11,10 +11,10 @@ from sojourn.hosts.peers.joining import Joining
 from sojourn.hosts.peers.keys import Keys
 from sojourn.hosts.peers.links import LinkDown, LinkUp, PairRequested, PeerLinks, Received
 from sojourn.hosts.peers.tokens import make_invite, read_token
+from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer
 from sojourn.hosts.supervisor.crashing import CrashPoint
 from sojourn.hosts.supervisor.desk import Desk
-from sojourn.hosts.supervisor.fleet import LoadAnswer
 from sojourn.runtime.document_format import rfc3339
 from sojourn.runtime.engine.inputs import Round
 from sojourn.runtime.errors import (

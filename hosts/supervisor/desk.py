@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, new_id
-from sojourn.hosts.supervisor.fleet import Fleet, LoadAnswer
+from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.papers import document, read_blobs, shown_now, summary
 from sojourn.hosts.supervisor.watching import LogWatch, Watch, Watching
 from sojourn.runtime.conditions import Condition, parse
@@ -343,14 +344,14 @@ class Desk:
         if command.flow is not None:
             flow = self._decoded(command.flow)
             digest = flow_digest(flow)
-            self._fleet.check(digest, command.flow, SubmitTicket(asker, command))
+            self._fleet.code.check(digest, command.flow, SubmitTicket(asker, command))
         elif command.locator is not None:
             module, colon, attribute = command.locator.partition(":")
             if not (module and colon and attribute):
                 raise UsageError(
                     f"{command.locator!r} names no flow: write MODULE:ATTR, like `pipeline:flow`"
                 )
-            self._fleet.inspect(command.locator, SubmitTicket(asker, command))
+            self._fleet.code.inspect(command.locator, SubmitTicket(asker, command))
         else:
             raise UsageError("a submit must name a flow")
 
@@ -398,7 +399,7 @@ class Desk:
             check_fields(data, entry, f"the input of flow {flow.id!r}")
         ids: list[str] = []
         self._core.round.writes.flows_put[digest] = inspected.flow
-        self._fleet.note_checked(digest, inspected)
+        self._fleet.code.note_checked(digest, inspected)
         for job_id, data in zip(command.job_ids, command.inputs, strict=True):
             ids.append(self._create_one(job_id, data, plan))
         self.reply(asker, {"job_ids": ids})

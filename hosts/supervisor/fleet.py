@@ -10,93 +10,38 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from sojourn.hosts.pages import create_page, leftover_pages
+from sojourn.hosts.supervisor.codebases import CodeBase, CodeBases, Question
 from sojourn.hosts.supervisor.core import Core, ToProcess
-from sojourn.hosts.zygotes import ProcessHandle, Reception, Zygote
+from sojourn.hosts.supervisor.deaths import Death, describe_exit, settle_dead
+from sojourn.hosts.supervisor.starts import Starts
+from sojourn.hosts.zygotes import ProcessHandle, Reception
 from sojourn.runtime.dispatch import Pool, PoolKey, Worker
-from sojourn.runtime.engine.inputs import Block, Interrupt, Recover, Settle, Unsend
-from sojourn.runtime.errors import CodeNotLoadable
-from sojourn.runtime.flow import HandlerSpec, encode_flow
+from sojourn.runtime.engine.inputs import Block, Recover, Settle, Unsend
+from sojourn.runtime.flow import encode_flow
 from sojourn.runtime.job import JobStatus
-from sojourn.runtime.progress_page import Running
 from sojourn.runtime.wire.actor import (
-    Ending,
     Forget,
     FromActor,
     Ready,
     Recall,
     Recalled,
-    Result,
     Results,
     Stop,
-    TurnError,
     Unyield,
     Yield,
 )
 from sojourn.runtime.wire.zygote import (
-    Check,
     Exited,
     Fork,
     Forked,
-    Inspect,
     Inspected,
     LoadFailed,
     Started,
 )
 
-FAILED_STARTS = 3
-"""Starts in a row that may fail before the jobs concerned are blocked."""
-
-FIRST_BACKOFF = 0.2
-LONGEST_BACKOFF = 30.0
 IDLE_SECONDS = 60.0
 """How long processes of a flow without unfinished jobs are kept."""
-
-CODE = "code:"
-"""Prefix of the store's notes of code fingerprints."""
-
-CRASHED = "sojourn.runtime.errors:ActorCrashed"
-TIMED_OUT = "sojourn.runtime.errors:TurnTimeout"
-
-
-class Question(msgspec.Struct):
-    """A request that a zygote hasn't answered.
-
-    Attributes:
-        digest: flow that is checked, or forked for.
-        ticket: what the asking part is told with the answer; None for the fleet's own.
-        pool: pool that a process is forked for.
-        process: its name.
-    """
-
-    digest: str
-    ticket: object = None
-    pool: PoolKey | None = None
-    process: str = ""
-
-
-class LoadAnswer(msgspec.Struct):
-    """A question about code was answered: one of the two is given."""
-
-    ticket: object
-    inspected: Inspected | None
-    failed: LoadFailed | None
-
-
-class CodeBase:
-    """One zygote and the flows that it has checked."""
-
-    def __init__(self, zygote: Zygote, modules: tuple[str, ...]) -> None:
-        self.zygote = zygote
-        self.modules = modules
-        self.asked: dict[int, Question] = {}
-        self.checked: dict[str, Inspected] = {}
-        self.failed: dict[str, str] = {}
-        """Flow digest → why it can't be run here."""
-        self.checking: set[str] = set()
-        self.used = 0.0
 
 
 class Process:
@@ -129,111 +74,20 @@ class Fleet:
     def __init__(self, core: Core, drain_actors: Callable[[], None]) -> None:
         self._core = core
         self._drain_actors = drain_actors
-        self._bases: list[CodeBase] = []
+        self.code = CodeBases(core)
+        self._starts = Starts(core)
         self._processes: dict[str, Process] = {}
-        self._starts = core.store.starts()
-        self._next_request = 1
         self._next_process = 1
         self._next_recall = 1
         self._idle_since: dict[str, float] = {}
         self._deadlines: dict[tuple[int, str], float] = {}
         """(job row, process) → when its turn is killed for a freeze, cancel or stop."""
-        self._codes = {
-            name.removeprefix(CODE): value
-            for name, value in core.store.meta().items() if name.startswith(CODE)
-        }
-        """Flow digest → code fingerprint that its jobs ran under last."""
-        self.answers: list[LoadAnswer] = []
-
-    # --- questions about code -------------------------------------------------------------
-
-    def inspect(self, locator: str, ticket: object) -> None:
-        """Ask for the flow ``MODULE:ATTR``; the answer comes in ``answers``."""
-        module = locator.partition(":")[0]
-        base = self._current_base((module,))
-        self._ask(base, Question("", ticket), lambda number: Inspect(number, locator))
-
-    def check(self, digest: str, flow: bytes, ticket: object) -> None:
-        """Ask whether a flow can be run here; the answer comes in ``answers``."""
-        plan = self._core.plan(digest, flow)
-        base = self._current_base(plan.spec.modules)
-        base.checking.add(digest)
-        self._ask(base, Question(digest, ticket), lambda number: Check(number, flow))
-
-    def code_of(self, digest: str) -> Inspected | None:
-        """Give what is known of the code of a flow that runs here."""
-        for base in reversed(self._bases):
-            if digest in base.checked and not base.zygote.dead:
-                return base.checked[digest]
-        return None
-
-    def note_checked(self, digest: str, inspected: Inspected) -> None:
-        """Note that a flow found by its locator loads here, so that it needs no other check."""
-        modules = self._core.plan(digest).spec.modules
-        if digest not in self._codes:
-            self._codes[digest] = inspected.code
-            self._core.round.writes.meta_put[CODE + digest] = inspected.code
-        for base in self._bases:
-            if base.modules == modules and not base.zygote.dead:
-                base.checked[digest] = inspected
-                base.failed.pop(digest, None)
-
-    def clear_failures(self, digest: str) -> None:
-        """Forget why a flow couldn't be run: someone says that the cause is mended."""
-        for base in self._bases:
-            if base.failed.pop(digest, None) is not None:
-                base.used = 0.0
-                self._retire(base)
-        self._codes.pop(digest, None)
-        for key in [key for key in self._starts if key.startswith(f"{digest}/")]:
-            del self._starts[key]
-            self._core.round.writes.starts_put[key] = (0, 0.0)
-
-    def _current_base(self, modules: tuple[str, ...]) -> CodeBase:
-        """Give a code base whose files on disk are still the ones that it imported."""
-        options = self._core.options
-        for base in reversed(self._bases):
-            if base.modules != modules or base.zygote.dead:
-                continue
-            if all(base.zygote.code_is_current(seen.files) for seen in base.checked.values()):
-                if base.failed:
-                    self._retire(base)
-                    continue
-                base.used = self._core.now.monotonic
-                return base
-            self._core.log.info("code changed, importing anew", modules=list(modules))
-            self._retire(base)
-        zygote = Zygote(
-            python=options.python, paths=options.paths, allow=options.allow, modules=modules,
-            alive_lock=self._core.home.alive_lock, import_timeout=options.import_timeout,
-        )
-        base = CodeBase(zygote, modules)
-        base.used = self._core.now.monotonic
-        self._bases.append(base)
-        return base
-
-    def _retire(self, base: CodeBase) -> None:
-        """Let a code base's processes end after their turns; new ones come from another."""
-        base.modules = ()
-        for process in self._processes.values():
-            if process.base is base:
-                worker = self._core.dispatcher.workers.get(process.name)
-                if worker is not None:
-                    self._stop(worker)
-
-    def _ask(
-        self, base: CodeBase, question: Question, make: Callable[[int], Inspect | Check | Fork]
-    ) -> None:
-        number = self._next_request
-        self._next_request += 1
-        base.asked[number] = question
-        base.zygote.send(make(number))
 
     # --- what comes in --------------------------------------------------------------------
 
     def filenos(self) -> list[int]:
         """Give every descriptor to poll."""
-        found = [base.zygote.fileno() for base in self._bases if not base.zygote.dead]
+        found = [base.zygote.fileno() for base in self.code if not base.zygote.dead]
         found.extend(
             process.handle.output_fd for process in self._processes.values()
             if process.handle is not None and process.handle.output_fd >= 0
@@ -242,16 +96,14 @@ class Fleet:
 
     def receive(self) -> None:
         """Take in what zygotes say and what processes print."""
-        now = self._core.now.monotonic
         for process in self._processes.values():
             self._drain_output(process)
-        for base in list(self._bases):
-            zygote = base.zygote
-            zygote.expire(now)
-            for reception in zygote.receive():
-                self._heard(base, reception)
-            if zygote.dead:
+        for base, reception in self.code.receive():
+            self._heard(base, reception)
+        for base in self.code:
+            if base.zygote.dead:
                 self._lost(base)
+        self._stop_retired()
 
     def _heard(self, base: CodeBase, reception: Reception) -> None:
         message = reception.message
@@ -259,7 +111,9 @@ class Fleet:
             case Started():
                 pass
             case Inspected():
-                self._inspected(base, message)
+                refused = self.code.inspected(base, message)
+                if refused is not None:
+                    self._block(refused[0], None, refused[1])
             case LoadFailed():
                 self._load_failed(base, message)
             case Forked():
@@ -267,46 +121,15 @@ class Fleet:
             case Exited():
                 self._exited(message)
 
-    def _inspected(self, base: CodeBase, message: Inspected) -> None:
-        question = base.asked.pop(message.request, None)
-        if question is None:
-            return
-        if question.digest:
-            self._checked(base, question.digest, message)
-        if question.ticket is not None:
-            self.answers.append(LoadAnswer(question.ticket, message, None))
-
-    def _checked(self, base: CodeBase, digest: str, message: Inspected) -> None:
-        """A flow loads here: with the code that its jobs knew, or with another one."""
-        base.checking.discard(digest)
-        known = self._codes.get(digest)
-        if self._core.options.strict_code and known not in (None, message.code):
-            reason = (
-                f"the code of the flow changed on host {self._core.host!r} (it was {known}, it is "
-                f"{message.code}), and --strict-code is set: `sojourn retry` goes on with the new one"
-            )
-            base.failed[digest] = reason
-            self._block(digest, None, reason)
-            return
-        base.checked[digest] = message
-        base.failed.pop(digest, None)
-        if known != message.code:
-            self._codes[digest] = message.code
-            self._core.round.writes.meta_put[CODE + digest] = message.code
-
     def _load_failed(self, base: CodeBase, message: LoadFailed) -> None:
-        question = base.asked.pop(message.request, None)
+        question = self.code.load_failed(base, message)
         if question is None:
             return
         if question.pool is not None:
             self._processes.pop(question.process, None)
             self._start_failed(question.pool, message.message)
         elif question.digest:
-            base.checking.discard(question.digest)
-            base.failed[question.digest] = message.message
             self._block(question.digest, None, message.message)
-        if question.ticket is not None:
-            self.answers.append(LoadAnswer(question.ticket, None, message))
 
     def _forked(self, base: CodeBase, message: Forked, fds: list[int]) -> None:
         base.asked.pop(message.request, None)
@@ -325,7 +148,7 @@ class Fleet:
         if isinstance(message, Ready):
             process.ready = True
             dispatcher.add_worker(Worker(name, process.pool, message.code))
-            self._clear_starts(process.pool)
+            self._starts.succeeded(process.pool)
             return
         worker = dispatcher.workers.get(name)
         if worker is None:
@@ -383,7 +206,13 @@ class Fleet:
     def warm_up(self) -> None:
         """Have the code of every unfinished job imported, so that due turns find it loaded."""
         for digest in {job.plan.digest for job in self._core.engine.book.jobs.values()}:
-            self.check(digest, encode_flow(self._core.plan(digest).spec), None)
+            self.code.check(digest, encode_flow(self._core.plan(digest).spec), None)
+
+    def clear_failures(self, digest: str) -> None:
+        """Forget why a flow couldn't be run: someone says that the cause is mended."""
+        self.code.clear_failures(digest)
+        self._starts.clear(digest)
+        self._stop_retired()
 
     def prepare(self, digest: str) -> None:
         """Start one process for every routine of a flow that is about to arrive."""
@@ -427,19 +256,18 @@ class Fleet:
         """Start one process; False where something has to happen first."""
         core = self._core
         digest, routine = pool.key
-        failed_starts, not_before = self._starts.get("/".join(pool.key), (0, 0.0))
-        if failed_starts >= FAILED_STARTS or not_before > core.now.wall:
+        given_up = self._starts.given_up(pool.key)
+        if given_up is not None:
+            self._block(digest, routine, given_up)
+            pool.prune()
             return False
-        plan = core.plan(digest)
-        flow = encode_flow(plan.spec)
-        base = next(
-            (base for base in reversed(self._bases)
-             if base.modules == plan.spec.modules and not base.zygote.dead),
-            None,
-        )
+        if not self._starts.may_start(pool.key):
+            return False
+        flow = encode_flow(core.plan(digest).spec)
+        base = self.code.serving(digest)
         if base is None or not (digest in base.checked or digest in base.failed):
             if base is None or digest not in base.checking:
-                self.check(digest, flow, None)
+                self.code.check(digest, flow, None)
             return False
         if digest in base.failed:
             self._block(digest, None, base.failed[digest])
@@ -450,7 +278,7 @@ class Fleet:
         self._next_process += 1
         create_page(core.home.pages, name)
         self._processes[name] = Process(name, pool.key, base)
-        self._ask(
+        self.code.ask(
             base,
             Question(digest, None, pool.key, name),
             lambda number: Fork(
@@ -461,23 +289,10 @@ class Fleet:
         return True
 
     def _start_failed(self, key: PoolKey, reason: str) -> None:
-        core = self._core
-        name = "/".join(key)
-        failed = self._starts.get(name, (0, 0.0))[0] + 1
-        pause = min(FIRST_BACKOFF * 2 ** (failed - 1), LONGEST_BACKOFF)
-        self._starts[name] = (failed, core.now.wall + pause)
-        core.round.writes.starts_put[name] = self._starts[name]
-        core.log.warning("process failed to start", routine=key[1], times=failed, reason=reason)
-        if failed >= FAILED_STARTS:
-            self._block(
-                key[0], key[1],
-                f"no process of routine {key[1]!r} can start on host {core.host!r}: {reason}",
-            )
-
-    def _clear_starts(self, key: PoolKey) -> None:
-        name = "/".join(key)
-        if self._starts.pop(name, None) is not None:
-            self._core.round.writes.starts_put[name] = (0, 0.0)
+        self._starts.failed(key, reason)
+        given_up = self._starts.given_up(key)
+        if given_up is not None:
+            self._block(key[0], key[1], given_up)
 
     def _block(self, digest: str, routine: str | None, reason: str) -> None:
         core = self._core
@@ -585,14 +400,9 @@ class Fleet:
         nearest = self._kill_timeouts()
         for deadline in self._deadlines.values():
             nearest = deadline if nearest is None else min(nearest, deadline)
-        for failed, not_before in self._starts.values():
-            if 0 < failed < FAILED_STARTS:
-                due = self._core.now.monotonic + max(0.01, not_before - self._core.now.wall)
+        for due in (self._starts.next_due(), self.code.next_deadline()):
+            if due is not None:
                 nearest = due if nearest is None else min(nearest, due)
-        for base in self._bases:
-            late = base.zygote.deadline
-            if late is not None:
-                nearest = late if nearest is None else min(nearest, late)
         self._stop_idle()
         return nearest
 
@@ -611,12 +421,17 @@ class Fleet:
                 self._stop(worker)
             if not pool.workers and not self._starting(key):
                 del pools[key]
-        for base in list(self._bases):
-            used = any(process.base is base for process in self._processes.values())
-            if not used and not base.asked and now - base.used > IDLE_SECONDS:
-                base.zygote.kill()
-                base.zygote.close()
-                self._bases.remove(base)
+        self.code.stop_idle(
+            lambda base: any(process.base is base for process in self._processes.values())
+        )
+
+    def _stop_retired(self) -> None:
+        """Let the processes of retired code end after their turns; new ones come from another."""
+        retired, self.code.retired = self.code.retired, []
+        for process in self._processes.values():
+            worker = self._core.dispatcher.workers.get(process.name)
+            if process.base in retired and worker is not None:
+                self._stop(worker)
 
     def _stop(self, worker: Worker) -> None:
         if worker.stopping:
@@ -651,15 +466,6 @@ class Fleet:
 
     def _lost(self, base: CodeBase) -> None:
         """A zygote died, and with it its processes."""
-        self._bases.remove(base)
-        for question in base.asked.values():
-            if question.ticket is not None:
-                failed = LoadFailed(
-                    0, CodeNotLoadable.__name__,
-                    f"the process that imports {', '.join(base.modules)} on host "
-                    f"{self._core.host!r} died: see {self._core.home.log_file}",
-                )
-                self.answers.append(LoadAnswer(question.ticket, None, failed))
         for process in [p for p in self._processes.values() if p.base is base]:
             process.doom = process.doom or "killed"
             if process.handle is not None:
@@ -672,51 +478,13 @@ class Fleet:
             if worker is not None:
                 self._settle_dead(process, worker, -signal.SIGKILL)
             self._bury(process)
-        base.zygote.close()
+        self.code.lost(base)
 
     def _settle_dead(self, process: Process, worker: Worker, status: int) -> None:
-        """Say of every message that the dead process had what became of it (section 3, G4)."""
-        core = self._core
-        if not worker.outstanding:
-            return
-        running = process.handle.read_page() if process.handle is not None else None
-        begun = set[int]()
-        if running is not None:
-            begun = {entry.dispatch for entry in running.recent if entry.dispatch in worker.outstanding}
-            if running.in_flight and running.begun in worker.outstanding:
-                begun.discard(running.begun)
-                self._settle_running(process, worker, running, status)
-        for dispatch in sorted(begun):
-            core.apply(Interrupt(dispatch, core.now.wall, worker.code))
-        rest = [number for number in worker.outstanding if number not in begun]
-        core.apply(Unsend(rest))
-        worker.outstanding.clear()
-
-    def _settle_running(
-        self, process: Process, worker: Worker, running: Running, status: int
-    ) -> None:
-        core = self._core
-        message = worker.outstanding.pop(running.begun)
-        own_timeout = process.doom == "timeout" and process.doomed_dispatch == running.begun
-        if process.doom and not own_timeout:
-            core.apply(Interrupt(running.begun, running.wall_start, worker.code))
-            return
-        handler = message.actor.handler
-        if own_timeout:
-            spec = message.actor.spec
-            error = TurnError(
-                "TurnTimeout", f"the attempt took longer than its timeout of {spec.timeout} s",
-                retryable=_retryable(handler, TIMED_OUT),
-            )
-        else:
-            error = TurnError(
-                "ActorCrashed", f"the process of routine {worker.pool[1]!r} {describe_exit(status)}",
-                retryable=_retryable(handler, CRASHED),
-            )
-        result = Result(
-            running.begun, Ending.FAILED, running.wall_start, core.now.wall, error=error
+        page = process.handle.read_page() if process.handle is not None else None
+        settle_dead(
+            self._core, worker, Death(status, process.doom, process.doomed_dispatch, page)
         )
-        core.apply(Settle([result], worker.code))
 
     def _bury(self, process: Process) -> None:
         if process.handle is not None:
@@ -758,9 +526,7 @@ class Fleet:
         for process in self._processes.values():
             if process.handle is not None:
                 process.handle.kill()
-        for base in self._bases:
-            base.zygote.kill()
-            base.zygote.close()
+        self.code.close()
         for process in self._processes.values():
             self._bury(process)
         self._processes.clear()
@@ -786,17 +552,3 @@ class Fleet:
                     return True
         return False
 
-
-def describe_exit(status: int) -> str:
-    """Say how a process ended (``status`` as of ``os.waitstatus_to_exitcode``)."""
-    if status >= 0:
-        return f"exited with status {status}"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    return f"was killed by {name}"
-
-
-def _retryable(handler: HandlerSpec, name: str) -> bool:
-    return name not in handler.non_retryable_exceptions

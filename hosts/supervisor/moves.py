@@ -14,10 +14,11 @@ import zmq
 from sojourn.hosts.files import write_file
 from sojourn.hosts.supervisor.arrivals import Arrivals
 from sojourn.hosts.supervisor.border import Border
+from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer, new_id, read_clocks
 from sojourn.hosts.supervisor.crashing import CrashPoint
 from sojourn.hosts.supervisor.desk import Desk
-from sojourn.hosts.supervisor.fleet import Fleet, LoadAnswer
+from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.papers import read_blobs
 from sojourn.runtime.engine.inputs import Block, Drop, Freeze, Round, Thaw
 from sojourn.runtime.engine.load import relative_image
@@ -227,12 +228,12 @@ class Moves:
                 f"{command.to!r} can't be reached now; see `sojourn peers`"
             )
         m = new_id()
-        known = self._fleet.code_of(head.flow_digest)
+        known = self._fleet.code.code_of(head.flow_digest)
         if known is None:
             flow = core.store.flow(head.flow_digest)
             if flow is not None:
                 self._asked[m] = (asker, row, command)
-                self._fleet.check(head.flow_digest, flow, m)
+                self._fleet.code.check(head.flow_digest, flow, m)
                 return
         self._begin(m, asker, row, command)
 
@@ -245,7 +246,7 @@ class Moves:
         except SojournError as error:
             self._desk.fail(asker, error)
             return
-        known = self._fleet.code_of(head.flow_digest)
+        known = self._fleet.code.code_of(head.flow_digest)
         flow = core.store.flow(head.flow_digest) or b""
         preflight = Preflight(
             m, head.job_id, head.instance, head.epoch, core.store.store_id, flow,

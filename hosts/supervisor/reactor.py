@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 import zmq
 
+from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import (
     Asker,
     Core,
@@ -22,7 +23,7 @@ from sojourn.hosts.supervisor.core import (
     read_clocks,
 )
 from sojourn.hosts.supervisor.desk import PART, Desk, SubmitTicket
-from sojourn.hosts.supervisor.fleet import Fleet, LoadAnswer
+from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.runtime.engine.inputs import Round
 from sojourn.runtime.errors import ProtocolViolation
 from sojourn.runtime.wire import actor as actor_wire
@@ -118,7 +119,7 @@ class Reactor:
         self.desk.watching.expire()
 
     def _handle_loaded(self) -> None:
-        answers, self.fleet.answers = self.fleet.answers, []
+        answers, self.fleet.code.answers = self.fleet.code.answers, []
         for answer in answers:
             if isinstance(answer.ticket, SubmitTicket):
                 self.desk.loaded(answer.ticket, answer)
@@ -173,7 +174,7 @@ class Reactor:
 
     def _poll(self) -> None:
         core = self._core
-        if core.round.writes or core.outbox or self.fleet.answers:
+        if core.round.writes or core.outbox or self.fleet.code.answers:
             return
         due = [
             time for time in (
