@@ -6,7 +6,6 @@ of the design says; one that comes twice under the same id is answered twice and
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -14,26 +13,23 @@ from typing import Any, Protocol
 
 import msgspec
 
-from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, new_id
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.papers import document, read_blobs, shown_now, summary
+from sojourn.hosts.supervisor.submissions import Submissions, check_fields
 from sojourn.hosts.supervisor.watching import LogWatch, Watch, Watching
 from sojourn.runtime.conditions import Condition, parse
 from sojourn.runtime.engine.inputs import (
     AnswerQuestion,
     CancelJob,
-    Create,
     Drop,
     Hold,
     Lift,
     RetryJob,
     Round,
 )
-from sojourn.runtime.engine.model import FlowPlan
 from sojourn.runtime.errors import (
     AmbiguousName,
-    InvalidInput,
     NotFound,
     Refused,
     SojournError,
@@ -42,8 +38,7 @@ from sojourn.runtime.errors import (
     to_wire,
 )
 from sojourn.runtime.export import export_document
-from sojourn.runtime.flow import INPUT_SLOT, SlotSpec, decode_flow
-from sojourn.runtime.flow_document import flow_digest
+from sojourn.runtime.flow import decode_flow
 from sojourn.runtime.job import JobHead, JobStatus, Ownership
 from sojourn.runtime.wire.client import (
     Answer,
@@ -71,7 +66,6 @@ from sojourn.runtime.wire.client import (
     Submit,
     Wait,
 )
-from sojourn.runtime.wire.zygote import Inspected
 
 JOB_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 DONE_ONCE = (Submit, Pause, Resume, Cancel, Retry, Forget, Migrate, Export, Import)
@@ -115,13 +109,6 @@ class Moves(Protocol):
     def describe(self) -> list[dict[str, Any]]: ...  # noqa: D102
 
 
-class SubmitTicket(msgspec.Struct, frozen=True):
-    """A submit whose flow is looked at."""
-
-    asker: Asker
-    command: Submit
-
-
 class Waiter(msgspec.Struct, eq=False):
     """Someone who is answered when a job has fallen quiet."""
 
@@ -145,6 +132,7 @@ class Desk:
         self.border: Border | None = None
         self.moves: Moves | None = None
         self.watching = Watching(core, self._follow)
+        self.submissions = Submissions(core, fleet.code, self)
         self._waiters: list[Waiter] = []
         self._held: dict[int, list[tuple[Asker, Request]]] = {}
         self._commands: dict[Asker, str] = {}
@@ -152,7 +140,7 @@ class Desk:
         self._parts: dict[int, tuple[Watch, int]] = {}
         self._next_part = 1
         self._handlers: dict[type, Callable[[Asker, Any], None]] = {
-            Submit: self._submit, Jobs: self._jobs, Show: self._show, Wait: self._wait,
+            Submit: self.submissions.submit, Jobs: self._jobs, Show: self._show, Wait: self._wait,
             Logs: self._logs, Pause: self._pause, Resume: self._resume, Cancel: self._cancel,
             Retry: self._retry, Forget: self._forget, Migrate: self._migrate,
             Export: self._export, Import: self._import, Invite: self._invite, Join: self._join,
@@ -165,7 +153,7 @@ class Desk:
         """Do what a client asks."""
         try:
             if request.host not in (None, self._core.host):
-                self._relay(str(request.host), asker, request)
+                self.relay(str(request.host), asker, request)
                 return
             if isinstance(request.command, DONE_ONCE) and self._seen(asker, request.command_id):
                 return
@@ -241,7 +229,7 @@ class Desk:
         ):
             if isinstance(request.command, Forget) and head.ownership is Ownership.GONE:
                 return False
-            self._relay(str(head.moved_to), asker, request)
+            self.relay(str(head.moved_to), asker, request)
             return True
         if row not in core.moving and head.ownership is Ownership.OWNED:
             return False
@@ -265,7 +253,8 @@ class Desk:
             except SojournError as error:
                 self.fail(asker, error)
 
-    def _relay(self, host: str, asker: Asker, request: Request) -> None:
+    def relay(self, host: str, asker: Asker, request: Request) -> None:
+        """Let another host do a command, and remember it as that host's."""
         if self.border is None:
             raise NotFound(f"host {self._core.host!r} has no peers: pair it with `sojourn join`")
         command_id = self._commands.pop(asker, None)
@@ -322,106 +311,8 @@ class Desk:
             raise NotFound(f"host {self._core.host!r} has no peers: pair it with `sojourn join`")
         return self.moves
 
-    # --- submit ---------------------------------------------------------------------------------
-
-    def _submit(self, asker: Asker, command: Submit) -> None:
-        if self._core.stopping:
-            raise Refused(f"host {self._core.host!r} is stopping: submit again when it is up")
-        if len(command.inputs) != len(command.job_ids):
-            raise UsageError("a submit must name as many job ids as inputs")
-        for job_id in command.job_ids:
-            if job_id is None:
-                continue
-            if JOB_ID.fullmatch(job_id) is None:
-                raise UsageError(
-                    f"{job_id!r} can't be a job id: use 1 to 64 letters, digits, dots, dashes or "
-                    "underscores"
-                )
-        moved = self._moved_submit(command)
-        if moved is not None:
-            self._relay(moved, asker, Request(asker.request, new_id(), None, command))
-            return
-        if command.flow is not None:
-            flow = self._decoded(command.flow)
-            digest = flow_digest(flow)
-            self._fleet.code.check(digest, command.flow, SubmitTicket(asker, command))
-        elif command.locator is not None:
-            module, colon, attribute = command.locator.partition(":")
-            if not (module and colon and attribute):
-                raise UsageError(
-                    f"{command.locator!r} names no flow: write MODULE:ATTR, like `pipeline:flow`"
-                )
-            self._fleet.code.inspect(command.locator, SubmitTicket(asker, command))
-        else:
-            raise UsageError("a submit must name a flow")
-
-    def _decoded(self, encoded: bytes) -> Any:
-        try:
-            return decode_flow(encoded)
-        except msgspec.DecodeError as error:
-            raise UsageError(f"the flow doesn't decode: {error}") from None
-
-    def _moved_submit(self, command: Submit) -> str | None:
-        """Give the host that a submit under a moved job's id belongs to."""
-        for job_id in command.job_ids:
-            known = self._core.head(job_id) if job_id is not None else None
-            if known is None:
-                continue
-            row, head = known
-            if head.ownership is Ownership.FORGOTTEN and head.moved_to is None:
-                raise Refused(
-                    f"job id {job_id} was used by a job that was forgotten on host "
-                    f"{self._core.host!r}: choose another id"
-                )
-            if head.moved_to is not None and head.ownership in (
-                Ownership.GONE, Ownership.FORGOTTEN
-            ) and row not in self._core.moving:
-                return head.moved_to
-        return None
-
-    def loaded(self, ticket: SubmitTicket, answer: LoadAnswer) -> None:
-        """Go on with a submit whose flow was found, or wasn't."""
-        asker, command = ticket.asker, ticket.command
-        try:
-            if answer.failed is not None:
-                raise from_wire(answer.failed.kind, answer.failed.message)
-            assert answer.inspected is not None
-            self._create(asker, command, answer.inspected)
-        except SojournError as error:
-            self.fail(asker, error)
-
-    def _create(self, asker: Asker, command: Submit, inspected: Inspected) -> None:
-        flow = decode_flow(inspected.flow)
-        digest = flow_digest(flow)
-        plan = self._core.plan(digest, inspected.flow)
-        entry = plan.routines[plan.spec.entry].slot(INPUT_SLOT)
-        for data in command.inputs:
-            check_fields(data, entry, f"the input of flow {flow.id!r}")
-        ids: list[str] = []
-        self._core.round.writes.flows_put[digest] = inspected.flow
-        self._fleet.code.note_checked(digest, inspected)
-        for job_id, data in zip(command.job_ids, command.inputs, strict=True):
-            ids.append(self._create_one(job_id, data, plan))
-        self.reply(asker, {"job_ids": ids})
-
-    def _create_one(self, job_id: str | None, data: bytes, plan: FlowPlan) -> str:
-        core = self._core
-        submission = hashlib.sha256(plan.digest.encode() + b"\0" + data).hexdigest()
-        name = job_id or new_id()
-        known = core.head(name) if job_id is not None else None
-        if known is not None:
-            if known[1].submission == submission:
-                return name
-            raise Refused(
-                f"job id {name} is taken on host {core.host!r} by a job of another flow or input: "
-                f"`sojourn show {name}` tells which; choose another id"
-            )
-        if job_id is not None and self._arriving(name):
-            raise Refused(f"a job {name} is being handed over to host {core.host!r}: wait for it")
-        core.apply(Create(core.new_row(name), name, new_id(), plan, data, submission))
-        return name
-
-    def _arriving(self, job_id: str) -> bool:
+    def arriving(self, job_id: str) -> bool:
+        """Whether a job of this id is being handed over to this host."""
         return self.moves is not None and any(
             entry["job_id"] == job_id and entry["role"] == "target" for entry in self.moves.describe()
         )
@@ -475,7 +366,7 @@ class Desk:
         row, head = self._core.owned(command.job)
         if head.ownership in (Ownership.GONE, Ownership.FORGOTTEN) and head.moved_to:
             request = Request(asker.request, new_id(), None, command)
-            self._relay(head.moved_to, asker, request)
+            self.relay(head.moved_to, asker, request)
             return
         self.watching.read_logs(LogWatch(asker, row, command.after), follow=command.follow)
 
@@ -675,24 +566,3 @@ class Desk:
     def _down(self, asker: Asker, _command: Down) -> None:
         self._core.stopping = True
         self.reply(asker, {})
-
-
-def check_fields(data: bytes, slot: SlotSpec | None, what: str) -> None:
-    """Check encoded fields against the slot that they are for.
-
-    Raises:
-        InvalidInput: naming the field that is missing or too many.
-    """
-    try:
-        names = _FIELDS.decode(data).keys()
-    except msgspec.DecodeError as error:
-        raise InvalidInput(f"{what} must be named fields: {error}") from None
-    if slot is None:
-        return
-    for name in slot.required:
-        if name not in names:
-            raise InvalidInput(f"{what} lacks the field {name!r}: give it in --input")
-    for name in names:
-        if not slot.open and name not in slot.required and name not in slot.optional:
-            takes = ", ".join((*slot.required, *slot.optional)) or "no fields"
-            raise InvalidInput(f"{what} has a field {name!r}, but the slot takes {takes}")

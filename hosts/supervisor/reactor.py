@@ -22,8 +22,9 @@ from sojourn.hosts.supervisor.core import (
     ToProcess,
     read_clocks,
 )
-from sojourn.hosts.supervisor.desk import PART, Desk, SubmitTicket
+from sojourn.hosts.supervisor.desk import PART, Desk
 from sojourn.hosts.supervisor.fleet import Fleet
+from sojourn.hosts.supervisor.submissions import SubmitTicket
 from sojourn.runtime.engine.inputs import Round
 from sojourn.runtime.errors import ProtocolViolation
 from sojourn.runtime.wire import actor as actor_wire
@@ -122,7 +123,7 @@ class Reactor:
         answers, self.fleet.code.answers = self.fleet.code.answers, []
         for answer in answers:
             if isinstance(answer.ticket, SubmitTicket):
-                self.desk.loaded(answer.ticket, answer)
+                self.desk.submissions.loaded(answer.ticket, answer)
             else:
                 for part in self.parts:
                     part.loaded(answer)

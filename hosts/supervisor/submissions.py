@@ -1,0 +1,185 @@
+"""Submits: from a locator or a flow to jobs, once the code of the flow has been looked at."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, Protocol
+
+import msgspec
+
+from sojourn.hosts.supervisor.codebases import CodeBases, LoadAnswer
+from sojourn.hosts.supervisor.core import Asker, Core, new_id
+from sojourn.runtime.engine.inputs import Create
+from sojourn.runtime.engine.model import FlowPlan
+from sojourn.runtime.errors import InvalidInput, Refused, SojournError, UsageError, from_wire
+from sojourn.runtime.flow import INPUT_SLOT, FlowSpec, SlotSpec, decode_flow
+from sojourn.runtime.flow_document import flow_digest
+from sojourn.runtime.job import Ownership
+from sojourn.runtime.wire.client import Request, Submit
+from sojourn.runtime.wire.decoding import FrameDecoder
+from sojourn.runtime.wire.zygote import Inspected
+
+JOB_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_FIELDS = FrameDecoder(msgspec.msgpack.Decoder(dict[str, msgspec.Raw]))
+
+
+class Answers(Protocol):
+    """What is needed of the desk."""
+
+    def reply(self, asker: Asker, body: dict[str, Any]) -> None:
+        """Answer that a command was done."""
+        ...
+
+    def fail(self, asker: Asker, error: SojournError) -> None:
+        """Answer that it wasn't."""
+        ...
+
+    def relay(self, host: str, asker: Asker, request: Request) -> None:
+        """Let another host do it."""
+        ...
+
+    def arriving(self, job_id: str) -> bool:
+        """Whether a job of this id is being handed over to this host."""
+        ...
+
+
+class SubmitTicket(msgspec.Struct, frozen=True):
+    """A submit whose flow is looked at."""
+
+    asker: Asker
+    command: Submit
+
+
+class Submissions:
+    """Makes jobs.
+
+    Args:
+        core: shared state.
+        code: asked about flows.
+        answers: tells those who submit.
+    """
+
+    def __init__(self, core: Core, code: CodeBases, answers: Answers) -> None:
+        self._core = core
+        self._code = code
+        self._answers = answers
+
+    def submit(self, asker: Asker, command: Submit) -> None:
+        """Have the flow of a submit looked at; the jobs are made when it loads."""
+        if self._core.stopping:
+            raise Refused(f"host {self._core.host!r} is stopping: submit again when it is up")
+        if len(command.inputs) != len(command.job_ids):
+            raise UsageError("a submit must name as many job ids as inputs")
+        for job_id in command.job_ids:
+            if job_id is None:
+                continue
+            if JOB_ID.fullmatch(job_id) is None:
+                raise UsageError(
+                    f"{job_id!r} can't be a job id: use 1 to 64 letters, digits, dots, dashes or "
+                    "underscores"
+                )
+        moved = self._moved_submit(command)
+        if moved is not None:
+            self._answers.relay(moved, asker, Request(asker.request, new_id(), None, command))
+            return
+        if command.flow is not None:
+            flow = self._decoded(command.flow)
+            digest = flow_digest(flow)
+            self._code.check(digest, command.flow, SubmitTicket(asker, command))
+        elif command.locator is not None:
+            module, colon, attribute = command.locator.partition(":")
+            if not (module and colon and attribute):
+                raise UsageError(
+                    f"{command.locator!r} names no flow: write MODULE:ATTR, like `pipeline:flow`"
+                )
+            self._code.inspect(command.locator, SubmitTicket(asker, command))
+        else:
+            raise UsageError("a submit must name a flow")
+
+    def _decoded(self, encoded: bytes) -> FlowSpec:
+        try:
+            return decode_flow(encoded)
+        except msgspec.DecodeError as error:
+            raise UsageError(f"the flow doesn't decode: {error}") from None
+
+    def _moved_submit(self, command: Submit) -> str | None:
+        """Give the host that a submit under a moved job's id belongs to."""
+        for job_id in command.job_ids:
+            known = self._core.head(job_id) if job_id is not None else None
+            if known is None:
+                continue
+            row, head = known
+            if head.ownership is Ownership.FORGOTTEN and head.moved_to is None:
+                raise Refused(
+                    f"job id {job_id} was used by a job that was forgotten on host "
+                    f"{self._core.host!r}: choose another id"
+                )
+            if head.moved_to is not None and head.ownership in (
+                Ownership.GONE, Ownership.FORGOTTEN
+            ) and row not in self._core.moving:
+                return head.moved_to
+        return None
+
+    def loaded(self, ticket: SubmitTicket, answer: LoadAnswer) -> None:
+        """Go on with a submit whose flow was found, or wasn't."""
+        asker, command = ticket.asker, ticket.command
+        try:
+            if answer.failed is not None:
+                raise from_wire(answer.failed.kind, answer.failed.message)
+            assert answer.inspected is not None
+            self._create(asker, command, answer.inspected)
+        except SojournError as error:
+            self._answers.fail(asker, error)
+
+    def _create(self, asker: Asker, command: Submit, inspected: Inspected) -> None:
+        flow = decode_flow(inspected.flow)
+        digest = flow_digest(flow)
+        plan = self._core.plan(digest, inspected.flow)
+        entry = plan.routines[plan.spec.entry].slot(INPUT_SLOT)
+        for data in command.inputs:
+            check_fields(data, entry, f"the input of flow {flow.id!r}")
+        ids: list[str] = []
+        self._core.round.writes.flows_put[digest] = inspected.flow
+        self._code.note_checked(digest, inspected)
+        for job_id, data in zip(command.job_ids, command.inputs, strict=True):
+            ids.append(self._create_one(job_id, data, plan))
+        self._answers.reply(asker, {"job_ids": ids})
+
+    def _create_one(self, job_id: str | None, data: bytes, plan: FlowPlan) -> str:
+        core = self._core
+        submission = hashlib.sha256(plan.digest.encode() + b"\0" + data).hexdigest()
+        name = job_id or new_id()
+        known = core.head(name) if job_id is not None else None
+        if known is not None:
+            if known[1].submission == submission:
+                return name
+            raise Refused(
+                f"job id {name} is taken on host {core.host!r} by a job of another flow or input: "
+                f"`sojourn show {name}` tells which; choose another id"
+            )
+        if job_id is not None and self._answers.arriving(name):
+            raise Refused(f"a job {name} is being handed over to host {core.host!r}: wait for it")
+        core.apply(Create(core.new_row(name), name, new_id(), plan, data, submission))
+        return name
+
+
+def check_fields(data: bytes, slot: SlotSpec | None, what: str) -> None:
+    """Check encoded fields against the slot that they are for.
+
+    Raises:
+        InvalidInput: naming the field that is missing or too many.
+    """
+    try:
+        names = _FIELDS.decode(data).keys()
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"{what} must be named fields: {error}") from None
+    if slot is None:
+        return
+    for name in slot.required:
+        if name not in names:
+            raise InvalidInput(f"{what} lacks the field {name!r}: give it in --input")
+    for name in names:
+        if not slot.open and name not in slot.required and name not in slot.optional:
+            takes = ", ".join((*slot.required, *slot.optional)) or "no fields"
+            raise InvalidInput(f"{what} has a field {name!r}, but the slot takes {takes}")
