@@ -7,7 +7,6 @@ of the design says; one that comes twice under the same id is answered twice and
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -67,7 +66,6 @@ from sojourn.runtime.wire.client import (
     Wait,
 )
 
-JOB_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 DONE_ONCE = (Submit, Pause, Resume, Cancel, Retry, Forget, Migrate, Export, Import)
 """Commands whose repetition under the same id must not act again."""
 
@@ -75,7 +73,6 @@ OF_A_JOB = (Pause, Resume, Cancel, Retry, Forget, Migrate, Export)
 PART = "#part"
 """Peer name of the inner asker for one job of a wait for several."""
 
-_FIELDS = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
 
 
 class Border(Protocol):

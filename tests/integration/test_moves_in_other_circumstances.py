@@ -1,0 +1,103 @@
+"""Moves where only one side can be dialled, of several jobs, there and back, and in doubt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.integration.conftest import MakeHost
+from tests.integration.hosting import FLOWS, Host, attempts, check_effects, pair_hosts, read_effects
+
+
+def test_one_side_that_dials_serves_both_directions(make_host: MakeHost, effects: Path) -> None:
+    a, b = make_host("a").up(), make_host("b", listen=False).up()
+    pair_hosts(a, b)
+    a.submit("failing:healing", "job")
+    a.wait("job", "failing.retry_count >= 1")
+    a.migrate("job", b)
+    b.wait("job", "failing.retry_count >= 2")
+    b.migrate("job", a)
+    final = a.wait("job")
+    assert (final["status"], final["epoch"]) == ("completed", 3)
+    assert [o[1:] for o in attempts(final, "failing")][0] == (1, "failed", "a")
+    assert [o[1] for o in attempts(final, "failing")] == [1, 2, 3, 4]
+    check_effects(read_effects(effects), final)
+
+
+def test_several_jobs_move_one_after_another(pair: tuple[Host, Host]) -> None:
+    a, b = pair
+    for job in ("one", "two", "three"):
+        a.submit("points:asking", job)
+        a.wait(job, "status == 'paused'")
+    said = a.do("migrate", "one", "two", "three", "--to", "b")
+    assert [line.split()[:2] for line in said.splitlines()] == [
+        ["moved", "one"], ["moved", "two"], ["moved", "three"],
+    ]
+    assert "downtime" in said
+    assert {job["status"] for job in json.loads(b.do("jobs", "-o", "json"))} == {"paused"}
+    assert {job["status"] for job in json.loads(a.do("jobs", "-o", "json"))} == {"moved"}
+
+
+def test_a_paused_job_arrives_paused(pair: tuple[Host, Host]) -> None:
+    a, b = pair
+    a.submit("failing:slow_backoff", "held")
+    a.wait("held", "failing.retry_count >= 1")
+    a.do("pause", "held")
+    a.migrate("held", b)
+    assert b.show("held")["status"] == "paused"
+    b.do("resume", "held")
+    assert b.wait("held", "failing.retry_count >= 2")["status"] == "running"
+
+
+def test_a_target_that_stays_away_after_the_release_leaves_the_hand_off_in_doubt(
+    make_host: MakeHost,
+) -> None:
+    a, b = make_host("a").up(), make_host("b").up(SOJOURN_CRASH_POINT="target.before-write-owned")
+    pair_hosts(a, b)
+    a.submit("failing:healing", "job")
+    a.wait("job", "failing.retry_count >= 2")
+    done = a.run("migrate", "job", "--to", "b")
+    assert done.returncode == 8, done.stderr
+    b.died()
+    assert "sojourn handoff resolve job" in done.stderr
+    assert a.show("job")["status"] == "moving"
+    a.kill()
+    a.up()
+    assert a.show("job")["status"] == "moving", "a released job must never run at its source"
+    b.up()
+    final = a.wait("job")
+    assert (final["status"], final["host"], final["epoch"]) == ("completed", "b", 2)
+    assert a.show("job")["status"] == "moved"
+
+
+def test_a_target_that_is_down_aborts_before_anything_happens(pair: tuple[Host, Host]) -> None:
+    a, b = pair
+    a.submit("failing:slow_backoff", "job")
+    a.wait("job", "failing.retry_count >= 1")
+    assert b.terminate() == 0
+    done = a.run("migrate", "job", "--to", "b")
+    assert done.returncode == 7
+    assert "stays on host 'a'" in done.stderr
+    assert a.show("job")["status"] == "running"
+
+
+def test_different_code_on_the_target_is_refused_by_name(
+    make_host: MakeHost, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for file in FLOWS.glob("*.py"):
+        (other / file.name).write_text(file.read_text())
+    (other / "effects.py").write_text((FLOWS / "effects.py").read_text() + "# another version\n")
+    a, b = make_host("a").up(), make_host("b", paths=[other]).up()
+    pair_hosts(a, b)
+    a.submit("failing:slow_backoff", "job")
+    a.wait("job", "failing.retry_count >= 1")
+    refused = a.run("migrate", "job", "--to", "b")
+    assert refused.returncode == 6, refused.stderr
+    assert "effects.py" in refused.stderr
+    assert "--allow-code-drift" in refused.stderr
+    assert a.show("job")["status"] == "running"
+    a.do("migrate", "job", "--to", "b", "--allow-code-drift")
+    final = b.wait("job", "failing.retry_count >= 2")
+    assert len({entry["code"] for entry in final["history"] if entry["routine"] == "failing"}) == 2
