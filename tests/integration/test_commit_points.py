@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -96,8 +97,20 @@ def test_a_question_moves_and_is_answered_over_there(pair: tuple[Host, Host]) ->
     assert (final["host"], final["result"]["approved"]) == ("b", True)
 
 
-def test_logs_are_kept_with_their_turn(host: Host, effects: Path) -> None:
-    host.submit("failing:quick", "job")
-    host.wait("job")
-    wait_until(lambda: read_effects(effects), what="effects")
-    assert host.run("logs", "job").returncode == 0
+def test_what_a_routine_prints_and_logs_is_kept_with_its_turn(pair: tuple[Host, Host]) -> None:
+    a, b = pair
+    a.submit("points:talking", "job")
+    assert a.wait("job")["status"] == "completed"
+
+    def lines() -> list[tuple[int, str, str]]:
+        said = [json.loads(line) for line in a.do("logs", "job", "-o", "json").splitlines()]
+        return [(line["attempt"], line["stream"], line["text"]) for line in said]
+
+    wait_until(lambda: len(lines()) == 6, what="every line")
+    for attempt in (1, 2):
+        kept = [(stream, text) for number, stream, text in lines() if number == attempt]
+        assert ("stdout", f"attempt {attempt}") in kept
+        assert ("stdout", "from a child") in kept
+        assert any(stream == "log" and "logged" in text and "talking" in text for stream, text in kept)
+    assert b.run("logs", "job").returncode == 3
+    assert "attempt 1" in a.do("logs", "job")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -105,6 +106,20 @@ class Asking(Routine):
         note(self, "answer")
         self.set_result(approved=approved, timed_out=timed_out)
 
+
+class Talking(Routine):
+    """Prints, logs, lets a child process print; fails first."""
+
+    def process(self) -> None:
+        print(f"attempt {self.attempt}")
+        self.log.warning("logged", attempt=self.attempt)
+        subprocess.run(["echo", "from a child"], check=True)
+        if self.attempt == 1:
+            raise ValueError("first")
+
+
+talking = Flow("talking")
+talking.add_routine(Talking(), "talking", error_handler=retry)
 
 messy = Flow("messy")
 messy.add_routine(Messy(), "messy", error_handler=retry)
