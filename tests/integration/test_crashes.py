@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from datetime import datetime
 from pathlib import Path
@@ -150,6 +151,50 @@ def test_a_job_whose_code_broke_is_blocked_and_goes_on_after_retry(
     (code / "breaking.py").write_text(good)
     host.do("retry", "job")
     assert host.wait("job")["result"] == {"ok": True}
+
+
+def test_a_process_that_dies_at_its_start_blocks_the_job_until_mended(
+    make_host: MakeHost, tmp_path: Path
+) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    broken = code / "broken"
+    broken.touch()
+    (code / "stillborn.py").write_text(
+        "import os\n"
+        "from pathlib import Path\n"
+        "from sojourn import Flow, Routine\n"
+        "def after_fork():\n"
+        "    if Path(__file__).with_name('broken').exists():\n"
+        "        os._exit(3)\n"
+        "os.register_at_fork(after_in_child=after_fork)\n"
+        "class Step(Routine):\n"
+        "    def process(self):\n"
+        "        self.set_result(ok=True)\n"
+        "flow = Flow('stillborn')\n"
+        "flow.add_routine(Step(), 'step')\n"
+    )
+    host = make_host("a", paths=[code]).up()
+    for job in ("first", "second"):
+        with host.client() as client:
+            client.submit("stillborn:flow", job_id=job)
+        blocked = host.wait(job, "status == 'blocked'")
+        assert "exited with status 3 at its start" in blocked["reason"]
+        assert "'step'" in blocked["reason"]
+    broken.unlink()
+    for job in ("first", "second"):
+        host.do("retry", job)
+    for job in ("first", "second"):
+        final = host.wait(job)
+        assert (final["result"], [e["attempt"] for e in final["history"]]) == ({"ok": True}, [1])
+
+
+def test_systemd_is_told_when_it_is_ready(make_host: MakeHost, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(30)
+        make_host("a").up(NOTIFY_SOCKET=str(tmp_path / "notify"))
+        assert systemd.recv(100) == b"READY=1"
 
 
 def test_strict_code_blocks_jobs_whose_code_changed(make_host: MakeHost, tmp_path: Path) -> None:
