@@ -255,7 +255,12 @@ class Arrivals:
 
     def _do(self, arrival: Arrival, effects: Iterable[fx.Effect]) -> None:
         for effect in effects:
-            self._do_one(arrival, effect)
+            try:
+                self._do_one(arrival, effect)
+            except HostUnable as error:
+                self._core.log.error("hand-off refused", job=arrival.machine.job_id, reason=error.message)
+                self._do(arrival, arrival.machine.cannot_keep(error.message))
+                return
 
     def _do_one(self, arrival: Arrival, effect: fx.Effect) -> None:
         core = self._core

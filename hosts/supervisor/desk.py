@@ -261,6 +261,13 @@ class Desk:
 
     def _follow(self, watch: Watch | LogWatch, row: int) -> None:
         """A watched job moved away: go on watching where it is."""
+        try:
+            self._follow_to_owner(watch, row)
+        except SojournError as error:
+            self.watching.drop(watch.asker)
+            self.fail(watch.asker, error)
+
+    def _follow_to_owner(self, watch: Watch | LogWatch, row: int) -> None:
         head = self._core.store.head(row)
         if head is None or head.moved_to is None or self.border is None:
             return

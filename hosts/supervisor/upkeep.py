@@ -39,7 +39,12 @@ class Upkeep:
     def _sweep(self) -> None:
         core = self._core
         known: set[str] | None = None
-        for path in core.home.blobs.iterdir():
+        try:
+            found = list(core.home.blobs.iterdir())
+        except OSError as error:
+            core.log.error("blobs can't be listed", folder=str(core.home.blobs), error=str(error))
+            return
+        for path in found:
             if core.now.wall - path.stat().st_mtime < BLOB_AGE:
                 continue
             if known is None:

@@ -121,7 +121,10 @@ class Watching:
         if self._logs and (committed.writes.logs or committed.writes.heads):
             for log_watch in list(self._logs):
                 self._send_lines(log_watch)
-                if self._over(log_watch.row):
+                if self._moved(log_watch.row):
+                    self._logs.remove(log_watch)
+                    self._hand_on(log_watch, log_watch.row)
+                elif self._over(log_watch.row):
                     self._logs.remove(log_watch)
                     self._reply(log_watch.asker, {})
 
@@ -151,9 +154,7 @@ class Watching:
         head = core.store.head(row)
         if head is None:
             return
-        if head.ownership is Ownership.GONE or (
-            head.ownership is Ownership.FORGOTTEN and head.moved_to
-        ):
+        if self._moved(row):
             if row in watch.open:
                 self._hand_on(watch, row)
             return
@@ -211,7 +212,16 @@ class Watching:
 
     def _over(self, row: int) -> bool:
         head = self._core.store.head(row)
-        return head is None or head.status.finished or head.ownership is not Ownership.OWNED
+        if head is None or head.ownership is Ownership.FORGOTTEN:
+            return True
+        return head.status.finished and head.ownership is Ownership.OWNED
+
+    def _moved(self, row: int) -> bool:
+        """Whether another host has the job, and it is known which."""
+        head = self._core.store.head(row)
+        return head is not None and head.moved_to is not None and head.ownership in (
+            Ownership.GONE, Ownership.FORGOTTEN
+        )
 
     def _send_lines(self, watch: LogWatch) -> None:
         while True:

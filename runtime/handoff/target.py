@@ -240,6 +240,10 @@ class TargetHandoff:
     def _refuse(self, kind: str, message: str) -> list[Effect]:
         return [Send(HandoffRefused(self.m, kind, message)), *self._drop()]
 
+    def cannot_keep(self, message: str) -> list[Effect]:
+        """This host's disk couldn't take what the job needs: refuse it, before PREPARED is sent."""
+        return self._refuse(HostUnable.__name__, message)
+
     def _drop(self) -> list[Effect]:
         if not self._go(TargetStep.ABORTED):
             return []

@@ -101,3 +101,49 @@ def test_different_code_on_the_target_is_refused_by_name(
     a.do("migrate", "job", "--to", "b", "--allow-code-drift")
     final = b.wait("job", "failing.retry_count >= 2")
     assert len({entry["code"] for entry in final["history"] if entry["routine"] == "failing"}) == 2
+
+
+def test_logs_are_followed_to_the_new_owner(pair: tuple[Host, Host]) -> None:
+    a, b = pair
+    a.submit("points:talking_slowly", "job")
+    reader = a.start("logs", "job", "-f", "-o", "json")
+    a.wait("job", "talking.retry_count >= 1")
+    a.migrate("job", b)
+    said, complaint = reader.communicate(timeout=60)
+    assert reader.returncode == 0, complaint
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert [line["attempt"] for line in lines if line["text"].startswith("attempt")] == [1, 2]
+    assert [line["seq"] for line in lines] == sorted({line["seq"] for line in lines})
+
+
+def test_a_new_owner_that_is_down_is_said_to_be_and_ends_no_supervisor(
+    pair: tuple[Host, Host]
+) -> None:
+    a, b = pair
+    a.submit("failing:slow_backoff", "job")
+    a.wait("job", "failing.retry_count >= 1")
+    a.migrate("job", b)
+    assert b.terminate() == 0
+    for command in (("wait", "job"), ("pause", "job"), ("logs", "job", "-f")):
+        done = a.run(*command)
+        assert done.returncode == 5, done.stderr
+        assert "host 'b' can't be reached" in done.stderr
+    assert a.running
+    assert a.show("job")["moved_to"] == "b"
+
+
+def test_a_target_whose_disk_takes_no_blob_refuses_and_nothing_is_lost(
+    pair: tuple[Host, Host]
+) -> None:
+    a, b = pair
+    a.submit("values:keeping", "job")
+    a.wait("job", "keeper.retry_count >= 1")
+    blobs = b.home / "blobs"
+    blobs.rmdir()
+    blobs.write_text("in the way")
+    done = a.run("migrate", "job", "--to", "b")
+    assert done.returncode == 6, done.stderr
+    assert "can't be written" in done.stderr
+    assert a.wait("job")["result"] == {"equal": True}
+    assert b.running
+    assert json.loads(b.do("jobs", "-o", "json")) == []

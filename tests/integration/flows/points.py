@@ -121,6 +121,11 @@ class Talking(Routine):
 talking = Flow("talking")
 talking.add_routine(Talking(), "talking", error_handler=retry)
 
+talking_slowly = Flow("talking_slowly")
+talking_slowly.add_routine(Talking(), "talking", error_handler=ErrorHandler(
+    strategy=ErrorStrategy.RETRY, retry_delay=1.5
+))
+
 messy = Flow("messy")
 messy.add_routine(Messy(), "messy", error_handler=retry)
 messy.add_routine(Sink(), "sink")
