@@ -12,23 +12,17 @@ from typing import Any, Protocol
 
 import msgspec
 
+from sojourn.hosts.supervisor.acting import Acting
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, new_id
 from sojourn.hosts.supervisor.fleet import Fleet
-from sojourn.hosts.supervisor.papers import document, read_blobs, shown_now, summary
-from sojourn.hosts.supervisor.submissions import Submissions, check_fields
+from sojourn.hosts.supervisor.papers import document, read_blobs, summary
+from sojourn.hosts.supervisor.submissions import Submissions
 from sojourn.hosts.supervisor.watching import LogWatch, Watch, Watching
 from sojourn.runtime.conditions import Condition, parse
 from sojourn.runtime.engine.inputs import (
-    AnswerQuestion,
-    CancelJob,
-    Drop,
-    Hold,
-    Lift,
-    RetryJob,
     Round,
 )
 from sojourn.runtime.errors import (
-    AmbiguousName,
     NotFound,
     Refused,
     SojournError,
@@ -38,7 +32,7 @@ from sojourn.runtime.errors import (
 )
 from sojourn.runtime.export import export_document
 from sojourn.runtime.flow import decode_flow
-from sojourn.runtime.job import JobHead, JobStatus, Ownership
+from sojourn.runtime.job import Ownership
 from sojourn.runtime.wire.client import (
     Answer,
     Cancel,
@@ -106,15 +100,6 @@ class Moves(Protocol):
     def describe(self) -> list[dict[str, Any]]: ...  # noqa: D102
 
 
-class Waiter(msgspec.Struct, eq=False):
-    """Someone who is answered when a job has fallen quiet."""
-
-    asker: Asker
-    row: int
-    job_id: str
-    verb: str
-
-
 class Desk:
     """The commands of clients.
 
@@ -130,7 +115,7 @@ class Desk:
         self.moves: Moves | None = None
         self.watching = Watching(core, self._follow)
         self.submissions = Submissions(core, fleet.code, self)
-        self._waiters: list[Waiter] = []
+        self.acting = Acting(core, fleet, self)
         self._held: dict[int, list[tuple[Asker, Request]]] = {}
         self._commands: dict[Asker, str] = {}
         self._working: dict[str, Asker] = {}
@@ -138,8 +123,8 @@ class Desk:
         self._next_part = 1
         self._handlers: dict[type, Callable[[Asker, Any], None]] = {
             Submit: self.submissions.submit, Jobs: self._jobs, Show: self._show, Wait: self._wait,
-            Logs: self._logs, Pause: self._pause, Resume: self._resume, Cancel: self._cancel,
-            Retry: self._retry, Forget: self._forget, Migrate: self._migrate,
+            Logs: self._logs, Pause: self.acting.pause, Resume: self.acting.resume, Cancel: self.acting.cancel,
+            Retry: self.acting.retry, Forget: self.acting.forget, Migrate: self._migrate,
             Export: self._export, Import: self._import, Invite: self._invite, Join: self._join,
             Peers: self._peers, Status: self._status, Down: self._down,
         }
@@ -183,9 +168,7 @@ class Desk:
 
     def _replace(self, old: Asker, new: Asker) -> None:
         self._commands.pop(old, None)
-        for waiter in self._waiters:
-            if waiter.asker == old:
-                waiter.asker = new
+        self.acting.replace(old, new)
 
     def answer(self, asker: Asker, answer: Answer) -> None:
         """Send an answer with the next commit; the last one of a command is remembered."""
@@ -315,6 +298,11 @@ class Desk:
             raise NotFound(f"host {self._core.host!r} has no peers: pair it with `sojourn join`")
         return self.moves
 
+    def stop_move(self, row: int) -> None:
+        """Abort the hand-off of a job that is to be cancelled, if one is under way."""
+        if self.moves is not None and self.moves.under_way(row):
+            self.moves.abort_for(row, "the job was cancelled")
+
     def arriving(self, job_id: str) -> bool:
         """Whether a job of this id is being handed over to this host."""
         return self.moves is not None and any(
@@ -374,136 +362,15 @@ class Desk:
             return
         self.watching.read_logs(LogWatch(asker, row, command.after), follow=command.follow)
 
-    # --- acting ---------------------------------------------------------------------------------
-
-    def _live(self, name: str, verb: str) -> tuple[int, JobHead]:
-        """Find a job that isn't finished."""
-        row, head = self._core.find(name)
-        if head.status.finished:
-            raise Refused(
-                f"job {head.job_id} is {head.status.value} on host {self._core.host!r}: there is "
-                f"nothing to {verb}"
-            )
-        return row, head
-
-    def _pause(self, asker: Asker, command: Pause) -> None:
-        row, head = self._live(command.job, "pause")
-        if head.held:
-            raise Refused(
-                f"job {head.job_id} is paused already on host {self._core.host!r}: "
-                f"`sojourn resume {head.job_id}` lifts it"
-            )
-        self._waiters.append(Waiter(asker, row, head.job_id, "pause"))
-        self._core.apply(Hold(row))
-
-    def _resume(self, asker: Asker, command: Resume) -> None:
-        row, head = self._live(command.job, "resume")
-        if command.data is not None:
-            self._answer_question(row, head, command)
-        elif not head.held:
-            waits = " it waits for an answer: give it with --input JSON" if self._asks(row) else ""
-            raise Refused(
-                f"job {head.job_id} is not paused on host {self._core.host!r}, but "
-                f"{shown_now(self._core, row, head)}:{waits or ' there is no pause to lift'}"
-            )
-        else:
-            self._core.apply(Lift(row))
-        self.reply(asker, self._status_body(row, head))
-
-    def _asks(self, row: int) -> bool:
-        job = self._core.engine.job(row)
-        return job is not None and bool(job.questions)
-
-    def _answer_question(self, row: int, head: JobHead, command: Resume) -> None:
-        job = self._core.engine.job(row)
-        questions = {} if job is None else job.questions
-        if not questions or job is None or command.data is None:
-            raise Refused(
-                f"job {head.job_id} on host {self._core.host!r} has no open question: "
-                f"`sojourn resume {head.job_id}` without --input lifts a pause"
-            )
-        name = command.question
-        if name is None:
-            if len(questions) > 1:
-                raise AmbiguousName(
-                    f"job {head.job_id} has several open questions ({', '.join(questions)}): name one "
-                    "with --question"
-                )
-            name = next(iter(questions))
-        if name not in questions:
-            raise NotFound(
-                f"job {head.job_id} has no open question {name!r} (it has {', '.join(questions)})"
-            )
-        asked = questions[name]
-        slot = job.plan.routines[asked.routine].slot(asked.slot)
-        check_fields(command.data, slot, f"the answer for {asked.routine}.{asked.slot}")
-        self._core.apply(AnswerQuestion(row, name, command.data))
-
-    def _cancel(self, asker: Asker, command: Cancel) -> None:
-        row, head = self._live(command.job, "cancel")
-        if self.moves is not None and self.moves.under_way(row):
-            self.moves.abort_for(row, "the job was cancelled")
-        self._waiters.append(Waiter(asker, row, head.job_id, "cancel"))
-        self._core.apply(CancelJob(row))
-        self._fleet.hurry(row, None)
-
-    def _retry(self, asker: Asker, command: Retry) -> None:
-        row, head = self._core.find(command.job)
-        if head.status not in (JobStatus.FAILED, JobStatus.BLOCKED):
-            raise Refused(
-                f"job {head.job_id} is {shown_now(self._core, row, head)} on host "
-                f"{self._core.host!r}: only a failed or blocked job can be retried"
-            )
-        if head.status is JobStatus.BLOCKED:
-            self._fleet.clear_failures(head.flow_digest)
-            self._core.apply(RetryJob(row))
-        elif self._core.engine.job(row) is not None:
-            self._core.apply(RetryJob(row))
-        else:
-            self._core.apply(self._core.adoption(row), RetryJob(row))
-        self.reply(asker, self._status_body(row, head))
-
-    def _forget(self, asker: Asker, command: Forget) -> None:
-        row, head = self._core.find(command.job)
-        if head.ownership is not Ownership.GONE and not head.status.finished:
-            raise Refused(
-                f"job {head.job_id} is {shown_now(self._core, row, head)} on host "
-                f"{self._core.host!r}: cancel it before it is forgotten"
-            )
-        self._core.apply(Drop(row))
-        self._core.forget_rows(row, head)
-        self.reply(asker, {"job_id": head.job_id, "status": "forgotten"})
-
-    def _status_body(self, row: int, head: JobHead) -> dict[str, Any]:
-        job = self._core.engine.job(row)
-        status = shown_now(self._core, row, job.head if job is not None else head)
-        return {"job_id": head.job_id, "status": status, "host": self._core.host}
-
     def after_commit(self, committed: Round) -> None:
         """Answer those whose job has fallen quiet, and all who watch."""
-        for waiter in list(self._waiters):
-            if waiter.row not in committed.quiet and waiter.row not in committed.touched:
-                continue
-            head = self._core.store.head(waiter.row)
-            if head is None:
-                continue
-            job = self._core.engine.job(waiter.row)
-            if waiter.verb == "pause" and not (
-                head.status is JobStatus.PAUSED or head.status.finished
-            ):
-                continue
-            if waiter.verb == "cancel" and not head.status.finished:
-                continue
-            if job is not None and job.out:
-                continue
-            self._waiters.remove(waiter)
-            self.reply(waiter.asker, self._status_body(waiter.row, head))
+        self.acting.after_commit(committed)
         self.watching.after_commit(committed)
 
     # --- moving ---------------------------------------------------------------------------------
 
     def _migrate(self, asker: Asker, command: Migrate) -> None:
-        row, head = self._live(command.job, "move")
+        row, head = self.acting.live(command.job, "move")
         moves = self._moves()
         if moves.under_way(row):
             raise Refused(

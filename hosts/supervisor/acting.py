@@ -1,0 +1,211 @@
+"""The commands that act on one job: pause, resume, cancel, retry, forget.
+
+Checks that they fit the job's state and lets the engine act; who asks is answered once it is on disk, for a
+pause or cancel once the job has come to rest.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+from sojourn.hosts.supervisor.core import Asker, Core
+from sojourn.hosts.supervisor.fleet import Fleet
+from sojourn.hosts.supervisor.papers import shown_now
+from sojourn.hosts.supervisor.submissions import check_fields
+from sojourn.runtime.engine.inputs import (
+    AnswerQuestion,
+    CancelJob,
+    Drop,
+    Hold,
+    Lift,
+    RetryJob,
+    Round,
+)
+from sojourn.runtime.errors import AmbiguousName, NotFound, Refused, SojournError
+from sojourn.runtime.job import JobHead, JobStatus, Ownership
+from sojourn.runtime.wire.client import Cancel, Forget, Pause, Resume, Retry
+
+
+class Answers(Protocol):
+    """What is needed of the desk."""
+
+    def reply(self, asker: Asker, body: dict[str, Any]) -> None:
+        """Answer that a command was done."""
+        ...
+
+    def fail(self, asker: Asker, error: SojournError) -> None:
+        """Answer that it wasn't."""
+        ...
+
+    def stop_move(self, row: int) -> None:
+        """Abort the hand-off of a job, if one is under way."""
+        ...
+
+
+class Waiter(msgspec.Struct, eq=False):
+    """Someone who is answered when a job has fallen quiet."""
+
+    asker: Asker
+    row: int
+    job_id: str
+    verb: str
+
+
+class Acting:
+    """Acts on jobs for those who ask.
+
+    Args:
+        core: shared state.
+        fleet: hurries turns in flight.
+        answers: tells those who asked.
+    """
+
+    def __init__(self, core: Core, fleet: Fleet, answers: Answers) -> None:
+        self._core = core
+        self._fleet = fleet
+        self._answers = answers
+        self._waiters: list[Waiter] = []
+
+    def replace(self, old: Asker, new: Asker) -> None:
+        """Someone asks again for what is being done: he is the one to answer."""
+        for waiter in self._waiters:
+            if waiter.asker == old:
+                waiter.asker = new
+
+    def live(self, name: str, verb: str) -> tuple[int, JobHead]:
+        """Find a job that isn't finished.
+
+        Raises:
+            Refused: if it is.
+        """
+        row, head = self._core.find(name)
+        if head.status.finished:
+            raise Refused(
+                f"job {head.job_id} is {head.status.value} on host {self._core.host!r}: there is "
+                f"nothing to {verb}"
+            )
+        return row, head
+
+    def pause(self, asker: Asker, command: Pause) -> None:
+        """Let no new turn start; answered once none is in flight."""
+        row, head = self.live(command.job, "pause")
+        if head.held:
+            raise Refused(
+                f"job {head.job_id} is paused already on host {self._core.host!r}: "
+                f"`sojourn resume {head.job_id}` lifts it"
+            )
+        self._waiters.append(Waiter(asker, row, head.job_id, "pause"))
+        self._core.apply(Hold(row))
+
+    def resume(self, asker: Asker, command: Resume) -> None:
+        """Lift a pause, or answer a question."""
+        row, head = self.live(command.job, "resume")
+        if command.data is not None:
+            self._answer_question(row, head, command)
+        elif not head.held:
+            waits = " it waits for an answer: give it with --input JSON" if self._asks(row) else ""
+            raise Refused(
+                f"job {head.job_id} is not paused on host {self._core.host!r}, but "
+                f"{shown_now(self._core, row, head)}:{waits or ' there is no pause to lift'}"
+            )
+        else:
+            self._core.apply(Lift(row))
+        self._answers.reply(asker, self._status_body(row, head))
+
+    def _asks(self, row: int) -> bool:
+        job = self._core.engine.job(row)
+        return job is not None and bool(job.questions)
+
+    def _answer_question(self, row: int, head: JobHead, command: Resume) -> None:
+        job = self._core.engine.job(row)
+        questions = {} if job is None else job.questions
+        if not questions or job is None or command.data is None:
+            raise Refused(
+                f"job {head.job_id} on host {self._core.host!r} has no open question: "
+                f"`sojourn resume {head.job_id}` without --input lifts a pause"
+            )
+        name = command.question
+        if name is None:
+            if len(questions) > 1:
+                raise AmbiguousName(
+                    f"job {head.job_id} has several open questions ({', '.join(questions)}): name one "
+                    "with --question"
+                )
+            name = next(iter(questions))
+        if name not in questions:
+            raise NotFound(
+                f"job {head.job_id} has no open question {name!r} (it has {', '.join(questions)})"
+            )
+        asked = questions[name]
+        slot = job.plan.routines[asked.routine].slot(asked.slot)
+        check_fields(command.data, slot, f"the answer for {asked.routine}.{asked.slot}")
+        self._core.apply(AnswerQuestion(row, name, command.data))
+
+    def cancel(self, asker: Asker, command: Cancel) -> None:
+        """Cancel; answered once the job is cancelled."""
+        row, head = self.live(command.job, "cancel")
+        self._answers.stop_move(row)
+        self._waiters.append(Waiter(asker, row, head.job_id, "cancel"))
+        self._core.apply(CancelJob(row))
+        self._fleet.hurry(row, None)
+
+    def retry(self, asker: Asker, command: Retry) -> None:
+        """Give failed messages a fresh budget, or lift a block."""
+        row, head = self._core.find(command.job)
+        if head.status not in (JobStatus.FAILED, JobStatus.BLOCKED):
+            raise Refused(
+                f"job {head.job_id} is {shown_now(self._core, row, head)} on host "
+                f"{self._core.host!r}: only a failed or blocked job can be retried"
+            )
+        if head.status is JobStatus.BLOCKED:
+            self._fleet.clear_failures(head.flow_digest)
+            self._core.apply(RetryJob(row))
+        elif self._core.engine.job(row) is not None:
+            self._core.apply(RetryJob(row))
+        else:
+            self._core.apply(self._core.adoption(row), RetryJob(row))
+        self._answers.reply(asker, self._status_body(row, head))
+
+    def forget(self, asker: Asker, command: Forget) -> None:
+        """Delete a finished job; a tombstone stays."""
+        row, head = self._core.find(command.job)
+        if head.ownership is not Ownership.GONE and not head.status.finished:
+            raise Refused(
+                f"job {head.job_id} is {shown_now(self._core, row, head)} on host "
+                f"{self._core.host!r}: cancel it before it is forgotten"
+            )
+        self._core.apply(Drop(row))
+        self._core.forget_rows(row, head)
+        self._answers.reply(asker, {"job_id": head.job_id, "status": "forgotten"})
+
+    def _status_body(self, row: int, head: JobHead) -> dict[str, Any]:
+        job = self._core.engine.job(row)
+        status = shown_now(self._core, row, job.head if job is not None else head)
+        return {"job_id": head.job_id, "status": status, "host": self._core.host}
+
+    def after_commit(self, committed: Round) -> None:
+        """Answer those whose job has fallen quiet."""
+        for waiter in list(self._waiters):
+            if waiter.row not in committed.quiet and waiter.row not in committed.touched:
+                continue
+            head = self._core.store.head(waiter.row)
+            if head is None:
+                continue
+            job = self._core.engine.job(waiter.row)
+            paused = head.status is JobStatus.PAUSED or head.status.finished
+            if waiter.verb == "pause" and not paused:
+                if not head.held:
+                    self._waiters.remove(waiter)
+                    self._answers.fail(
+                        waiter.asker,
+                        Refused(f"job {waiter.job_id} was resumed before it had come to rest"),
+                    )
+                continue
+            if waiter.verb == "cancel" and not head.status.finished:
+                continue
+            if job is not None and job.out:
+                continue
+            self._waiters.remove(waiter)
+            self._answers.reply(waiter.asker, self._status_body(waiter.row, head))
