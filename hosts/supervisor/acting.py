@@ -149,7 +149,7 @@ class Acting:
         self._answers.stop_move(row)
         self._waiters.append(Waiter(asker, row, head.job_id, "cancel"))
         self._core.apply(CancelJob(row))
-        self._fleet.hurry(row, None)
+        self._fleet.recalls.hurry(row, None)
 
     def retry(self, asker: Asker, command: Retry) -> None:
         """Give failed messages a fresh budget, or lift a block."""

@@ -123,10 +123,11 @@ class Desk:
         self._next_part = 1
         self._handlers: dict[type, Callable[[Asker, Any], None]] = {
             Submit: self.submissions.submit, Jobs: self._jobs, Show: self._show, Wait: self._wait,
-            Logs: self._logs, Pause: self.acting.pause, Resume: self.acting.resume, Cancel: self.acting.cancel,
-            Retry: self.acting.retry, Forget: self.acting.forget, Migrate: self._migrate,
-            Export: self._export, Import: self._import, Invite: self._invite, Join: self._join,
-            Peers: self._peers, Status: self._status, Down: self._down,
+            Logs: self._logs, Pause: self.acting.pause, Resume: self.acting.resume,
+            Cancel: self.acting.cancel, Retry: self.acting.retry, Forget: self.acting.forget,
+            Migrate: self._migrate, Export: self._export, Import: self._import,
+            Invite: self._invite, Join: self._join, Peers: self._peers, Status: self._status,
+            Down: self._down,
         }
 
     # --- in and out -----------------------------------------------------------------------------

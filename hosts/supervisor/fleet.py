@@ -14,6 +14,7 @@ from sojourn.hosts.pages import create_page, leftover_pages
 from sojourn.hosts.supervisor.codebases import CodeBase, CodeBases, Question
 from sojourn.hosts.supervisor.core import Core, ToProcess
 from sojourn.hosts.supervisor.deaths import Death, describe_exit, settle_dead
+from sojourn.hosts.supervisor.recalls import Recalls
 from sojourn.hosts.supervisor.starts import Starts
 from sojourn.hosts.zygotes import ProcessHandle, Reception
 from sojourn.runtime.dispatch import Pool, PoolKey, Worker
@@ -24,12 +25,9 @@ from sojourn.runtime.wire.actor import (
     Forget,
     FromActor,
     Ready,
-    Recall,
     Recalled,
     Results,
     Stop,
-    Unyield,
-    Yield,
 )
 from sojourn.runtime.wire.zygote import (
     Exited,
@@ -42,6 +40,10 @@ from sojourn.runtime.wire.zygote import (
 
 IDLE_SECONDS = 60.0
 """How long processes of a flow without unfinished jobs are kept."""
+
+
+LOOK_SECONDS = 5.0
+"""How often is looked for processes that are idle."""
 
 
 class Process:
@@ -78,10 +80,9 @@ class Fleet:
         self._starts = Starts(core)
         self._processes: dict[str, Process] = {}
         self._next_process = 1
-        self._next_recall = 1
         self._idle_since: dict[str, float] = {}
-        self._deadlines: dict[tuple[int, str], float] = {}
-        """(job row, process) → when its turn is killed for a freeze, cancel or stop."""
+        self._next_look = 0.0
+        self.recalls = Recalls(core)
 
     # --- what comes in --------------------------------------------------------------------
 
@@ -308,62 +309,7 @@ class Fleet:
                 core.log.warning("job blocked", job=job.head.job_id, reason=reason)
                 core.apply(Block(job.row, reason))
 
-    # --- calling back and killing ---------------------------------------------------------
-
-    def recall(self, row: int) -> None:
-        """Call back everything of a job that was sent ahead and hasn't begun."""
-        for worker in self._core.dispatcher.holders(row):
-            self._recall(worker, row)
-
-    def rebalance(self) -> None:
-        """Call back what waits behind a slow turn while another process is idle."""
-        for worker in self._core.dispatcher.starved(self._core.now.monotonic):
-            self._recall(worker, None)
-
-    def recall_all(self) -> None:
-        """Call back everything that hasn't begun."""
-        for worker in self._core.dispatcher.workers.values():
-            if worker.outstanding:
-                self._recall(worker, None)
-
-    def _recall(self, worker: Worker, row: int | None) -> None:
-        worker.recalling += 1
-        self._core.send(ToProcess(worker.name, Recall(self._next_recall, row)))
-        self._next_recall += 1
-
-    def hurry(self, row: int, grace: float | None) -> None:
-        """Ask a job's turns in flight to end, and kill them after their grace.
-
-        Args:
-            row: the job.
-            grace: seconds; None for the routine's own, or the host's.
-        """
-        core = self._core
-        for worker in core.dispatcher.holders(row):
-            spec = core.plan(worker.pool[0]).routines[worker.pool[1]]
-            own = spec.grace if spec.grace is not None else core.options.grace
-            seconds = own if grace is None else grace
-            core.send(ToProcess(worker.name, Yield(row, seconds)))
-            self._deadlines[(row, worker.name)] = core.now.monotonic + seconds
-
-    def calm(self, row: int) -> None:
-        """Call that off."""
-        for key in [key for key in self._deadlines if key[0] == row]:
-            del self._deadlines[key]
-            self._core.send(ToProcess(key[1], Unyield(row)))
-
-    def _kill_overdue(self) -> None:
-        now = self._core.now.monotonic
-        for (row, name), deadline in list(self._deadlines.items()):
-            worker = self._core.dispatcher.workers.get(name)
-            has = worker is not None and any(
-                message.actor.job.row == row for message in worker.outstanding.values()
-            )
-            if not has:
-                del self._deadlines[(row, name)]
-            elif deadline <= now and worker is not None and not worker.recalling:
-                del self._deadlines[(row, name)]
-                self._kill(name, "killed", 0)
+    # --- killing --------------------------------------------------------------------------
 
     def _kill_timeouts(self) -> float | None:
         """Kill turns over their timeout; give when the next one would be."""
@@ -396,15 +342,16 @@ class Fleet:
 
     def tend(self) -> float | None:
         """Kill what is over its time, stop what is idle; give when to look again (monotonic)."""
-        self._kill_overdue()
-        nearest = self._kill_timeouts()
-        for deadline in self._deadlines.values():
-            nearest = deadline if nearest is None else min(nearest, deadline)
-        for due in (self._starts.next_due(), self.code.next_deadline()):
-            if due is not None:
-                nearest = due if nearest is None else min(nearest, due)
-        self._stop_idle()
-        return nearest
+        for name in self.recalls.overdue():
+            self._kill(name, "killed", 0)
+        times = (
+            self._kill_timeouts(), self.recalls.next_deadline(), self._starts.next_due(),
+            self.code.next_deadline(),
+        )
+        if self._core.now.monotonic >= self._next_look:
+            self._next_look = self._core.now.monotonic + LOOK_SECONDS
+            self._stop_idle()
+        return min((time for time in times if time is not None), default=None)
 
     def _stop_idle(self) -> None:
         now = self._core.now.monotonic
@@ -438,7 +385,7 @@ class Fleet:
             return
         worker.stopping = True
         if worker.outstanding:
-            self._recall(worker, None)
+            self.recalls.recall_from(worker, None)
         self._core.send(ToProcess(worker.name, Stop()))
 
     def forget(self, row: int) -> None:
@@ -513,13 +460,6 @@ class Fleet:
     def busy(self) -> bool:
         """Whether anything is out at a process."""
         return any(worker.outstanding for worker in self._core.dispatcher.workers.values())
-
-    def hurry_all(self, grace: float) -> None:
-        """Ask every turn in flight to end, and kill after the grace (seconds)."""
-        for worker in self._core.dispatcher.workers.values():
-            for row in {message.actor.job.row for message in worker.outstanding.values()}:
-                self._core.send(ToProcess(worker.name, Yield(row, grace)))
-                self._deadlines[(row, worker.name)] = self._core.now.monotonic + grace
 
     def close(self) -> None:
         """Kill every process and zygote."""

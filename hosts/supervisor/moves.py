@@ -353,10 +353,10 @@ class Moves:
                     return
                 core.moving.add(departure.row)
                 core.apply(Freeze(departure.row))
-                self._fleet.hurry(departure.row, effect.grace)
+                self._fleet.recalls.hurry(departure.row, effect.grace)
             case fx.Thaw():
                 core.moving.discard(departure.row)
-                self._fleet.calm(departure.row)
+                self._fleet.recalls.calm(departure.row)
                 core.apply(Thaw(departure.row))
                 self._settled.append(departure.row)
             case fx.NeedImage():

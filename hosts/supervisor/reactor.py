@@ -147,7 +147,7 @@ class Reactor:
         for checkpoint in committed.checkpoints:
             self._confirm(checkpoint.dispatch, checkpoint.yield_now or core.stopping)
         for row in committed.recalls:
-            self.fleet.recall(row)
+            self.fleet.recalls.recall(row)
         for change in committed.changes:
             head = core.store.head(change.row)
             core.log.info(
@@ -162,7 +162,7 @@ class Reactor:
         if not core.stopping:
             for assignment in core.dispatcher.assign(core.now.monotonic):
                 self._send_process(assignment.worker.name, assignment.dispatch)
-            self.fleet.rebalance()
+            self.fleet.recalls.rebalance()
         self._due = self.fleet.tend()
 
     def _confirm(self, dispatch: int, yield_now: bool) -> None:
@@ -300,8 +300,8 @@ class Reactor:
         """
         core = self._core
         core.stopping = True
-        self.fleet.recall_all()
-        self.fleet.hurry_all(grace)
+        self.fleet.recalls.recall_all()
+        self.fleet.recalls.hurry_all(grace)
         self.commit()
         while self.fleet.busy():
             self.run_round()
