@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from tests.integration.conftest import MakeHost
 from tests.integration.hosting import Host, attempts, check_effects, read_effects
 from tests.waiting import wait_until
 
@@ -114,3 +116,26 @@ def test_what_a_routine_prints_and_logs_is_kept_with_its_turn(pair: tuple[Host, 
         assert any(stream == "log" and "logged" in text and "talking" in text for stream, text in kept)
     assert b.run("logs", "job").returncode == 3
     assert "attempt 1" in a.do("logs", "job")
+
+
+def test_finished_jobs_are_forgotten_after_their_retention_and_their_blobs_swept(
+    make_host: MakeHost,
+) -> None:
+    host = make_host("a").up()
+    host.submit("values:keeping", "old")
+    host.submit("points:asking", "open")
+    host.wait("old")
+    blobs = list((host.home / "blobs").iterdir())
+    assert blobs
+    assert host.terminate() == 0
+    for blob in blobs:
+        os.utime(blob, (0, 0))
+    host.up("--retain", "0s")
+    wait_until(lambda: host.run("show", "old").returncode == 3, what="the old job to be forgotten")
+    assert host.show("open")["status"] == "paused"
+    assert host.run("submit", "values:keeping", "--job-id", "old").returncode == 4
+    host.terminate()
+    for blob in (host.home / "blobs").iterdir():
+        os.utime(blob, (0, 0))
+    host.up()
+    wait_until(lambda: not list((host.home / "blobs").iterdir()), what="the blobs to be swept")

@@ -189,6 +189,15 @@ def test_a_process_that_dies_at_its_start_blocks_the_job_until_mended(
         assert (final["result"], [e["attempt"] for e in final["history"]]) == ({"ok": True}, [1])
 
 
+def test_a_process_over_its_memory_limit_fails_its_attempt_alone(make_host: MakeHost) -> None:
+    host = make_host("a").up("--memory-limit", "600M")
+    host.submit("crashing:hungry", "small", size=1_000)
+    host.submit("crashing:hungry", "large", size=2_000_000_000)
+    large = host.wait("large")
+    assert (large["status"], large["error"]["type"]) == ("failed", "MemoryError")
+    assert host.wait("small")["result"] == {"size": 1_000}
+
+
 def test_systemd_is_told_when_it_is_ready(make_host: MakeHost, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))

@@ -61,6 +61,14 @@ class Sleeper(Routine):
         self.set_result(attempt=self.attempt)
 
 
+class Hungry(Routine):
+    def process(self, size: int) -> None:
+        self.set_result(size=len(bytearray(size)))
+
+
+hungry = Flow("hungry")
+hungry.add_routine(Hungry(), "hungry")
+
 dying = Flow("dying")
 dying.add_routine(Fan(), "fan")
 dying.add_routine(Dying(), "dying", error_handler=retry)
