@@ -148,6 +148,10 @@ class Reactor:
             self._confirm(checkpoint.dispatch, checkpoint.yield_now or core.stopping)
         for row in committed.recalls:
             self.fleet.recalls.recall(row)
+        if not core.stopping:
+            # Before anything below begins the next round: what is handed out now is on disk (G1).
+            for assignment in core.dispatcher.assign(core.now.monotonic):
+                self._send_process(assignment.worker.name, assignment.dispatch)
         for change in committed.changes:
             head = core.store.head(change.row)
             core.log.info(
@@ -160,8 +164,6 @@ class Reactor:
             part.after_commit(committed)
         self.desk.after_commit(committed)
         if not core.stopping:
-            for assignment in core.dispatcher.assign(core.now.monotonic):
-                self._send_process(assignment.worker.name, assignment.dispatch)
             self.fleet.recalls.rebalance()
         self._due = self.fleet.tend()
 
