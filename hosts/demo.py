@@ -8,6 +8,8 @@ nothing: a claim that isn't so makes the exit code 1.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -19,6 +21,7 @@ from typing import Any
 
 import click
 
+from sojourn.hosts.cli.main import run as run_command
 from sojourn.hosts.client import Client, Handoff
 from sojourn.runtime.document import JobState
 from sojourn.runtime.errors import HostUnable
@@ -83,16 +86,19 @@ class DemoHost:
         return line
 
     def do(self, *arguments: str) -> str:
-        """Run a command as a person would, and show it."""
+        """Run a command of the command line, and show it.
+
+        It runs in this process: the time that an interpreter takes to start would eat up the backoff
+        during which the demonstration moves its job.
+        """
         shown = " ".join(argument if len(argument) < 40 else argument[:20] + "…" for argument in arguments)
         click.echo(click.style(f"{self.name} $ sojourn {shown}", bold=True))
-        done = subprocess.run(
-            self._command(*arguments), capture_output=True, text=True, env=self._environment,
-            check=False,
-        )
-        if done.returncode:
-            raise HostUnable(f"`sojourn {shown}` on {self.name} failed: {done.stderr.strip()}")
-        return done.stdout.strip()
+        said, complaint = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complaint):
+            code = run_command([*arguments, "--home", str(self.home)])
+        if code:
+            raise HostUnable(f"`sojourn {shown}` on {self.name} failed: {complaint.getvalue().strip()}")
+        return said.getvalue().strip()
 
     def client(self) -> Client:
         """Give a client of it."""
@@ -120,6 +126,8 @@ def run_demo(*, workdir: str | None, keep: bool) -> int:
     """
     folder = Path(workdir).absolute() if workdir else Path(tempfile.mkdtemp(prefix="sojourn-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
+    for name in [name for name in os.environ if name.startswith("SOJOURN_")]:
+        del os.environ[name]
     claims = Claims()
     hosts: list[DemoHost] = []
     try:
@@ -132,6 +140,9 @@ def run_demo(*, workdir: str | None, keep: bool) -> int:
         for host in hosts:
             click.echo(host.wait_ready())
         click.echo(b.do("join", a.do("invite")))
+        for host in hosts:
+            host.do("submit", f"{MODULE}:hello", "--job-id", "hello", "--input", '{"data": "hello"}')
+            host.do("wait", "hello")
         _failing_part(a, b, effects, claims)
         _healing_part(a, b, effects, claims)
     finally:

@@ -98,5 +98,8 @@ def build(flow_id: str, heals_at: int) -> Flow:
     return flow
 
 
+hello = Flow("hello")
+hello.add_routine(Success(), "success")
+
 failing = build("retry_demo", heals_at=0)
 healing = build("retry_demo_healing", heals_at=4)

@@ -134,9 +134,10 @@ def test_an_agent_that_is_not_approved_publishes_nothing(pair: tuple[Host, Host]
 
 def test_the_seeds_flow_fails_with_its_retries_spent_on_the_other_host(pair: tuple[Host, Host]) -> None:
     a, b = pair
-    a.do("submit", "seed:flow", "--job-id", "seed")
-    a.do("wait", "seed", "--until", "failing.retry_count >= 2")
-    a.do("migrate", "seed", "--to", "b")
+    b.submit("seed:flow", "imports-the-code-there")
+    a.submit("seed:flow", "seed")
+    a.wait("seed", "failing.retry_count >= 2")
+    a.migrate("seed", b)
     assert b.run("wait", "seed").returncode == 1
     final = b.show("seed")
     assert final["status"] == "failed"
