@@ -29,7 +29,8 @@ def rfc3339(seconds: float | None) -> str | None:
     """Write a wall-clock time: UTC, microseconds, ``Z``."""
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    moment = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+    return moment.isoformat(timespec="microseconds") + "Z"
 
 
 def read_rfc3339(text: str) -> float:

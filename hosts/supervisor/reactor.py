@@ -153,10 +153,9 @@ class Reactor:
             for assignment in core.dispatcher.assign(core.now.monotonic):
                 self._send_process(assignment.worker.name, assignment.dispatch)
         for change in committed.changes:
-            head = core.store.head(change.row)
             core.log.info(
-                "job status", job=head.job_id if head else None, before=change.before.value,
-                after=change.after.value, reason=head.reason if head else None,
+                "job status", job=change.job_id, before=change.before.value,
+                after=change.after.value, reason=change.reason,
             )
         for row in committed.ended:
             self.fleet.forget(row)

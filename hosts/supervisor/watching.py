@@ -111,9 +111,9 @@ class Watching:
                 self._look(watch, row)
             self._close_if_done(watch)
         if self._watches:
-            touched = committed.touched | set(committed.writes.heads)
+            touched = committed.touched.union(committed.writes.heads)
             for watch in list(self._watches):
-                for row in [row for row in watch.rows if row in touched and row in watch.open]:
+                for row in sorted(touched & watch.open):
                     if watch.follow:
                         self._tell(watch, row, committed)
                     self._look(watch, row)
@@ -151,6 +151,9 @@ class Watching:
 
     def _look(self, watch: Watch, row: int) -> None:
         core = self._core
+        job = core.engine.job(row)
+        if watch.condition is None and job is not None and not job.head.status.finished:
+            return  # the end is waited for, and it goes on: nothing to read
         head = core.store.head(row)
         if head is None:
             return
@@ -175,7 +178,7 @@ class Watching:
         return ImageView(image, shown_now(core, row, image.head), core.store.history_total(row))
 
     def _close_if_done(self, watch: Watch) -> None:
-        if len(watch.documents) < len(set(watch.rows)) or watch not in self._watches:
+        if watch.open or len(watch.documents) < len(set(watch.rows)) or watch not in self._watches:
             return
         self._watches.remove(watch)
         found = [watch.documents[row] for row in watch.rows]

@@ -162,7 +162,7 @@ class Book:
         self.save(job, round_)
         job.refresh()
         if after is not before:
-            round_.changes.append(StatusChange(job.row, before, after))
+            round_.changes.append(StatusChange(job.row, job.head.job_id, reason, before, after))
         return True
 
     def save(self, job: Job, round_: Round) -> None:

@@ -68,6 +68,8 @@ class Engine:
         """
         if round_ is None:
             round_ = Round()
+        # Earlier steps concluded what they touched: a round of many small steps must not do it again.
+        earlier, round_.touched = round_.touched, set()
         for given in inputs:
             self._handle(given, round_, now)
         for timer in self.book.expire(now):
@@ -76,6 +78,8 @@ class Engine:
             job = self.book.jobs.get(row)
             if job is not None:
                 self._conclude(job, round_, now)
+        earlier |= round_.touched
+        round_.touched = earlier
         return round_
 
     def next_due(self) -> float | None:

@@ -149,6 +149,8 @@ class StatusChange(NamedTuple):
     """A job's status changed in this round."""
 
     row: int
+    job_id: str
+    reason: str | None
     before: JobStatus
     after: JobStatus
 
