@@ -49,6 +49,8 @@ class Mailbox:
         self._entries: deque[Entry] = deque()
         self._outgoing: list[Outgoing] = []
         """In the order in which things happened; the last batch of results is still open."""
+        self._urgent = False
+        """Whether what is outgoing shall leave at once, since nothing more joins it soon."""
         self._current: Turn | None = None
         self._granted: Committed | None = None
         self._yields: dict[int | None, float] = {}
@@ -111,7 +113,12 @@ class Mailbox:
         """Take everything that is to be sent, in order."""
         with self._lock:
             messages, self._outgoing = self._outgoing, []
+            self._urgent = False
             return messages
+
+    def growing(self) -> bool:
+        """Whether what is outgoing may wait a moment, since more results are about to join it."""
+        return bool(self._outgoing) and not self._urgent
 
     def _take_back(self, job: int | None) -> list[int]:
         back: list[int] = []
@@ -152,6 +159,8 @@ class Mailbox:
                 back = self._take_back(current.job)
                 if back:
                     self._send(ReturnedUnbegun(back))
+            if not self._entries:
+                self._hurry()
 
     def checkpoint(self, result: Result) -> bool:
         """Hand in a commit point and wait until it is durable.
@@ -162,6 +171,7 @@ class Mailbox:
         with self._changed:
             self._granted = None
             self._batch().results.append(result)
+            self._hurry()
             while self._granted is None or self._granted.dispatch != result.dispatch:
                 self._changed.wait()
             return self._granted.yield_now
@@ -184,17 +194,24 @@ class Mailbox:
 
     # --- under the lock -------------------------------------------------------------------------
 
-    def _send(self, message: Outgoing) -> None:
-        """Queue a message for the reader, which is woken unless it has to come anyway."""
-        if not self._outgoing:
-            os.eventfd_write(self.wake, 1)
+    def _send(self, message: Recalled | ReturnedUnbegun) -> None:
+        """Queue a message that leaves at once."""
         self._outgoing.append(message)
+        self._hurry()
+
+    def _hurry(self) -> None:
+        """Let the reader send without waiting for more."""
+        if not self._urgent:
+            self._urgent = True
+            os.eventfd_write(self.wake, 1)
 
     def _batch(self) -> Results:
-        """Give the batch that the next result or line goes into."""
+        """Give the batch that the next result or line goes into; the reader is told of a new one."""
         last = self._outgoing[-1] if self._outgoing else None
         if isinstance(last, Results):
             return last
         fresh = Results([], [])
-        self._send(fresh)
+        if not self._outgoing:
+            os.eventfd_write(self.wake, 1)
+        self._outgoing.append(fresh)
         return fresh

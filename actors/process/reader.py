@@ -23,6 +23,10 @@ from sojourn.runtime.wire.actor import (
 )
 
 MALFORMED_EXIT = 70
+LINGER_MILLISECONDS = 1
+"""How long a batch of results may grow while turns of microseconds follow each other: every batch costs
+as much as many of them, here and at the supervisor. One that nothing more joins leaves at once."""
+
 LARGEST_BATCH = 256 * 1024 * 1024
 
 
@@ -60,6 +64,10 @@ class Reader:
             poller.poll()
             self._drain_wake()
             self._receive()
+            if self._mailbox.growing():
+                poller.poll(LINGER_MILLISECONDS)
+                self._drain_wake()
+                self._receive()
             self._send()
         self._send()
         self._socket.close()

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
+from operator import itemgetter
 
 import msgspec
 
-from sojourn.runtime.job import JobHead, LogRow, Ownership, Writes
+from sojourn.runtime.job import HistoryRow, JobHead, LogRow, MessageRow, Ownership, Writes
 
 LOG_LINES = 10_000
 """Lines of log that are kept per job."""
@@ -31,6 +33,20 @@ def _put(table: str, columns: int) -> str:
 
 _PUT_MESSAGE = _put("messages", 9)
 _PUT_HISTORY = _put("history", 13)
+
+# Nearly every row of a busy round looks like these: binding what varies alone, several rows a
+# statement, takes 40 % less time than a statement for every row.
+ROWS_AT_ONCE = 32
+_FRESH = (0, 0, 0.0, None)
+"""Attempts, retry count, due time and progress of a message that was just emitted."""
+_PUT_FRESH = "INSERT OR REPLACE INTO messages VALUES (?,?,?,?,?,0,0,0.0,NULL)"
+_FRESH_ROW = ",(?,?,?,?,?,0,0,0.0,NULL)"
+_PLAIN = (1, 0, 1, 0, None)
+"""Attempt, outcome, final, retry count and error of a turn that succeeded at its first attempt."""
+_PUT_PLAIN = "INSERT OR REPLACE INTO history VALUES (?,?,?,?,?,1,0,1,0,?,?,?,NULL)"
+_PLAIN_ROW = ",(?,?,?,?,?,1,0,1,0,?,?,?,NULL)"
+_same_in_plain = itemgetter(5, 6, 7, 8, 12)
+_other_in_plain = itemgetter(0, 1, 2, 3, 4, 9, 10, 11)
 _PUT_LOG = _put("logs", 8)
 _CHANGE_MESSAGE = (
     "UPDATE messages SET attempts = ?, retry_count = ?, due = ?, progress = ?"
@@ -58,13 +74,13 @@ def apply_writes(db: sqlite3.Connection, writes: Writes) -> None:
     if writes.heads:
         many(_PUT_HEAD, [_head_row(row, head) for row, head in writes.heads.items()])
     if writes.messages_put:
-        many(_PUT_MESSAGE, writes.messages_put)
+        _put_messages(db, writes.messages_put)
     if writes.messages_changed:
         many(_CHANGE_MESSAGE, writes.messages_changed)
     if writes.messages_deleted:
         many(_DELETE_MESSAGE, writes.messages_deleted)
     if writes.history:
-        many(_PUT_HISTORY, writes.history)
+        _put_history(db, writes.history)
     if writes.attributes:
         _put_values(db, "attributes", ("job", "routine", "key", "name"), writes.attributes.items())
     if writes.shared:
@@ -82,6 +98,43 @@ def prune_commands(db: sqlite3.Connection, now: float) -> None:
         now: wall clock in seconds.
     """
     db.execute("DELETE FROM commands WHERE at < ?", (now - COMMANDS_KEPT,))
+
+
+def _put_messages(db: sqlite3.Connection, rows: Sequence[MessageRow]) -> None:
+    if all(row[5:] == _FRESH for row in rows):
+        _put_many(db, _PUT_FRESH, _FRESH_ROW, [row[:5] for row in rows])
+    else:
+        db.executemany(_PUT_MESSAGE, rows)
+
+
+def _put_history(db: sqlite3.Connection, rows: Sequence[HistoryRow]) -> None:
+    plain = [_other_in_plain(row) for row in rows if _same_in_plain(row) == _PLAIN]
+    _put_many(db, _PUT_PLAIN, _PLAIN_ROW, plain)
+    if len(plain) < len(rows):  # no two rows have one key, so their order is free
+        db.executemany(_PUT_HISTORY, [row for row in rows if _same_in_plain(row) != _PLAIN])
+
+
+def _put_many(
+    db: sqlite3.Connection, statement: str, further: str, rows: Sequence[tuple[object, ...]]
+) -> None:
+    """Put rows, ``ROWS_AT_ONCE`` by one statement and the rest one by one.
+
+    Args:
+        db: the connection.
+        statement: puts one row.
+        further: appended for each row beyond the first.
+        rows: they.
+    """
+    together = len(rows) - len(rows) % ROWS_AT_ONCE
+    if together:
+        db.executemany(
+            statement + further * (ROWS_AT_ONCE - 1),
+            [
+                tuple(chain.from_iterable(rows[start : start + ROWS_AT_ONCE]))
+                for start in range(0, together, ROWS_AT_ONCE)
+            ],
+        )
+    db.executemany(statement, rows[together:])
 
 
 def _put_values(

@@ -5,13 +5,18 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import sys
+from collections import Counter
+from collections.abc import Sequence
 
 import structlog
 
 from sojourn.hosts.home import Home
+from sojourn.runtime.engine.inputs import StatusChange
 
 FILE_BYTES = 16 * 1024 * 1024
 FILES_KEPT = 3
+LINES_PER_ROUND = 32
+"""Changes of status that one round logs one by one."""
 
 
 def open_journal(home: Home, host: str, *, quiet: bool) -> None:
@@ -45,6 +50,23 @@ def open_journal(home: Home, host: str, *, quiet: bool) -> None:
         screen = logging.StreamHandler(sys.stderr)
         screen.setFormatter(_formatter(structlog.dev.ConsoleRenderer()))
         root.addHandler(screen)
+
+
+def log_changes(log: structlog.stdlib.BoundLogger, changes: Sequence[StatusChange]) -> None:
+    """Log the statuses that a round changed: one by one, or counted where they are many.
+
+    A flood of small jobs is a flood of changes, and a line costs as much as several turns.
+    """
+    if len(changes) > LINES_PER_ROUND:
+        kinds = Counter((change.before.value, change.after.value) for change in changes)
+        for (before, after), jobs in kinds.items():
+            log.info("job statuses", jobs=jobs, before=before, after=after)
+        return
+    for change in changes:
+        log.info(
+            "job status", job=change.job_id, before=change.before.value, after=change.after.value,
+            reason=change.reason,
+        )
 
 
 class _RotatedFile(logging.handlers.RotatingFileHandler):

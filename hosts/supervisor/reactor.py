@@ -24,6 +24,7 @@ from sojourn.hosts.supervisor.core import (
 )
 from sojourn.hosts.supervisor.desk import PART, Desk
 from sojourn.hosts.supervisor.fleet import Fleet
+from sojourn.hosts.supervisor.journal import log_changes
 from sojourn.hosts.supervisor.submissions import SubmitTicket
 from sojourn.runtime.engine.inputs import Round
 from sojourn.runtime.errors import ProtocolViolation
@@ -152,11 +153,7 @@ class Reactor:
             # Before anything below begins the next round: what is handed out now is on disk (G1).
             for assignment in core.dispatcher.assign(core.now.monotonic):
                 self._send_process(assignment.worker.name, assignment.dispatch)
-        for change in committed.changes:
-            core.log.info(
-                "job status", job=change.job_id, before=change.before.value,
-                after=change.after.value, reason=change.reason,
-            )
+        log_changes(core.log, committed.changes)
         for row in committed.ended:
             self.fleet.forget(row)
         for part in self.parts:
