@@ -23,7 +23,7 @@ from sojourn.runtime.wire.actor import (
 )
 
 MALFORMED_EXIT = 70
-LINGER_MILLISECONDS = 1
+LINGER_MILLISECONDS = 2
 """How long a batch of results may grow while turns of microseconds follow each other: every batch costs
 as much as many of them, here and at the supervisor. One that nothing more joins leaves at once."""
 
@@ -61,13 +61,9 @@ class Reader:
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._mailbox.wake, zmq.POLLIN)
         while not self._last:
-            poller.poll()
-            self._drain_wake()
-            self._receive()
+            self._take_in(poller.poll())
             if self._mailbox.growing():
-                poller.poll(LINGER_MILLISECONDS)
-                self._drain_wake()
-                self._receive()
+                self._take_in(poller.poll(LINGER_MILLISECONDS))
             self._send()
         self._send()
         self._socket.close()
@@ -77,6 +73,14 @@ class Reader:
         """Let ``run`` send what is left and end (called from the main thread)."""
         self._last = True
         os.eventfd_write(self._mailbox.wake, 1)
+
+    def _take_in(self, ready: list[tuple[object, int]]) -> None:
+        """Read what is ready and nothing else: each call gives the interpreter lock away."""
+        for source, _ in ready:
+            if source == self._mailbox.wake:
+                self._drain_wake()
+            else:
+                self._receive()
 
     def _drain_wake(self) -> None:
         try:
