@@ -230,10 +230,16 @@ class Dispatcher:
         woken.clear()
 
     def _serve(self, pool: Pool, sending: dict[str, Assignment], now: float) -> None:
-        """Serve a pool's actors in turn: one that got something goes behind those that didn't."""
+        """Serve a pool's actors in turn: one that got something goes behind those that didn't.
+
+        Ends where no process has room, so that its cost follows what is handed out and not how many wait.
+        """
         unserved: list[Actor] = []
         served: list[Actor] = []
-        for actor in pool.queue:
+        queue = pool.queue
+        workers = pool.workers.values()
+        while queue and any(worker.room(now) > 0 for worker in workers):
+            actor = queue.popleft()
             got = False
             while actor.has_work():
                 worker = self._choose(pool, actor, now)
@@ -251,9 +257,8 @@ class Dispatcher:
                 actor.listed = False
             else:
                 (served if got else unserved).append(actor)
-        pool.queue.clear()
-        pool.queue.extend(unserved)
-        pool.queue.extend(served)
+        queue.extendleft(reversed(unserved))
+        queue.extend(served)
 
     def _choose(self, pool: Pool, actor: Actor, now: float) -> Worker | None:
         home = pool.workers.get(actor.home) if actor.home is not None else None

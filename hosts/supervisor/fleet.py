@@ -484,6 +484,9 @@ class Fleet:
 
     def is_running(self, row: int) -> bool:
         """Whether an attempt of a job is executing, by the pages."""
+        job = self._core.engine.job(row)
+        if job is None or job.out == 0:
+            return False
         for worker in self._core.dispatcher.holders(row):
             process = self._processes.get(worker.name)
             if process is not None and process.handle is not None:

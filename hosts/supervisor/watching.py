@@ -185,12 +185,14 @@ class Watching:
         self._reply(watch.asker, {"jobs": found, "held": watch.held})
 
     def _tell(self, watch: Watch, row: int, committed: Round) -> None:
+        """Tell a follower of attempts that didn't succeed and of changes of status."""
         core = self._core
         head = core.store.head(row)
         if head is None:
             return
         for entry in committed.writes.history:
-            if entry.job == row:
+            # Successes are told by the document at the end: there may be thousands in a round.
+            if entry.job == row and entry.outcome != Outcome.SUCCEEDED:
                 event: dict[str, object] = {
                     "routine": entry.routine, "message": entry.message, "attempt": entry.attempt,
                     "outcome": Outcome(entry.outcome).word,

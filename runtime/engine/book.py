@@ -106,7 +106,10 @@ class Book:
 
     def consume(self, message: Message, round_: Round) -> None:
         """End a message."""
-        job = message.actor.job
+        actor = message.actor
+        job = actor.job
+        if message.attempts:
+            actor.tried.discard(message.number)
         del job.messages[message.number]
         round_.writes.messages_deleted.append((job.row, message.number))
 

@@ -45,6 +45,8 @@ def _take_up(book: Book, job: Job, row: MessageRow, base: float) -> None:
         row.message, actor, row.slot, row.data, row.attempts, row.retry_count, row.due, row.progress
     )
     job.messages[row.message] = message
+    if row.attempts:
+        actor.tried.add(row.message)
     if row.due is None:
         return
     if row.due == 0.0:

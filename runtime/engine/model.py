@@ -72,7 +72,7 @@ class Actor:
 
     __slots__ = (
         "attributes", "handler", "home", "job", "listed", "messages_out", "ready", "routine",
-        "spec", "waiting",
+        "spec", "tried", "waiting",
     )
 
     def __init__(self, job: Job, spec: RoutineSpec, handler: HandlerSpec) -> None:
@@ -85,6 +85,8 @@ class Actor:
         """Heap of the numbers of messages that may run."""
         self.waiting: set[int] = set()
         """Numbers of messages that wait for their retry."""
+        self.tried: set[int] = set()
+        """Numbers of pending messages that failed before: few, whatever the mailbox holds."""
         self.messages_out = 0
         """How many of its messages are out at processes."""
         self.home: str | None = None
@@ -104,6 +106,11 @@ class Actor:
         if self.spec.ordered and not self.spec.parallel and self.waiting:
             return self.ready[0] < min(self.waiting)
         return True
+
+    def pending(self) -> int:
+        """Count its messages that haven't ended."""
+        stopped = sum(1 for number in self.tried if self.job.messages[number].due is None)
+        return len(self.ready) + len(self.waiting) + self.messages_out + stopped
 
     def take(self) -> Message:
         """Take the oldest ready message out of the mailbox; it stays in the job."""

@@ -228,6 +228,7 @@ def _fail(
         error=msgspec.msgpack.encode(TurnError(error.type, error.message)),
     )
     message.attempts += 1
+    actor.tried.add(message.number)
     if final:
         _end_failed(book, round_, message, error, verdict)
         return

@@ -41,10 +41,13 @@ class LiveView:
         if name not in self._job.plan.routines:
             return None
         counts = self._job.counts.get(name, [0, 0, 0, 0])
-        pending = [m for m in self._job.messages.values() if m.actor.routine == name]
+        actor = self._job.actors.get(name)
+        pending = 0 if actor is None else actor.pending()
+        # Evaluated at every commit, so it must not go through the whole mailbox.
+        tried = [] if actor is None else [self._job.messages[number] for number in actor.tried]
         return RoutineFigures(
-            max((m.retry_count for m in pending), default=counts[3]), counts[0], counts[1], counts[2],
-            len(pending), max((m.attempts for m in pending), default=0),
+            max((m.retry_count for m in tried), default=0 if pending else counts[3]),
+            counts[0], counts[1], counts[2], pending, max((m.attempts for m in tried), default=0),
         )
 
     def shared(self, key: str) -> object:
