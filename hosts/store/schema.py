@@ -12,6 +12,14 @@ from pathlib import Path
 from sojourn.runtime.errors import StoreFailed, StoreTooNew
 
 SCHEMA_VERSION = 1
+SETTINGS = {
+    "synchronous": "FULL",
+    "foreign_keys": "OFF",
+    "wal_autocheckpoint": "4000",  # pages: a checkpoint every 16 MB, not every 4
+    "cache_size": "-65536",  # KiB
+}
+"""Pragmas of every connection, after WAL was set."""
+
 BUSY_TIMEOUT = 5.0
 """Seconds that a lock held by another program (a copy being made) is waited for."""
 
@@ -76,10 +84,8 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
             f"the file system of {path} can't hold a write-ahead log (journal mode {mode!r}): "
             "put the home on a local disk"
         )
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("PRAGMA foreign_keys = OFF")
-    db.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: a checkpoint every 16 MB, not every 4
-    db.execute("PRAGMA cache_size = -65536")  # KiB
+    for pragma, value in SETTINGS.items():
+        db.execute(f"PRAGMA {pragma} = {value}")
 
 
 def _migrate(db: sqlite3.Connection) -> None:

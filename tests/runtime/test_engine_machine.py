@@ -33,6 +33,7 @@ from sojourn.runtime.engine.inputs import (
     Unsend,
 )
 from sojourn.runtime.engine.model import FlowPlan, Origins
+from sojourn.runtime.engine.view import ImageView, LiveView
 from sojourn.runtime.flow import (
     Connection,
     ErrorStrategy,
@@ -320,6 +321,9 @@ class EngineMachine(RuleBasedStateMachine):
             for attribute in image.attributes:
                 assert job.actors[attribute.routine].attributes[attribute.name] == attribute.value
             assert image.head.status is job.head.status
+            for name in PLAN.routines:
+                kept_figures = ImageView(image, "", 0).routine(name)
+                assert LiveView(job, "").routine(name) == kept_figures
             counted = {name: list(count) for name, count in image.counts.items() if any(count)}
             assert {name: count for name, count in job.counts.items() if any(count)} == counted
 
