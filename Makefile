@@ -10,6 +10,8 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+# For benchmarks/turns.py:  make bench BENCH_ARGS='--jobs 2000 -o json'
+BENCH_ARGS ?=
 # Two workers: tests start processes of their own, so more would only wait for each other.
 # loadgroup spreads single tests and keeps those that share an xdist_group together.
 TEST_WORKERS ?= 2
@@ -62,7 +64,7 @@ docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
 
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/turns.py
+	$(BIN)/python benchmarks/turns.py $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
