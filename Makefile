@@ -64,7 +64,7 @@ docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
 
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/turns.py $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks.turns $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -29,14 +29,17 @@ Turns = list[tuple[int, bytes]]
 
 MessageRow = tuple[int, int, int, bytes]
 HistoryRow = tuple[int, int, int, int, int, int, int, float, float]
-_TABLES = (
-    "CREATE TABLE messages (job INTEGER NOT NULL, message INTEGER NOT NULL, stage INTEGER NOT NULL,"
-    " data BLOB NOT NULL, PRIMARY KEY (job, message)) WITHOUT ROWID",
-    "CREATE TABLE history (job INTEGER NOT NULL, sequence INTEGER NOT NULL, message INTEGER NOT NULL,"
-    " stage INTEGER NOT NULL, attempt INTEGER NOT NULL, outcome INTEGER NOT NULL,"
-    " origin INTEGER NOT NULL, started REAL NOT NULL, ended REAL NOT NULL,"
-    " PRIMARY KEY (job, sequence)) WITHOUT ROWID",
-)
+_TABLES = """
+CREATE TABLE messages (
+    job INTEGER NOT NULL, message INTEGER NOT NULL, stage INTEGER NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY (job, message)
+) WITHOUT ROWID;
+CREATE TABLE history (
+    job INTEGER NOT NULL, sequence INTEGER NOT NULL, message INTEGER NOT NULL, stage INTEGER NOT NULL,
+    attempt INTEGER NOT NULL, outcome INTEGER NOT NULL, origin INTEGER NOT NULL,
+    started REAL NOT NULL, ended REAL NOT NULL, PRIMARY KEY (job, sequence)
+) WITHOUT ROWID;
+"""
 
 
 def run_stage(endpoint: str, name: str) -> None:
@@ -72,8 +75,7 @@ class BareLoop:
         self._db.execute("PRAGMA journal_mode = WAL")
         for pragma, value in SETTINGS.items():
             self._db.execute(f"PRAGMA {pragma} = {value}")
-        for table in _TABLES:
-            self._db.execute(table)
+        self._db.executescript(_TABLES)
         endpoint = f"ipc://{folder}/bare.sock"
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)

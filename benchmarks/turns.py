@@ -2,9 +2,9 @@
 
 Run it with ``make bench``. The supervisor is a real one, started through the command line and used through
 the public client, its history kept; the bare loop is ``bare_loop.py``. Both are measured alternately, and
-each repetition's ratio is of the two measured next to each other, so that a machine that slows down slows
-both. Figures are medians with their spread. Beside the speed stands the processor time of a turn, summed over
-all processes of either: on a machine that has other work to do it tells more than the clock.
+each repetition's ratio is of the two measured next to each other, so that a machine that slows down
+slows both. Figures are medians with their spread. Beside the speed stands the processor time of a turn,
+summed over all processes of either: on a machine that has other work to do it tells more than the clock.
 
 With one job (the default) the clock runs from the end of the source's turn, whose emissions are then
 still to be committed, until the client has the finished job's document. With ``--jobs N`` the messages
@@ -30,9 +30,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-import processor
-from bare_loop import STAGES, BareLoop
-
+from benchmarks import processor
+from benchmarks.bare_loop import STAGES, BareLoop
 from sojourn import Client
 
 FLOW = "linear_flow:flow"
@@ -181,8 +180,8 @@ def quotients(above: list[float], below: list[float]) -> list[float]:
 def table(found: dict[str, object]) -> str:
     """Write the figures for people."""
     lines = [
-        f"durable turns per second, {found['messages']} messages of {found['jobs']} job(s) through "
-        f"{found['routines']} routines,",
+        "durable turns per second,",
+        f"{found['messages']} messages of {found['jobs']} job(s) through {found['routines']} routines,",
         f"median of {found['runs']} runs (lowest to highest):",
     ]
     for name, key, form in (

@@ -72,9 +72,9 @@ def log_changes(log: structlog.stdlib.BoundLogger, changes: Sequence[StatusChang
 class _RotatedFile(logging.handlers.RotatingFileHandler):
     """Looks at its size only: the original formats every line twice and asks for the file's kind too."""
 
-    def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: ARG002, N802 - the base's
+    def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - the base's
         """Whether the file is full."""
-        return self.stream.tell() >= self.maxBytes
+        return self.stream is not None and self.stream.tell() >= self.maxBytes
 
 
 def _formatter(renderer: structlog.typing.Processor) -> logging.Formatter:

@@ -242,6 +242,42 @@ class RowConformance:
         assert image.counts == {"load": RoutineCounts(5, 0, 0, 0)}
         assert store.history_total(1) == 5
 
+    @pytest.mark.parametrize("rows", [1, 31, 32, 33, 100])
+    def test_a_round_of_any_size_comes_back_as_it_was_put(
+        self, store_factory: StoreFactory, rows: int
+    ) -> None:
+        store = store_factory(NOW)
+        writes = started(1)
+        writes.origins_put[7] = Origin("a", 1, "code")
+        numbers = range(1, rows + 1)
+        writes.messages_put = [message(1, number, data=b"%d" % number) for number in numbers]
+        writes.history = [entry(1, number, ended=NOW + number) for number in numbers]
+        messages, history = list(writes.messages_put), list(writes.history)
+        store.commit(writes)
+
+        image = store.read_image(1)
+        assert image.messages == messages
+        assert image.history == history
+
+    def test_rows_of_all_kinds_come_back_out_of_one_round(self, store_factory: StoreFactory) -> None:
+        store = store_factory(NOW)
+        writes = started(1)
+        writes.origins_put[7] = Origin("a", 1, "code")
+        writes.messages_put = [
+            message(1, 1), message(1, 2, attempts=1), message(1, 3, due=None),
+            message(1, 4, due=NOW + 5.0), message(1, 5, progress=b"\x80"), message(1, 6),
+        ]
+        writes.history = [
+            entry(1, 1), entry(1, 2, attempt=2), entry(1, 3, outcome=int(Outcome.FAILED), final=0),
+            entry(1, 4, retry_count=1), entry(1, 5, error=b"\x90"), entry(1, 6),
+        ]
+        messages, history = list(writes.messages_put), list(writes.history)
+        store.commit(writes)
+
+        image = store.read_image(1)
+        assert image.messages == messages
+        assert image.history == history
+
     def test_pending_messages_are_limited_to_the_oldest(self, store_factory: StoreFactory) -> None:
         store = store_factory(NOW)
         writes = started(1)

@@ -1,0 +1,78 @@
+"""The supervisor's own log: statuses one by one or, of a flood of jobs, counted; a full file rotates."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from sojourn.hosts.home import Home
+from sojourn.hosts.supervisor import journal
+from sojourn.runtime.engine.inputs import StatusChange
+from sojourn.runtime.job import JobStatus
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """A home whose journal is open; logging is as before afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    home = Home(tmp_path / "home")
+    home.create()
+    journal.open_journal(home, "a", quiet=True)
+    yield home
+    file_of(root).close()
+    root.handlers, root.level = handlers, level
+    structlog.contextvars.clear_contextvars()
+    structlog.reset_defaults()
+
+
+def file_of(root: logging.Logger) -> logging.handlers.RotatingFileHandler:
+    """Give the journal's own handler; pytest has some too."""
+    kind = logging.handlers.RotatingFileHandler
+    return next(handler for handler in root.handlers if isinstance(handler, kind))
+
+
+def lines(home: Home) -> list[dict[str, object]]:
+    return [json.loads(line) for line in home.log_file.read_text().splitlines()]
+
+
+def completed(jobs: int) -> list[StatusChange]:
+    return [
+        StatusChange(row, f"j{row}", None, JobStatus.RUNNING, JobStatus.COMPLETED)
+        for row in range(1, jobs + 1)
+    ]
+
+
+def test_each_status_of_a_few_jobs_has_its_line(home: Home) -> None:
+    journal.log_changes(structlog.get_logger(), completed(journal.LINES_PER_ROUND))
+
+    found = lines(home)
+    assert [line["job"] for line in found] == [f"j{n}" for n in range(1, journal.LINES_PER_ROUND + 1)]
+    assert {(line["before"], line["after"], line["host"]) for line in found} == {
+        ("running", "completed", "a")
+    }
+
+
+def test_a_flood_of_statuses_is_counted(home: Home) -> None:
+    blocked = StatusChange(9, "j9", "no code", JobStatus.QUEUED, JobStatus.BLOCKED)
+    journal.log_changes(structlog.get_logger(), [*completed(5000), blocked])
+
+    counted = {(line["before"], line["after"]): line["jobs"] for line in lines(home)}
+    assert counted == {("running", "completed"): 5000, ("queued", "blocked"): 1}
+
+
+def test_a_full_file_is_put_aside(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_of(logging.getLogger()), "maxBytes", 200)
+    log = structlog.get_logger()
+    for number in range(4):
+        log.info("something", number=number, text="x" * 150)
+
+    kept = sorted(path.name for path in home.log_file.parent.glob(home.log_file.name + "*"))
+    assert len(kept) == 1 + journal.FILES_KEPT
+    assert [line["number"] for line in lines(home)] == [3]
