@@ -76,7 +76,7 @@ class Supervisor:
         return count * STAGES / (ended - datetime.fromisoformat(source["ended_at"]).timestamp())
 
     def run_many(self, jobs: int, count: int) -> float:
-        """Take ``count`` messages of ``jobs`` jobs through; give turns per second, the sources' included."""
+        """The same with messages of ``jobs`` jobs; gives turns per second, the sources' included."""
         each = max(1, count // jobs)
         begun = time.perf_counter()
         with Client(self._home) as client:
@@ -108,7 +108,19 @@ class Measured(NamedTuple):
         self.processor.append((processor.seconds(pids) - before) / turns * 1e6)
 
 
-def measure(messages: int, runs: int, jobs: int) -> dict[str, object]:
+class Report(NamedTuple):
+    """What was measured, and what is needed to read it."""
+
+    asked: dict[str, int]
+    figures: dict[str, dict[str, float]]
+    about: dict[str, dict[str, str]]
+
+    def document(self) -> dict[str, object]:
+        """Give everything for machines."""
+        return {**self.asked, **self.figures, **self.about}
+
+
+def measure(messages: int, runs: int, jobs: int) -> Report:
     """Measure both, alternately.
 
     Args:
@@ -117,11 +129,16 @@ def measure(messages: int, runs: int, jobs: int) -> dict[str, object]:
         jobs: how many jobs they come from.
 
     Returns:
-        Everything that is needed to read the figures, and the figures.
+        The figures, and all that is needed to read them.
     """
     bare = Measured([], [])
     real = Measured([], [])
-    load = os.getloadavg()[0]
+    machine = {
+        "system": platform.platform(),
+        "processor": processor.model(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "load before": f"{os.getloadavg()[0]:.2f}",
+    }
     with tempfile.TemporaryDirectory(prefix="sojourn-bench-") as name:
         folder = Path(name)
         loop = BareLoop(folder)
@@ -141,29 +158,26 @@ def measure(messages: int, runs: int, jobs: int) -> dict[str, object]:
         finally:
             supervisor.close()
             loop.close()
+    return Report(
+        {"messages": messages, "routines": STAGES, "jobs": jobs, "runs": runs},
+        {
+            "sojourn_turns_per_second": summary(real.speeds),
+            "bare_turns_per_second": summary(bare.speeds),
+            "ratio": summary(quotients(real.speeds, bare.speeds)),
+            "sojourn_processor_us_per_turn": summary(real.processor),
+            "bare_processor_us_per_turn": summary(bare.processor),
+            "processor_ratio": summary(quotients(bare.processor, real.processor)),
+        },
+        {"durability": durability, "machine": machine, "versions": versions()},
+    )
+
+
+def versions() -> dict[str, str]:
+    """Give the versions that figures depend on."""
     return {
-        "messages": messages,
-        "routines": STAGES,
-        "jobs": jobs,
-        "runs": runs,
-        "sojourn_turns_per_second": summary(real.speeds),
-        "bare_turns_per_second": summary(bare.speeds),
-        "ratio": summary(quotients(real.speeds, bare.speeds)),
-        "sojourn_processor_us_per_turn": summary(real.processor),
-        "bare_processor_us_per_turn": summary(bare.processor),
-        "processor_ratio": summary(quotients(bare.processor, real.processor)),
-        "durability": durability,
-        "machine": {
-            "system": platform.platform(),
-            "cores": len(os.sched_getaffinity(0)),
-            "processor": processor.model(),
-            "load_before": round(load, 2),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            "sqlite": sqlite3.sqlite_version,
-            **{name: version(name) for name in ("sojourn", "pyzmq", "msgspec", "msgpack")},
-        },
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        **{name: version(name) for name in ("sojourn", "pyzmq", "msgspec", "msgpack")},
     }
 
 
@@ -177,12 +191,13 @@ def quotients(above: list[float], below: list[float]) -> list[float]:
     return [one / other for one, other in zip(above, below, strict=True)]
 
 
-def table(found: dict[str, object]) -> str:
+def table(found: Report) -> str:
     """Write the figures for people."""
+    asked = found.asked
     lines = [
         "durable turns per second,",
-        f"{found['messages']} messages of {found['jobs']} job(s) through {found['routines']} routines,",
-        f"median of {found['runs']} runs (lowest to highest):",
+        f"{asked['messages']} messages of {asked['jobs']} job(s) through {asked['routines']} routines,",
+        f"median of {asked['runs']} runs (lowest to highest):",
     ]
     for name, key, form in (
         ("sojourn", "sojourn_turns_per_second", ",.0f"),
@@ -192,14 +207,11 @@ def table(found: dict[str, object]) -> str:
         ("bare loop, processor µs per turn", "bare_processor_us_per_turn", ".1f"),
         ("ratio of processor time", "processor_ratio", ".2f"),
     ):
-        values = found[key]
-        assert isinstance(values, dict)
+        values = found.figures[key]
         middle, low, high = (format(values[what], form) for what in ("median", "lowest", "highest"))
         lines.append(f"  {name:34} {middle:>8}   ({low} to {high})")
-    for key in ("durability", "machine", "versions"):
-        values = found[key]
-        assert isinstance(values, dict)
-        lines.append(f"{key}: " + ", ".join(f"{name} {value}" for name, value in values.items()))
+    for key, facts in found.about.items():
+        lines.append(f"{key}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
     return "\n".join(lines)
 
 
@@ -212,7 +224,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     options = parser.parse_args()
     found = measure(options.messages, options.runs, options.jobs)
-    print(json.dumps(found, indent=2) if options.output == "json" else table(found))
+    print(json.dumps(found.document(), indent=2) if options.output == "json" else table(found))
 
 
 if __name__ == "__main__":
