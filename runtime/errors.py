@@ -11,7 +11,6 @@
     │   ├── InvalidInput
     │   ├── ValueNotEncodable
     │   ├── ValueMalformed
-    │   ├── DocumentRefused
     │   ├── AmbiguousName
     │   └── OutsideTurn
     ├── NotFound                          3
@@ -20,6 +19,7 @@
     │   └── AccessDenied
     ├── NoSupervisor                      5
     ├── HostUnable                        6
+    │   ├── DocumentRefused
     │   ├── StoreFailed
     │   │   └── StoreTooNew
     │   ├── CodeNotLoadable
@@ -89,10 +89,6 @@ class ValueMalformed(UsageError):
     """Encoded bytes, or their JSON form, don't decode to a value."""
 
 
-class DocumentRefused(UsageError):
-    """A file or document is truncated, edited, of an unknown version, or not one of ours."""
-
-
 class AmbiguousName(UsageError):
     """A prefix names several jobs, or a question has to be named."""
 
@@ -128,9 +124,13 @@ class NoSupervisor(SojournError):
 
 
 class HostUnable(SojournError):
-    """This host can't: port taken, home not writable, disk full, damaged store."""
+    """This host can't: port taken, home not writable, disk full, damaged or newer file or store."""
 
     exit_code = 6
+
+
+class DocumentRefused(HostUnable):
+    """A file or document is truncated, edited, of an unknown version, or not one of ours."""
 
 
 class StoreFailed(HostUnable):

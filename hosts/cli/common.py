@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
 from sojourn.hosts.cli.main import INTERRUPTED
+from sojourn.hosts.cli.progress import waiting_shown
 from sojourn.hosts.connection import Body, Connection
 from sojourn.hosts.home import Home
 from sojourn.runtime.errors import UsageError, WorkFailed
 from sojourn.runtime.values_json import fields_from_json
-from sojourn.runtime.wire.client import Command, Jobs, Peers
+from sojourn.runtime.wire.client import Command, Jobs, Logs, Peers, Wait
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,22 +53,48 @@ class Settings(msgspec.Struct):
             on_progress: gets the news meanwhile.
         """
         connection = self.connect()
+        verb = type(command).__name__.lower()
+        # whoever gets news shows them
+        shown = waiting_shown(
+            f"{verb} {job or ''}: waiting for {self._where()}; Ctrl-C ends the watching only"
+        ) if on_progress is None else nullcontext()
         try:
-            return connection.request(command, on_progress=on_progress)
+            with shown:
+                return connection.request(command, on_progress=on_progress)
         except KeyboardInterrupt:
-            raise self.interrupted(job) from None
+            raise self.interrupted(job, acting=not isinstance(command, Wait | Logs)) from None
         finally:
             connection.close()
 
-    def interrupted(self, job: str | None) -> click.exceptions.Exit:
+    def _where(self) -> str:
+        return f"host {self.host!r}" if self.host else f"the supervisor of {Home.choose(self.home).root}"
+
+    def interrupted(self, job: str | None, *, acting: bool) -> click.exceptions.Exit:
         """Say that the work goes on and where; give what ends the command with 130."""
-        where = f"host {self.host!r}" if self.host else f"the supervisor of {Home.choose(self.home).root}"
-        goes_on = (
-            f"what was asked for goes on at {where}; `sojourn jobs` shows what came of it" if job is None
-            else f"job {job} goes on at {where}; `sojourn wait {job}` follows it again"
-        )
+        if job is None:
+            goes_on = f"what was asked for goes on at {self._where()}; `sojourn jobs` shows what came of it"
+        elif acting:
+            goes_on = (
+                f"what was asked of job {job} goes on at {self._where()}; `sojourn show {job}` shows what "
+                "came of it"
+            )
+        else:
+            goes_on = f"job {job} goes on at {self._where()}; `sojourn wait {job}` follows it again"
         click.echo(f"interrupted: {goes_on}", err=True)
         return click.exceptions.Exit(INTERRUPTED)
+
+    def only_here(self, command: str) -> None:
+        """Refuse ``--host`` where nobody could relay; what the environment says is for other commands.
+
+        Args:
+            command: what can only be done on this host.
+
+        Raises:
+            UsageError: if it was given.
+        """
+        source = click.get_current_context().get_parameter_source("host")
+        if source is click.core.ParameterSource.COMMANDLINE:
+            raise UsageError(f"`sojourn {command}` runs on this host only: type it on host {self.host!r}")
 
     def print(self, body: Any, text: str | Callable[[], str]) -> None:
         """Print data: JSON for machines, else text."""
@@ -160,15 +188,17 @@ def read_seconds(
     return value
 
 
-def ended(document: Body) -> int:
-    """Give the exit code of a job that ended; say on stderr how, unless it completed."""
+def check_completed(document: Body) -> None:
+    """See that a job that ended did what it was for.
+
+    Raises:
+        WorkFailed: if it failed or was cancelled.
+    """
     if document["status"] == "completed":
-        return 0
+        return
     error = document["error"]
     why = f": {error['type']}: {error['message']}" if error else ""
-    click.echo(
-        f"error: job {document['job_id']} {document['status']} on host {document['host']!r}{why}; "
-        f"`sojourn show {document['job_id']}` tells more",
-        err=True,
+    raise WorkFailed(
+        f"job {document['job_id']} {document['status']} on host {document['host']!r}{why}; "
+        f"`sojourn show {document['job_id']}` tells more"
     )
-    return WorkFailed.exit_code

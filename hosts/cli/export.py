@@ -27,7 +27,9 @@ def export_command(
     if release:
         body = settings.ask(Export(job, str(file.absolute()), to))
         settings.print(
-            body, f"{body['job_id']} released to {to}: import {file} there with `sojourn import`"
+            body,
+            f"{body['job_id']} released to {to} with {body['path']} on host {body['host']}: bring the file "
+            f"there, then `sojourn import`",
         )
         return
     document = settings.ask(Export(job))["document"]

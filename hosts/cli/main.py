@@ -142,7 +142,15 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: as of ``sys.argv`` without the program; None to take those.
     """
+    _open_streams()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _open_streams() -> None:
+    """Give a stream that was closed (``>&-``) to nobody, and its number to no lock or socket."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def run(arguments: list[str]) -> int:

@@ -6,6 +6,7 @@ What routines wrote (errors, prompts, values) is shown on one line, without cont
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -21,8 +22,9 @@ NOT_DUE = {"cancelled": "never", "moved": "there"}
 
 
 def status_text(status: str) -> str:
-    """Colour a status, on a terminal."""
-    return click.style(status, fg=COLOURS.get(status)) if sys.stdout.isatty() else status
+    """Colour a status, on a terminal (unless ``NO_COLOR`` is set, see no-color.org)."""
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return click.style(status, fg=COLOURS.get(status)) if coloured else status
 
 
 def line_text(text: str, longest: int | None = None) -> str:
@@ -101,7 +103,9 @@ def _head_text(job: dict[str, Any]) -> str:
     if job["error"]:
         error = job["error"]
         lines.append(f"error: {line_text(_error_text(error))} (routine {error['routine']})")
-    if job["moved_to"]:
+    if job["status"] == "moving" and job["moved_to"]:
+        lines.append(f"released to {job['moved_to']}, which has not said yet that it has it")
+    elif job["moved_to"]:
         lines.append(f"ask there: sojourn show {job['job_id']} --host {job['moved_to']}")
     if job["result"]:
         lines.append(f"result: {json.dumps(job['result'])}")

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from sojourn.hosts.cli.common import Settings, ended, read_input, with_settings
+from sojourn.hosts.cli.common import Settings, check_completed, read_input, with_settings
 from sojourn.hosts.cli.main import INTERRUPTED
 from sojourn.hosts.cli.render import line_text
 from sojourn.hosts.connection import Body
@@ -30,7 +30,7 @@ OUTPUT = "run.out"
 @click.option("--input", "input_", metavar="JSON", help="Fields for the entry's slot `input`.")
 @click.option("--job-id", metavar="ID", help="The job's id: an interrupted run goes on under it.")
 @with_settings
-def run_command(settings: Settings, flow: str, input_: str | None, job_id: str | None) -> int:
+def run_command(settings: Settings, flow: str, input_: str | None, job_id: str | None) -> None:
     """Start a job, follow it, print its result as JSON and exit with it.
 
     Where no supervisor runs on the home, one is started for the time of the run; the home stays, so that
@@ -45,7 +45,7 @@ def run_command(settings: Settings, flow: str, input_: str | None, job_id: str |
         document = _run(settings, Submit(flow, None, [data], [job_id]), None)
     if settings.json or document["status"] == "completed":
         settings.print(document, lambda: json.dumps(document["result"], indent=2))
-    return ended(document)
+    check_completed(document)
 
 
 def _run(settings: Settings, submit: Submit, stopping: Home | None) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def _run(settings: Settings, submit: Submit, stopping: Home | None) -> dict[str,
             connection.close()
     except KeyboardInterrupt:
         if stopping is None or job is None:
-            raise settings.interrupted(job) from None
+            raise settings.interrupted(job, acting=False) from None
         click.echo(
             f"interrupted: job {job} goes on with the next `sojourn run` or "
             f"`sojourn up --home {stopping.root}`",

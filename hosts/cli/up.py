@@ -49,6 +49,7 @@ def up_command(
     strict_code: bool, memory_limit: str | None,
 ) -> int:
     """Run this host's supervisor in the foreground; SIGTERM, Ctrl-C or `sojourn down` stop it."""
+    settings.only_here("up")
     seconds, count = read_retention(retain)
     options = UpOptions(
         home=str(Home.choose(settings.home).root),

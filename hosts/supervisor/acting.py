@@ -82,9 +82,13 @@ class Acting:
         """
         row, head = self._core.find(name)
         if head.status.finished:
+            helps = (
+                f"retry {head.job_id}` takes it up again" if head.status is JobStatus.FAILED
+                else f"show {head.job_id}` tells how it ended"
+            )
             raise Refused(
                 f"job {head.job_id} is {head.status.value} on host {self._core.host!r}: there is "
-                f"nothing to {verb}"
+                f"nothing to {verb}; `sojourn {helps}"
             )
         return row, head
 

@@ -28,6 +28,9 @@ from sojourn.runtime.wire.actor import ToActor
 from sojourn.runtime.wire.client import Answer
 from sojourn.runtime.wire.peer import PeerMessage
 
+NAMED_AT_ONCE = 4
+"""Jobs that the refusal of an ambiguous prefix names."""
+
 
 class Asker(NamedTuple):
     """Who waits for an answer: a client's connection, or a request relayed by a peer.
@@ -169,9 +172,10 @@ class Core:
                 f"no job {name!r} on host {self.host!r}: `sojourn jobs` lists the ones it knows"
             )
         if len(found) > 1:
-            some = ", ".join(head.job_id for _, head in found[:4])
+            some = ", ".join(head.job_id for _, head in found[:NAMED_AT_ONCE])
+            some += ", …" if len(found) > NAMED_AT_ONCE else ""
             raise AmbiguousName(
-                f"{name!r} is the beginning of several jobs on host {self.host!r} ({some}, …): "
+                f"{name!r} is the beginning of several jobs on host {self.host!r} ({some}): "
                 "give more of the id"
             )
         row, head = found[0]

@@ -26,7 +26,6 @@ from sojourn.runtime.errors import (
     NotFound,
     Refused,
     SojournError,
-    UsageError,
     from_wire,
     to_wire,
 )
@@ -350,7 +349,7 @@ class Desk:
         plan = self._core.plan(head.flow_digest)
         for routine in condition.routines:
             if routine not in plan.routines:
-                raise UsageError(
+                raise NotFound(
                     f"flow {head.flow_id!r} of job {head.job_id} has no routine {routine!r} "
                     f"(it has {', '.join(plan.routines)})"
                 )

@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 
@@ -22,9 +23,12 @@ from sojourn.hosts.supervisor.journal import open_journal
 from sojourn.hosts.supervisor.moves import Moves
 from sojourn.hosts.supervisor.reactor import Reactor
 from sojourn.hosts.supervisor.upkeep import Upkeep
-from sojourn.runtime.errors import StoreFailed
+from sojourn.runtime.errors import HostUnable, StoreFailed
 
 EXIT_STORE_FAILED = StoreFailed.exit_code
+
+INTERPRETER_SECONDS = 30.0
+"""Patience with another interpreter that is asked whether it has sojourn."""
 
 
 def run_supervisor(options: UpOptions) -> int:
@@ -39,6 +43,7 @@ def run_supervisor(options: UpOptions) -> int:
     Raises:
         SojournError: if it can't start; nothing was changed then.
     """
+    check_interpreter(options.python)
     home = Home(options.home)
     home.create()
     lock = claim_home(home)
@@ -75,6 +80,31 @@ def run_supervisor(options: UpOptions) -> int:
         lock.release()
     log.info("stopped")
     return 0
+
+
+def check_interpreter(python: str) -> None:
+    """See that routines can run under an interpreter, before any job is blocked because they can't.
+
+    Raises:
+        HostUnable: if it has no sojourn, or is no Python.
+    """
+    if python in ("", sys.executable):
+        return
+    try:
+        done = subprocess.run(
+            [python, "-P", "-c", "import sojourn.actors.zygote; print('can')"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
+            timeout=INTERPRETER_SECONDS,
+        )
+        can = done.stdout.strip() == "can"
+        why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    except (OSError, subprocess.TimeoutExpired) as error:
+        can, why = False, str(error)
+    if not can:
+        raise HostUnable(
+            f"--python {python} can't run routines ({why}): name an interpreter of an environment where "
+            "sojourn is installed"
+        )
 
 
 def attach_peers(

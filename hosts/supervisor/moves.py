@@ -22,7 +22,7 @@ from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.papers import read_blobs
 from sojourn.runtime.engine.inputs import Block, Drop, Freeze, Round, Thaw
 from sojourn.runtime.engine.load import relative_image
-from sojourn.runtime.errors import HandoffAborted, SojournError, UsageError, from_wire
+from sojourn.runtime.errors import HandoffAborted, Refused, SojournError, UsageError, from_wire
 from sojourn.runtime.export import ReleaseTicket, export_document
 from sojourn.runtime.flow import decode_flow
 from sojourn.runtime.handoff import effects as fx
@@ -270,11 +270,13 @@ class Moves:
         core = self._core
         head = self._head(row)
         if head.status.finished:
-            raise HandoffAborted(
-                f"job {head.job_id} is {head.status.value}: export it without --release"
+            raise Refused(
+                f"job {head.job_id} is {head.status.value} on host {core.host!r}: there is nothing to let "
+                "go; export it without --release"
             )
         if self.under_way(row):
-            raise HandoffAborted(f"job {head.job_id} is being handed over already")
+            raise Refused(f"job {head.job_id} is being handed over already by host {core.host!r}: see "
+                          f"`sojourn show {head.job_id}`")
         assert command.release_to is not None
         assert command.path is not None
         peer = self._border.require(command.release_to)
@@ -420,7 +422,7 @@ class Moves:
                 asker,
                 {
                     "job_id": machine.job_id, "to": machine.peer, "path": str(path),
-                    "epoch": machine.epoch + 1,
+                    "epoch": machine.epoch + 1, "host": core.host,
                 },
             )
 

@@ -132,12 +132,15 @@ class Watching:
         """End the waits whose time is over."""
         now = self._core.now.monotonic
         for watch in [w for w in self._watches if w.deadline is not None and w.deadline <= now]:
-            ids = ", ".join(self._name(row) for row in sorted(watch.open)[:3])
+            names = [self._name(row) for row in sorted(watch.open)[:3]]
+            goes_on = f"job {names[0]} on host {self._core.host!r} goes on"
+            if len(names) > 1:
+                goes_on = f"jobs {', '.join(names)} on host {self._core.host!r} go on"
             self.fail(
                 watch,
                 WaitTimedOut(
-                    f"job {ids} on host {self._core.host!r} goes on, but what was waited for didn't "
-                    "come in time: `sojourn show` tells where it is"
+                    f"{goes_on}, but what was waited for didn't come in time: "
+                    f"`sojourn show {names[0]}` tells more"
                 ),
             )
 

@@ -117,8 +117,9 @@ class Migrate(msgspec.Struct, tag="migrate"):
 class Export(msgspec.Struct, tag="export"):
     """Give the whole job as a file's document.
 
-    With ``release_to`` the supervisor writes ``path`` itself (absolute, fsynced) before it lets the job go.
-    Reply: ``{"document": …}`` without, ``{"job_id", "to", "path", "epoch"}`` with it.
+    With ``release_to`` the job's supervisor writes ``path`` itself (absolute, fsynced), then lets it go.
+    Reply: ``{"document": …}`` without, ``{"job_id", "to", "path", "epoch", "host"}`` with it: ``host``
+    wrote the file.
     """
 
     job: str

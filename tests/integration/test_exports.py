@@ -92,7 +92,7 @@ def test_a_damaged_file_is_refused_with_a_sentence(
     host.do("export", "job", str(file))
     file.write_text(damage(file.read_text()))
     done = host.run("import", str(file))
-    assert done.returncode == 2
+    assert done.returncode == 6
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert len(json.loads(host.do("jobs", "-o", "json"))) == 1

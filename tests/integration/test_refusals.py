@@ -140,15 +140,24 @@ COMMANDS = [
     (("submit", "points:asking", "--input", '{"wrong": 1}'), 2, "'wrong'"),
     (("submit", "failing:quick", "--job-id", "a/b"), 2, "job id"),
     (("show", "nothing"), 3, "no job"),
-    (("show", "same"), 2, "several jobs"),
+    (("show", "same"), 2, "several jobs on host 'a' (same-2, same-1): give"),
     (("wait", "same-1", "--until", "failing.retry_count >>"), 2, "position"),
-    (("wait", "same-1", "--until", "nothing.failed > 1"), 2, "no routine"),
-    (("wait", "same-1", "--timeout", "0.05"), 124, "goes on"),
+    (("wait", "same-1", "--until", "nothing.failed > 1"), 3, "no routine"),
+    (("wait", "same-1", "--timeout", "0.05"), 124, "`sojourn show same-1` tells"),
     (("migrate", "same-1", "--to", "nowhere"), 3, "no peer"),
     (("migrate", "same-1", "--to", "a"), 2, "already"),
     (("resume", "same-1"), 4, "not paused"),
     (("resume", "same-1", "--input", "{}"), 4, "no open question"),
     (("retry", "same-1"), 4, "only a failed"),
+    (("migrate", "ended", "--to", "a"), 4, "`sojourn retry ended` takes it up again"),
+    (("export", "ended", "/tmp/never.json", "--release", "--to", "b"), 4, "export it without --release"),
+    (("export", "same-1", "/nothing/here.json"), 6, "can't be written"),
+    (("show", "same-1", "--history", "-1"), 2, "range"),
+    (("wait", "same-1", "--timeout", "-1"), 2, "0 or more"),
+    (("migrate", "same-1", "--to", "a", "--grace", "nan"), 2, "0 or more"),
+    (("up", "--host", "b"), 2, "on host 'b'"),
+    (("demo", "--host", "b"), 2, "on host 'b'"),
+    (("up",), 4, "already runs"),
     (("forget", "same-1"), 4, "cancel it"),
     (("jobs", "--host", "nowhere"), 3, "no peer"),
     (("import", "/nothing/here.json"), 2, "can't be read"),
@@ -160,12 +169,14 @@ COMMANDS = [
 
 @pytest.fixture(scope="module")
 def busy_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    """One host with two unfinished jobs, for commands that change nothing."""
+    """One host with two jobs that stay unfinished and one that failed, for commands that change nothing."""
     folder = tmp_path_factory.mktemp("busy")
     host = Host(folder, "a", folder / "effects").up()
     for job in ("same-1", "same-2"):
-        host.submit("failing:slow_backoff", job)
+        host.submit("failing:patient", job)
         host.wait(job, "failing.retry_count >= 1")
+    host.submit("failing:quick", "ended")
+    host.wait("ended")
     yield host
     host.close()
 

@@ -212,23 +212,62 @@ def test_ctrl_c_ends_the_watching_only_and_says_where_the_work_goes_on(tmp_path:
     assert "Traceback" not in err
 
 
-def test_on_a_terminal_a_move_is_a_bar_on_stderr_and_stdout_stays_clean(tmp_path: Path) -> None:
-    news = [News({"phase": phase, "bytes": 500, "total_bytes": 1000}) for phase in ("delta", "commit")]
-    said: list[Said] = [*news, {"job_id": "job-1", **handoff()}]
+def test_ctrl_c_during_an_acting_command_says_that_what_was_asked_for_is_still_done(tmp_path: Path) -> None:
+    def script(_: object) -> list[Said]:
+        os.kill(process.pid, signal.SIGINT)
+        return []
+
+    with RecordedSupervisor(tmp_path, script):
+        process = subprocess.Popen(
+            [*PROGRAM, "pause", "job-1", "--home", str(tmp_path)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (130, "")
+    assert "what was asked of job job-1 goes on" in err
+    assert "`sojourn show job-1`" in err
+
+
+def on_terminal(home: Path, *arguments: str, until: bytes = b"") -> tuple[int, bytes, bytes]:
+    """Run a command whose stderr is a terminal; Ctrl-C once that shows something.
+
+    Returns:
+        Exit code, stdout, and what the terminal got.
+    """
     terminal, its_end = os.openpty()
-    with RecordedSupervisor(tmp_path, lambda _: said), os.fdopen(terminal, "rb", buffering=0) as screen:
-        done = subprocess.run(
-            [*PROGRAM, "migrate", "job-1", "--to", "b", "--home", str(tmp_path)],
-            stdout=subprocess.PIPE, stderr=its_end, env={**os.environ, "TERM": "xterm"}, check=False,
+    shown = b""
+    with os.fdopen(terminal, "rb", buffering=0) as screen:
+        process = subprocess.Popen(
+            [*PROGRAM, *arguments, "--home", str(home)],
+            stdout=subprocess.PIPE, stderr=its_end, env={**os.environ, "TERM": "xterm", "COLUMNS": "200"},
         )
         os.close(its_end)
-        shown = b""
         try:
             while chunk := screen.read(4096):
                 shown += chunk
+                if until and until in shown:
+                    process.send_signal(signal.SIGINT)
+                    until = b""
         except OSError:  # that is how a terminal ends
             pass
-    assert (done.returncode, done.stdout) == (0, b"moved job-1 from a to b: downtime 3.4 ms, 12.3 kB\n")
+        out, _ = process.communicate(timeout=20)
+    return process.returncode, out, shown
+
+
+def test_on_a_terminal_a_long_wait_is_told_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    with RecordedSupervisor(tmp_path, lambda _: []):
+        code, out, shown = on_terminal(tmp_path, "wait", "job-1", until=b"wait job-1: waiting for")
+    assert (code, out) == (130, b"")
+    assert b"interrupted: job job-1 goes on" in shown
+    assert b"Traceback" not in shown
+
+
+def test_on_a_terminal_a_move_is_a_bar_on_stderr_and_stdout_stays_clean(tmp_path: Path) -> None:
+    news = [News({"phase": phase, "bytes": 500, "total_bytes": 1000}) for phase in ("delta", "commit")]
+    said: list[Said] = [*news, {"job_id": "job-1", **handoff()}]
+    with RecordedSupervisor(tmp_path, lambda _: said):
+        code, out, shown = on_terminal(tmp_path, "migrate", "job-1", "--to", "b")
+    assert (code, out) == (0, b"moved job-1 from a to b: downtime 3.4 ms, 12.3 kB\n")
     assert b"job-1: commit" in shown
     assert b"Traceback" not in shown
 
@@ -248,6 +287,16 @@ def test_a_reader_that_has_read_enough_ends_a_command_quietly(tmp_path: Path) ->
         err = process.stderr.read()
         process.stderr.close()
         assert (process.wait(timeout=20), err) == (0, "")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_nobody(tmp_path: Path, closed: str) -> None:
+    with RecordedSupervisor(tmp_path, lambda _: [{"jobs": [job_document()]}]):
+        done = subprocess.run(
+            ["/bin/sh", "-c", f'"$@" {closed}', "sh", *PROGRAM, "jobs", "--home", str(tmp_path)],
+            capture_output=True, text=True, check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_full_disk_behind_stdout_is_a_sentence(tmp_path: Path) -> None:

@@ -176,6 +176,14 @@ def test_wait_exits_with_how_the_job_ended(
     assert (f"job job-1 {status} on host 'a'" in done.err) is (code == 1)
 
 
+def test_how_a_job_ended_is_told_to_machines_as_json(sojourn: Sojourn, tmp_path: Path) -> None:
+    with RecordedSupervisor(tmp_path, lambda _: [{"jobs": [failed()], "held": True}]):
+        done = sojourn("wait", "job", "-o", "json", "--home", tmp_path)
+    assert done.code == 1
+    assert json.loads(done.out)["status"] == "failed"
+    assert json.loads(done.err)["error"]["type"] == "WorkFailed"
+
+
 def test_wait_until_exits_with_whether_it_held(sojourn: Sojourn, tmp_path: Path) -> None:
     condition = "failing.retry_count >= 2"
     with RecordedSupervisor(tmp_path, lambda _: [{"jobs": [failed()], "held": True}]) as supervisor:
@@ -292,10 +300,12 @@ def test_a_released_export_names_the_next_command(
     sojourn: Sojourn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    body = {"job_id": "job-1", "to": "b", "path": str(tmp_path / "job.json"), "epoch": 1}
+    body = {"job_id": "job-1", "to": "b", "path": "/there/job.json", "epoch": 1, "host": "a"}
     with RecordedSupervisor(tmp_path / "home", lambda _: [body]) as supervisor:
         done = sojourn("export", "job", "job.json", "--release", "--to", "b", "--home", "home")
-    assert done.out == "job-1 released to b: import job.json there with `sojourn import`\n"
+    assert done.out == (
+        "job-1 released to b with /there/job.json on host a: bring the file there, then `sojourn import`\n"
+    )
     assert supervisor.commands == [Export("job", str(tmp_path / "job.json"), "b")]
 
 

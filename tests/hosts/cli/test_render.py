@@ -33,6 +33,12 @@ def test_a_job_that_moved_tells_where_to_ask() -> None:
     assert "there" in row
 
 
+def test_a_job_that_was_released_is_not_yet_there() -> None:
+    shown = job_text(job_document(status="moving", moved_to="b"))
+    assert "ask there" not in shown
+    assert "released to b, which has not said yet that it has it" in shown
+
+
 def test_reason_error_and_result_are_told() -> None:
     assert "reason: no module 'm'" in lines_of(status="blocked", reason="no module 'm'")
     assert "error: ValueError: no such page (routine failing)" in job_text(failed()).splitlines()

@@ -136,6 +136,27 @@ def test_what_is_not_there_exits_with_3(up: Up, option: str) -> None:
     assert f"{option} /nonexistent/thing: there is no such" in done.err
 
 
+@pytest.mark.parametrize("what", ["exit 0", 'echo "no such module" >&2; exit 1'])
+def test_an_interpreter_that_can_not_run_routines_is_refused_at_the_start(
+    sojourn: Sojourn, tmp_path: Path, what: str
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{what}\n")
+    python.chmod(0o755)
+    done = sojourn("up", "--home", tmp_path / "home", "--python", python)
+    assert done.code == 6
+    assert f"--python {python} can't run routines" in done.err
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_supervisor_is_started_on_its_own_host_only(up: Up, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = up.refused("--host", "b")
+    assert done.code == 2
+    assert "type it on host 'b'" in done.err
+    monkeypatch.setenv("SOJOURN_HOST", "b")
+    assert up.options().name
+
+
 def test_an_interpreter_is_found_on_the_path_and_its_links_are_kept(
     up: Up, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
