@@ -1,11 +1,13 @@
-"""The wheel holds what the checkout holds: every other test runs on the checkout."""
+"""The wheel and the sdist hold what the checkout holds: every other test runs on the checkout."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from pathlib import Path
 from zipfile import ZipFile
@@ -14,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 # A copy is built: building in place leaves files behind, under other tests' feet.
-PARTS = ("pyproject.toml", "README.md", "LICENSE", "sojourn", "actors", "runtime", "hosts")
+PARTS = ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "sojourn", "actors", "runtime", "hosts")
 
 CHECK = """
 import sojourn, sojourn.runtime.flow, sojourn.actors.process.main, sojourn.hosts.cli
@@ -23,8 +25,10 @@ print(sojourn.Flow.__module__, sojourn.Client.__module__)
 """
 
 
-def _run(*command: str | Path, cwd: Path) -> str:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+def _run(*command: str | Path, cwd: Path, **environment: str) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, (
         f"{command} exited with {done.returncode}:\n{done.stdout}{done.stderr}"
     )
@@ -49,8 +53,18 @@ def _copy_sources(source: Path) -> None:
             shutil.copy(ROOT / part, source / part)
 
 
-def _build_wheel(source: Path, folder: Path) -> Path:
-    wheels = folder / "wheels"
+def _build_sdist(source: Path, folder: Path) -> Path:
+    """Build as a front end does: with what the project asks for, and nothing else."""
+    tools = folder / "tools"
+    _pip("install", "--target", tools, *tomllib.loads((source / "pyproject.toml").read_text())[
+        "build-system"]["requires"], cwd=folder)
+    build = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    _run(sys.executable, "-c", build, folder / "sdists", cwd=source, PYTHONPATH=str(tools))
+    (sdist,) = (folder / "sdists").iterdir()
+    return sdist
+
+
+def _build_wheel(source: Path, wheels: Path, folder: Path) -> Path:
     _pip("wheel", "--no-deps", "--wheel-dir", wheels, source, cwd=folder)
     (wheel,) = wheels.iterdir()
     return wheel
@@ -74,10 +88,14 @@ def _environment_with_our_dependencies(folder: Path) -> Path:
 def test_the_wheel_installs_and_runs_in_a_fresh_environment(tmp_path: Path) -> None:
     source = tmp_path / "source"
     _copy_sources(source)
-    wheel = _build_wheel(source, tmp_path)
+    # first, so that nothing that a build leaves in the folder is in it
+    sdist = _build_sdist(source, tmp_path)
+    wheel = _build_wheel(source, tmp_path / "wheels", tmp_path)
+    again = _build_wheel(sdist, tmp_path / "wheels-of-sdist", tmp_path)
 
-    with ZipFile(wheel) as archive:
+    with ZipFile(wheel) as archive, ZipFile(again) as other:
         inside = set(archive.namelist())
+        assert inside == set(other.namelist()), "the sdist doesn't hold all that a wheel is made of"
     expected = {
         f"sojourn/{path.relative_to(source).as_posix()}"
         for folder in ("actors", "runtime", "hosts")
@@ -97,3 +115,5 @@ def test_the_wheel_installs_and_runs_in_a_fresh_environment(tmp_path: Path) -> N
     assert Path(where).is_relative_to(tmp_path)
     assert modules == "sojourn.actors.flow sojourn.hosts.client"
     assert "migrate" in _run(python.parent / "sojourn", "--help", cwd=tmp_path)
+    shown = _run(python.parent / "sojourn", "demo", cwd=tmp_path)
+    assert shown.rstrip().splitlines()[-1].startswith("every claim is true")
