@@ -18,6 +18,9 @@ ALWAYS = "sojourn.actors.demo"
 INSTALLED = frozenset({"site-packages", "dist-packages"})
 """Folders of installed packages: not the operator's own code, though they may lie under a path."""
 
+MOST_NAMED = 5
+"""Flows that the refusal of another name lists."""
+
 _MISSING = object()
 
 
@@ -131,10 +134,21 @@ def find_flow(locator: str, allowance: Allowance) -> FlowSpec:
     for part in attribute.split("."):
         found = getattr(found, part, _MISSING)
         if found is _MISSING:
-            raise NotFound(f"module {module_name!r} has no attribute {attribute!r}")
+            raise NotFound(
+                f"module {module_name!r} has no attribute {attribute!r}; {_flows_of(module_name)}"
+            )
     if not isinstance(found, Flow):
-        raise InvalidFlow(f"{locator} is a {type(found).__name__}, not a sojourn.Flow")
+        raise InvalidFlow(
+            f"{locator} is of type {type(found).__name__}, not a sojourn.Flow; {_flows_of(module_name)}"
+        )
     return found.freeze()
+
+
+def _flows_of(module_name: str) -> str:
+    """Say which flows a module offers, for one who named something else."""
+    held = vars(sys.modules[module_name])
+    flows = [f"{module_name}:{name}" for name, value in held.items() if isinstance(value, Flow)]
+    return f"its flows: {', '.join(flows[:MOST_NAMED])}" if flows else "it holds no flow"
 
 
 def load_flow(

@@ -109,10 +109,14 @@ class Acting:
         if command.data is not None:
             self._answer_question(row, head, command)
         elif not head.held:
-            waits = " it waits for an answer: give it with --input JSON" if self._asks(row) else ""
+            if self._asks(row):
+                raise Refused(
+                    f"nobody paused job {head.job_id} on host {self._core.host!r}, it waits for an answer: "
+                    f"`sojourn show {head.job_id}` shows the question, --input JSON answers it"
+                )
             raise Refused(
                 f"job {head.job_id} is not paused on host {self._core.host!r}, but "
-                f"{shown_now(self._core, row, head)}:{waits or ' there is no pause to lift'}"
+                f"{shown_now(self._core, row, head)}: there is no pause to lift"
             )
         else:
             self._core.apply(Lift(row))

@@ -73,7 +73,9 @@ def test_a_question_pauses_the_job_until_it_is_answered(host: Host) -> None:
     assert "go on?" in asked["reason"]
     (question,) = asked["waiting"]
     assert (question["routine"], question["slot"], question["due_in"]) == ("asking", "answer", None)
-    assert host.run("resume", "job").returncode == 4
+    lifting = host.run("resume", "job")
+    assert lifting.returncode == 4
+    assert "nobody paused job job on host 'a', it waits for an answer" in lifting.stderr
     assert host.run("resume", "job", "--input", '{"wrong": 1}').returncode == 2
     host.do("resume", "job", "--input", '{"approved": true}')
     assert host.wait("job")["result"] == {"approved": True, "timed_out": False}
@@ -108,7 +110,7 @@ def test_what_a_routine_prints_and_logs_is_kept_with_its_turn(pair: tuple[Host, 
         said = [json.loads(line) for line in a.do("logs", "job", "-o", "json").splitlines()]
         return [(line["attempt"], line["stream"], line["text"]) for line in said]
 
-    wait_until(lambda: len(lines()) == 6, what="every line")
+    wait_until(lambda: len(lines()) == 6, 30.0, "every line")
     for attempt in (1, 2):
         kept = [(stream, text) for number, stream, text in lines() if number == attempt]
         assert ("stdout", f"attempt {attempt}") in kept

@@ -132,8 +132,9 @@ def test_a_class_that_is_no_routine_is_refused(host: Host) -> None:
 
 COMMANDS = [
     (("submit", "nowhere:flow"), 3, "no module"),
-    (("submit", "failing:nothing"), 3, "no attribute"),
-    (("submit", "failing:Start"), 2, "not a sojourn.Flow"),
+    (("submit", "failing:nothing"), 3, "no attribute 'nothing'; its flows: failing:quick, failing:healing"),
+    (("submit", "failing:Start"), 2, "not a sojourn.Flow; its flows: failing:quick"),
+    (("submit", "effects:flow"), 3, "it holds no flow"),
     (("submit", "failing"), 2, "MODULE:ATTR"),
     (("submit", "failing:quick", "--input", "{"), 2, "no JSON"),
     (("submit", "failing:quick", "--input", "[1]"), 2, "JSON object"),
