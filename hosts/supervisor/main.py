@@ -145,8 +145,12 @@ class _Signals:
 def _announce(options: UpOptions, address: str | None) -> None:
     where = f" listening on {address}" if address else ""
     print(f"ready: host {options.name}, home {options.home}{where}, pid {os.getpid()}", flush=True)
-    notify = os.environ.get("NOTIFY_SOCKET")
+    # taken out: what routines start is no service of systemd's
+    notify = os.environ.pop("NOTIFY_SOCKET", "")
     if notify:
         place = "\0" + notify[1:] if notify.startswith("@") else notify
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-            channel.sendto(b"READY=1", place)
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+                channel.sendto(b"READY=1", place)
+        except OSError as error:
+            structlog.get_logger().warning("nobody is told of readiness", socket=notify, error=str(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -72,41 +71,6 @@ def fields(data: bytes | None) -> dict[str, Any]:
 
 
 # --- finding a supervisor -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("verb", "signature"),
-    [
-        ("__init__", "(self, home=None, *, host=None)"),
-        ("submit", "(self, flow, data=None, /, *, job_id=None, **input)"),
-        ("submit_many", "(self, flow, inputs, *, job_ids=None)"),
-        ("wait", "(self, job, *, until=None, timeout=None)"),
-        ("wait_all", "(self, jobs, *, timeout=None)"),
-        ("pause", "(self, job)"),
-        ("resume", "(self, job, data=None, /, *, question=None, **input)"),
-        ("cancel", "(self, job)"),
-        ("retry", "(self, job)"),
-        ("forget", "(self, job)"),
-        ("import_file", "(self, file)"),
-        ("resume_document", "(self, flow, job_state)"),
-    ],
-)
-def test_the_verbs_take_what_is_promised(verb: str, signature: str) -> None:
-    found = inspect.signature(getattr(Client, verb))
-    bare = [one.replace(annotation=inspect.Parameter.empty) for one in found.parameters.values()]
-    assert str(found.replace(parameters=bare, return_annotation=inspect.Signature.empty)) == signature
-
-
-@pytest.mark.parametrize(
-    ("verb", "given"),
-    [("show", ["job"]), ("result", ["job"]), ("migrate", ["jobs", "to", "grace"]), ("export", ["job", "file"])],
-)
-def test_the_verbs_with_more_options_take_these_first(verb: str, given: list[str]) -> None:
-    assert list(inspect.signature(getattr(Client, verb)).parameters)[1 : len(given) + 1] == given
-
-
-def test_a_client_says_that_it_belongs_to_one_thread() -> None:
-    assert "Not thread-safe" in (Client.__doc__ or "")
 
 
 def test_no_supervisor_is_said_when_the_client_is_made(tmp_path: Path) -> None:

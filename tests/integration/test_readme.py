@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -20,12 +21,13 @@ from tests.integration.hosting import SOJOURN, pair_hosts
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+AUTHORING = (ROOT / "docs" / "authoring.md").read_text()
 COMMANDS_PAGE = (ROOT / "docs" / "commands.md").read_text()
 
 
-def block(language: str, place: int = 0) -> str:
-    """Give one of the README's blocks of code."""
-    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def block(language: str, place: int = 0, page: str = README) -> str:
+    """Give one of a page's blocks of code."""
+    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     return found[place]
 
 
@@ -69,6 +71,16 @@ def test_the_flow_of_the_readme_is_retried_moved_and_completed_as_told(
     state = b.show("pages")
     assert [entry["host"] for entry in state["history"]] == ["a", "b", "b"]
     assert state["routines"]["count"]["state"] == {"bytes": len(Answering.body)}
+
+
+def test_the_flow_of_the_authoring_page_runs_as_told_and_so_does_its_test(tmp_path: Path) -> None:
+    (tmp_path / "words.py").write_text(block("python", 0, AUTHORING))
+    (tmp_path / "check.py").write_text("from words import Words\n" + block("python", 1, AUTHORING))
+    (tmp_path / "text").write_text("two words\nand three more\n")
+    run = (*SOJOURN, "run", "words:flow", "--home", tmp_path / "home", "--input", '{"path": "text"}')
+    for command, printed in ((run, '{\n  "words": 5\n}\n'), ((sys.executable, "check.py"), "")):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, printed), done.stderr
 
 
 class Answering(http.server.BaseHTTPRequestHandler):
