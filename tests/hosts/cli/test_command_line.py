@@ -195,37 +195,30 @@ def test_options_come_from_their_twins(
 # --- endings --------------------------------------------------------------------------------------
 
 
-def test_ctrl_c_ends_the_watching_only_and_says_where_the_work_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("verb", "goes_on", "next_command"),
+    [
+        ("wait", "job job-1 goes on", "`sojourn wait job-1` follows it again"),
+        ("pause", "what was asked of job job-1 goes on", "`sojourn show job-1` shows what came of it"),
+    ],
+)
+def test_ctrl_c_ends_the_watching_only_and_says_where_the_work_goes_on(
+    tmp_path: Path, verb: str, goes_on: str, next_command: str
+) -> None:
     def script(_: object) -> list[Said]:
         os.kill(process.pid, signal.SIGINT)
         return []
 
     with RecordedSupervisor(tmp_path, script):
         process = subprocess.Popen(
-            [*PROGRAM, "wait", "job-1", "--home", str(tmp_path)],
+            [*PROGRAM, verb, "job-1", "--home", str(tmp_path)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (130, "")
-    assert f"interrupted: job job-1 goes on at the supervisor of {tmp_path}" in err
-    assert "`sojourn wait job-1` follows it again" in err
+    assert f"interrupted: {goes_on} at the supervisor of {tmp_path}" in err
+    assert next_command in err
     assert "Traceback" not in err
-
-
-def test_ctrl_c_during_an_acting_command_says_that_what_was_asked_for_is_still_done(tmp_path: Path) -> None:
-    def script(_: object) -> list[Said]:
-        os.kill(process.pid, signal.SIGINT)
-        return []
-
-    with RecordedSupervisor(tmp_path, script):
-        process = subprocess.Popen(
-            [*PROGRAM, "pause", "job-1", "--home", str(tmp_path)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        out, err = process.communicate(timeout=20)
-    assert (process.returncode, out) == (130, "")
-    assert "what was asked of job job-1 goes on" in err
-    assert "`sojourn show job-1`" in err
 
 
 def on_terminal(home: Path, *arguments: str, until: bytes = b"") -> tuple[int, bytes, bytes]:
