@@ -28,6 +28,7 @@ from sojourn.runtime.wire.client import (
     Request,
     Wait,
     decode_answer,
+    decode_request,
     encode,
 )
 
@@ -94,7 +95,7 @@ class Connection:
 
         Raises:
             SojournError: whatever the supervisor answers.
-            UsageError: if it is larger than a supervisor accepts.
+            UsageError: if it is larger than a supervisor accepts, or holds what a command can't have.
             NoSupervisor: if it went away.
             WaitTimedOut: after ``timeout``.
         """
@@ -127,6 +128,12 @@ class Connection:
                 f"the request has {len(frame)} bytes, and a supervisor accepts {LARGEST_REQUEST}: "
                 "send less at once"
             )
+        try:
+            decode_request(frame)
+        except msgspec.DecodeError as error:
+            raise UsageError(
+                f"a {type(request.command).__name__.lower()} can't be asked for like that: {error}"
+            ) from None
         self._socket.send(frame)
 
     def _receive(self, deadline: float | None) -> bytes | None:

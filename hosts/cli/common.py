@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, TypeVar
@@ -17,7 +16,7 @@ from sojourn.hosts.connection import Body, Connection
 from sojourn.hosts.home import Home
 from sojourn.runtime.errors import UsageError, WorkFailed
 from sojourn.runtime.values_json import fields_from_json
-from sojourn.runtime.wire.client import Command, Jobs, Logs, Peers, Wait
+from sojourn.runtime.wire.client import LONGEST_SECONDS, Command, Jobs, Logs, Peers, Wait
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -183,8 +182,9 @@ def read_seconds(
     _ctx: click.Context, parameter: click.Parameter, value: float | None
 ) -> float | None:
     """Check a number of seconds."""
-    if value is not None and (value < 0 or not math.isfinite(value)):
-        raise click.BadParameter("must be a number of seconds, 0 or more", param=parameter)
+    if value is not None and not 0 <= value <= LONGEST_SECONDS:  # nan isn't either
+        what = "must be a number of seconds, 0 or more, a century at most"
+        raise click.BadParameter(what, param=parameter)
     return value
 
 

@@ -6,7 +6,7 @@ import click
 
 from sojourn.hosts.cli.common import Settings, job_argument, with_settings
 from sojourn.hosts.cli.render import job_text
-from sojourn.runtime.wire.client import Show
+from sojourn.runtime.wire.client import LARGEST_COUNT, Show
 
 FEW = 10
 """Entries of the history that people are shown at first."""
@@ -17,9 +17,9 @@ MANY = 100
 
 @click.command("show")
 @job_argument
-@click.option("--history", type=click.IntRange(0), metavar="N",
+@click.option("--history", type=click.IntRange(0, LARGEST_COUNT), metavar="N",
               help=f"How many history entries.  [default: {FEW}; as JSON: {MANY}]")
-@click.option("--after", type=click.IntRange(0), metavar="SEQ", help="Those after this one.")
+@click.option("--after", type=click.IntRange(0, LARGEST_COUNT), metavar="SEQ", help="Those after this one.")
 @with_settings
 def show_command(settings: Settings, job: str, history: int | None, after: int | None) -> None:
     """Show a job: status, counters, pending messages, history, journeys."""

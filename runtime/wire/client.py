@@ -6,12 +6,25 @@ Bodies of replies are JSON documents, so that ``-o json`` prints what travelled.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from sojourn.runtime.wire.decoding import FrameDecoder
 
 LARGEST_REQUEST = 256 * 1024 * 1024
 """Bytes of a request; a supervisor hangs up on a larger one without a word."""
+
+
+LONGEST_SECONDS = 100 * 366 * 24 * 3600.0
+"""A century: a later moment may be none that a clock can show."""
+
+LARGEST_COUNT = 2**31 - 1
+
+# Refused where they are decoded: a supervisor reckons with what it lets in.
+Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=LONGEST_SECONDS)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_COUNT)]
+Sequence = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Submit(msgspec.Struct, tag="submit"):
@@ -41,9 +54,9 @@ class Show(msgspec.Struct, tag="show"):
     """
 
     job: str
-    history: int = 100
-    after: int | None = None
-    pending: int = 100
+    history: Count = 100
+    after: Sequence | None = None
+    pending: Count = 100
 
 
 class Wait(msgspec.Struct, tag="wait"):
@@ -55,7 +68,7 @@ class Wait(msgspec.Struct, tag="wait"):
 
     jobs: list[str]
     until: str | None = None
-    timeout: float | None = None
+    timeout: Seconds | None = None
     follow: bool = False
 
 
@@ -67,7 +80,7 @@ class Logs(msgspec.Struct, tag="logs"):
 
     job: str
     follow: bool = False
-    after: int = 0
+    after: Sequence = 0
 
 
 class Pause(msgspec.Struct, tag="pause"):
@@ -110,7 +123,7 @@ class Migrate(msgspec.Struct, tag="migrate"):
 
     job: str
     to: str
-    grace: float | None = None
+    grace: Seconds | None = None
     allow_code_drift: bool = False
 
 
@@ -136,7 +149,7 @@ class Import(msgspec.Struct, tag="import"):
 class Invite(msgspec.Struct, tag="invite"):
     """Make an invitation, valid for ``seconds``. Reply: ``{"token", "expires_at"}``."""
 
-    seconds: float = 3600.0
+    seconds: Seconds = 3600.0
 
 
 class Join(msgspec.Struct, tag="join"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -12,13 +13,25 @@ from pathlib import Path
 import pytest
 import zmq
 
-from sojourn import Client, Flow, NoSupervisor, NotFound, Refused, ValueNotEncodable
+from sojourn import Client, Flow, NoSupervisor, NotFound, Refused, UsageError, ValueNotEncodable
 from sojourn.hosts.connection import Connection
 from sojourn.hosts.home import Home
 from sojourn.hosts.peers.tokens import read_token, write_token
 from sojourn.runtime.flow import FlowSpec, RoutineSpec, SlotSpec, encode_flow
 from sojourn.runtime.values import encode_fields
-from sojourn.runtime.wire.client import Submit
+from sojourn.runtime.wire.client import (
+    Command,
+    Failure,
+    Invite,
+    Logs,
+    Migrate,
+    Request,
+    Show,
+    Submit,
+    Wait,
+    decode_answer,
+    encode,
+)
 from tests.integration.conftest import MakeHost
 from tests.integration.hosting import FLOWS, SOJOURN, Host, pair_hosts
 from tests.waiting import wait_until
@@ -155,6 +168,8 @@ COMMANDS = [
     (("export", "same-1", "/nothing/here.json"), 6, "can't be written"),
     (("show", "same-1", "--history", "-1"), 2, "range"),
     (("wait", "same-1", "--timeout", "-1"), 2, "0 or more"),
+    (("wait", "same-1", "--timeout", "inf"), 2, "a century at most"),
+    (("invite", "--valid", "1e300"), 2, "a century at most"),
     (("migrate", "same-1", "--to", "a", "--grace", "nan"), 2, "0 or more"),
     (("up", "--host", "b"), 2, "on host 'b'"),
     (("demo", "--host", "b"), 2, "on host 'b'"),
@@ -191,6 +206,31 @@ def test_a_wrong_command_is_one_sentence_and_its_exit_code(
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+    assert busy_host.running
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Invite(math.inf), Invite(math.nan), Invite(1e300), Wait(["same-1"], None, math.nan),
+        Wait(["same-1"], None, math.inf), Wait(["same-1"], None, -1.0), Migrate("same-1", "b", math.inf),
+        Show("same-1", history=-1), Show("same-1", after=2**63), Show("same-1", pending=2**40),
+        Logs("same-1", after=-1),
+    ],
+)
+def test_numbers_that_nobody_can_reckon_with_end_no_supervisor(busy_host: Host, command: Command) -> None:
+    request = encode(Request(1, "id", None, command))
+    with zmq.Context() as context, context.socket(zmq.DEALER) as line:
+        line.connect(f"ipc://{Home(busy_host.home).client_socket}")
+        line.send(request)
+        assert line.poll(20_000)
+        answer = decode_answer(line.recv())
+    assert isinstance(answer, Failure)
+    assert "malformed" in answer.message
+    connection = Connection(Home(busy_host.home))
+    with pytest.raises(UsageError, match="can't be asked for like that"):
+        connection.request(command)
+    connection.close()
     assert busy_host.running
 
 
