@@ -256,6 +256,8 @@ def test_forgotten_jobs_lose_their_turns_and_their_actors(host: TinySupervisor, 
     dropped = process.hand_over(n=0)
     process.send(Forget([1]))
     process.send(Dispatch(0, [JobContext(1, "job-1", "instance-1", 9, None, {}, shared_whole=True)], []))
+    process.send(Recall(1, 99))  # answered after all of that was read
+    process.expect(Recalled)
     gate.touch()
     result = process.result(process.hand_over(n=0))
     assert emitted(result) == [{"n": 0, "count": 1}]
