@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_strategies
 from hypothesis.strategies import SearchStrategy
@@ -314,6 +314,5 @@ def test_any_json_is_a_form_of_a_value_or_malformed(form: object) -> None:
     try:
         data = from_json(form, where="it")
     except ValueMalformed:
-        assume(False)
         return
     assert from_json(to_json(data), where="it") == data
