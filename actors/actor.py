@@ -6,13 +6,13 @@ handler; that is ``turn.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import NamedTuple, Protocol
 
 from sojourn.actors.loading import LoadedRoutine
-from sojourn.actors.routine import Routine, state_names
+from sojourn.actors.routine import RESERVED, Routine, state_names
 from sojourn.actors.shared_map import SharedState
-from sojourn.runtime.errors import ValueNotEncodable
+from sojourn.runtime.errors import InvalidFlow, ValueNotEncodable
 from sojourn.runtime.flow import FAILED_EVENT
 from sojourn.runtime.values import BlobReference, BlobSink, decode, encode
 from sojourn.runtime.wire.actor import JobContext
@@ -47,6 +47,12 @@ class Handler(NamedTuple):
     required: frozenset[str]
     known: frozenset[str]
     open: bool
+
+    def takes(self, fields: Set[str]) -> bool:
+        """Tell whether a message of these fields fits."""
+        return fields == self.required or (
+            fields >= self.required and (self.open or fields <= self.known)
+        )
 
 
 class Actor:
@@ -136,6 +142,7 @@ class Actor:
 
         Raises:
             ValueNotEncodable: names the attribute.
+            InvalidFlow: if one hides what every routine has.
         """
         changed: dict[str, bytes | None] = {}
         values = vars(self.instance)
@@ -150,6 +157,11 @@ class Actor:
                 present += 1
                 if last.get(name, _NOTHING) is value:
                     continue
+            elif name in RESERVED:
+                raise InvalidFlow(
+                    f"routine {self.loaded.spec.id!r} assigned self.{name}, which every routine has "
+                    "already: choose another name"
+                )
             data = self._encode(name, value, sink)
             if durable.get(name) != data:
                 changed[name] = data
@@ -206,7 +218,9 @@ class Actor:
 
     def _encode(self, name: str, value: object, sink: BlobSink | None) -> bytes:
         try:
-            return encode(value, where=f"attribute {name!r}", blobs=sink)
+            return encode(
+                value, where=f"attribute {name!r}", blobs=sink, classes=self.loaded.classes
+            )
         except ValueNotEncodable as error:
             raise ValueNotEncodable(
                 f"routine {self.loaded.spec.id!r}: {error.message}"

@@ -1,7 +1,7 @@
 """Which classes encoded values and error handlers may name in an actor process.
 
-Only what the flow's own allowed modules have already loaded, or builtins: nothing is imported to
-decode a value.
+Only what the flow's own allowed modules define or have imported by now, or builtins: nothing is
+imported to decode a value.
 """
 
 from __future__ import annotations
@@ -28,8 +28,17 @@ def look_up(module: str, qualname: str) -> type | None:
     return found if isinstance(found, type) else None
 
 
+_ALWAYS = frozenset({"builtins", "sojourn.runtime.errors"})
+
+
+def _namespace(module: object) -> dict[str, object]:
+    """Give what a module holds; anything may stand in the place of one."""
+    found: object = getattr(module, "__dict__", None)
+    return dict(found) if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownArgumentType]
+
+
 class LoadedClasses:
-    """Resolves class paths among modules that are loaded and allowed.
+    """Resolves class paths among modules that are loaded and allowed, and what these have imported.
 
     Args:
         allowed: tells whether a module, by name, may be used.
@@ -45,16 +54,28 @@ class LoadedClasses:
         if known is not None:
             return known
         module_name, _, qualname = path.partition(":")
-        if module_name != "builtins" and not self._may(module_name):
-            return None
         found = look_up(module_name, qualname)
         if found is None or f"{found.__module__}:{found.__qualname__}" != path:
+            return None
+        if not self._may(module_name) and not self._is_imported(module_name, qualname):
             return None
         self._found[path] = found
         return found
 
     def _may(self, module: str) -> bool:
-        return module == "sojourn.runtime.errors" or self._allowed(module)
+        return module in _ALWAYS or self._allowed(module)
+
+    def _is_imported(self, module: str, qualname: str) -> bool:
+        """Tell whether an allowed module has imported a class of another, or that module itself."""
+        outermost = vars(sys.modules[module])[qualname.partition(".")[0]]
+        parts = module.split(".")
+        holders = [sys.modules.get(".".join(parts[:count])) for count in range(1, len(parts) + 1)]
+        wanted = {id(thing) for thing in (outermost, *holders) if thing is not None}
+        return any(
+            not wanted.isdisjoint(map(id, _namespace(user).values()))
+            for name, user in list(sys.modules.items())
+            if self._allowed(name)
+        )
 
 
 class AnyLoadedClass(LoadedClasses):

@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar, overload
 import msgspec
 
 from sojourn.actors.errors_handling import ErrorHandler
-from sojourn.actors.ports import PROCESS, SLOT_MARK, BoundEvent, events_of, slots_of
+from sojourn.actors.ports import BoundEvent, events_of, slot_name, slots_of
 from sojourn.actors.routine import ARGUMENTS, FLOW, HANDLER, RESERVED, Routine
 from sojourn.runtime.errors import FlowFrozen, InvalidFlow, ValueNotEncodable
 from sojourn.runtime.flow import (
@@ -47,6 +47,8 @@ class Flow:
     ) -> None:
         if not isinstance(id, str) or not id:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidFlow(f"a flow's id is a text, not {id!r}")
+        if not id.isprintable():
+            raise InvalidFlow(f"a flow's id is printable text in one line, not {id!r}")
         self.id = id
         self._entry = entry
         _handler(error_handler)
@@ -310,11 +312,10 @@ class Flow:
         return self._owner(port, port.routine, "event"), port.spec.name
 
     def _bound_slot(self, port: object) -> tuple[str, str]:
-        name = getattr(port, "__name__", "")
-        if name != PROCESS and not getattr(port, SLOT_MARK, False):
+        name = slot_name(port)
+        if name is None:
             raise InvalidFlow(f"{port!r} is no slot: mark it with @slot")
-        owner = self._owner(port, getattr(port, "__self__", None), "slot")
-        return owner, INPUT_SLOT if name == PROCESS else name
+        return self._owner(port, getattr(port, "__self__", None), "slot"), name
 
     def _find_entry(self) -> str:
         if not self._specs:

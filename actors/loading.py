@@ -37,6 +37,9 @@ class LoadedRoutine(msgspec.Struct):
         handler: the error handler in force.
         retryable: exception classes that are retried.
         non_retryable: exception classes that aren't.
+        retryable_unloaded: paths of retried ones whose modules nobody has imported so far: an exception
+            that is raised later may be one of them.
+        non_retryable_unloaded: the same of those that aren't.
         classes: resolves classes in values.
     """
 
@@ -48,6 +51,8 @@ class LoadedRoutine(msgspec.Struct):
     retryable: tuple[type[BaseException], ...]
     non_retryable: tuple[type[BaseException], ...]
     classes: LoadedClasses
+    retryable_unloaded: frozenset[str] = frozenset()
+    non_retryable_unloaded: frozenset[str] = frozenset()
 
     def construct(self) -> Routine:
         """Make an instance as the flow's author made it.
@@ -141,31 +146,40 @@ def load_routine(flow: FlowSpec, routine_id: str, classes: LoadedClasses) -> Loa
     except ValueMalformed as error:
         raise CodeNotLoadable(error.message) from error
     handler = flow.handler_for(spec)
+    retryable, retryable_unloaded = _exceptions(handler.retryable_exceptions, classes, routine_id)
+    others, others_unloaded = _exceptions(handler.non_retryable_exceptions, classes, routine_id)
     return LoadedRoutine(
         spec=spec,
         cls=found,
         slots=slots,
         events={event.name: event.fields for event in events_of(found)},
         handler=handler,
-        retryable=_exceptions(handler.retryable_exceptions, classes, routine_id),
-        non_retryable=_exceptions(handler.non_retryable_exceptions, classes, routine_id),
+        retryable=retryable,
+        non_retryable=others,
         classes=classes,
+        retryable_unloaded=retryable_unloaded,
+        non_retryable_unloaded=others_unloaded,
     )
 
 
 def _exceptions(
     paths: tuple[str, ...], classes: LoadedClasses, routine_id: str
-) -> tuple[type[BaseException], ...]:
+) -> tuple[tuple[type[BaseException], ...], frozenset[str]]:
+    """Find the classes that an error handler names; those of modules that aren't loaded stay names."""
     found: list[type[BaseException]] = []
+    unloaded: list[str] = []
     for path in paths:
+        if path.partition(":")[0] not in sys.modules:
+            unloaded.append(path)
+            continue
         cls = classes.resolve(path) or _imported(path)
         if cls is None or not issubclass(cls, BaseException):
             raise CodeNotLoadable(
-                f"the error handler of routine {routine_id!r} names {path}, which is no exception that "
-                "the flow's modules load: import it there"
+                f"the error handler of routine {routine_id!r} names {path}, which is no exception class "
+                "here: name one that its module defines"
             )
         found.append(cls)
-    return tuple(found)
+    return tuple(found), frozenset(unloaded)
 
 
 def _imported(path: str) -> type | None:

@@ -153,10 +153,11 @@ def slots_of(cls: type) -> dict[str, tuple[SlotSpec, str]]:
     found: dict[str, tuple[SlotSpec, str]] = {}
     for method, function in _members(cls).items():
         if not inspect.isfunction(function):
+            _refuse_unbound(cls, method, function)
             continue
         if method == PROCESS:
             name = INPUT_SLOT
-        elif getattr(function, SLOT_MARK, False):
+        elif _is_marked(cls, method):
             name = method
         else:
             continue
@@ -167,6 +168,30 @@ def slots_of(cls: type) -> dict[str, tuple[SlotSpec, str]]:
             )
         found[name] = (_slot_spec(cls, name, function), method)
     return found
+
+
+def slot_name(method: object) -> str | None:
+    """Give the name of the slot that a bound method is; None if it is none."""
+    name = getattr(method, "__name__", "")
+    if name == PROCESS:
+        return INPUT_SLOT
+    owner: object = getattr(method, "__self__", None)
+    return name if _is_marked(type(owner), name) else None
+
+
+def _is_marked(cls: type, method: str) -> bool:
+    """Tell whether a method is a slot; an override of one is, marked again or not."""
+    return any(getattr(vars(base).get(method), SLOT_MARK, False) for base in cls.__mro__)
+
+
+def _refuse_unbound(cls: type, method: str, member: object) -> None:
+    if isinstance(member, (staticmethod, classmethod)) and (
+        method == PROCESS or _is_marked(cls, method)
+    ):
+        kind = "staticmethod" if isinstance(member, staticmethod) else "classmethod"
+        raise InvalidFlow(
+            f"the handler {method!r} of {cls.__qualname__} is a {kind}: make it a plain method"
+        )
 
 
 def events_of(cls: type) -> tuple[EventSpec, ...]:

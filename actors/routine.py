@@ -7,7 +7,8 @@ a turn each of them says so.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from sojourn.actors.errors_handling import ErrorHandler
 from sojourn.actors.ports import events_of, slots_of
@@ -65,12 +66,15 @@ class Routine:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in vars(cls):
-            if name in RESERVED:
+        for name in sorted(RESERVED):
+            owner = next(base for base in cls.__mro__ if name in vars(base))
+            if owner is not Routine:
+                verb = "defines" if owner is cls else f"inherits from {owner.__qualname__}"
                 raise InvalidFlow(
-                    f"{cls.__qualname__} defines {name!r}, which every routine has already: "
+                    f"{cls.__qualname__} {verb} {name!r}, which every routine has already: "
                     "choose another name"
                 )
+        _refuse_slots(cls)
         if isinstance(cls.transient, str):
             raise InvalidFlow(
                 f"{cls.__qualname__}.transient is a text, not a tuple of names: write "
@@ -157,7 +161,7 @@ class Routine:
         """
         self._sojourn_open.checkpoint()
 
-    def set_result(self, **fields: Any) -> None:
+    def set_result(self, /, **fields: Any) -> None:
         """Set fields of the job's result.
 
         Args:
@@ -189,7 +193,7 @@ class Routine:
         return self._sojourn_open.time_left()
 
     @property
-    def log(self) -> structlog.stdlib.BoundLogger:
+    def log(self) -> structlog.typing.FilteringBoundLogger:
         """A logger bound to job, routine, turn and attempt; its lines are kept with the job."""
         return self._sojourn_open.log()
 
@@ -199,6 +203,18 @@ RESERVED = frozenset({
     "set_result", "shared", "should_yield", "time_left", "turn_id",
 })
 """Names that a subclass can't take."""
+
+
+def _refuse_slots(cls: type[Routine]) -> None:
+    """Refuse public attributes without a place in ``__dict__``: they would silently be no state."""
+    for base in cls.__mro__:
+        slots: object = vars(base).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else cast(Iterable[str], slots):
+            if name[0] != "_" and name not in cls.transient:
+                raise InvalidFlow(
+                    f"{cls.__qualname__} keeps {name!r} in __slots__, where it wouldn't be saved: leave "
+                    "it out of them"
+                )
 
 
 # Any: as in ``Routine.__new__``.

@@ -129,7 +129,7 @@ class SharedMap:
         # Lists stay inline, so that `append` can merge with them in the supervisor.
         inline = kind is not SharedKind.SET or issubclass(type(value), list)
         sink = None if inline else self._sink
-        write = (key, kind, encode(value, where=where, blobs=sink))
+        write = (key, kind, encode(value, where=where, blobs=sink, classes=self._classes))
         if not self.writes:
             self._view = dict(self._view)
         apply_write(self._view, write)

@@ -78,7 +78,7 @@ class OpenTurn:
         self.blobs: list[tuple[str, int]] = []
         self.started = time.time()
         self.yielded = False
-        self._logger: structlog.stdlib.BoundLogger | None = None
+        self._logger: structlog.typing.FilteringBoundLogger | None = None
 
     # --- blobs: the sink that remembers what this turn refers to -----------------------------
 
@@ -103,7 +103,10 @@ class OpenTurn:
         fields = self._actor.fields.get(event, _UNKNOWN)
         if fields is not None and (fields is _UNKNOWN or data.keys() != fields):
             raise self._no_event(event, data)
-        self.emissions.append((event, encode_fields(data, where=f"event {event!r}", blobs=self.sink)))
+        encoded = encode_fields(
+            data, where=f"event {event!r}", blobs=self.sink, classes=self._actor.loaded.classes
+        )
+        self.emissions.append((event, encoded))
 
     def _no_event(self, event: object, data: dict[str, object]) -> InvalidFlow:
         loaded = self._actor.loaded
@@ -150,7 +153,7 @@ class OpenTurn:
 
     def set_result(self, fields: dict[str, object]) -> None:
         """See ``Routine.set_result``."""
-        encode_fields(fields, where="set_result")
+        self._encode(fields, "set_result", inline=True)
         self.result.update(fields)
 
     def ask(self, prompt: str, slot: str, timeout: float | None) -> str:
@@ -164,6 +167,12 @@ class OpenTurn:
         if not isinstance(prompt, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidFlow(f"ask: the prompt must be text, not {type(prompt).__name__}")
         seconds = None if timeout is None else _seconds(timeout)
+        if seconds is not None and not self._actor.handlers[slot].takes({"timed_out"}):
+            raise InvalidFlow(
+                f"ask: at its timeout the slot {slot!r} of routine {self._actor.loaded.spec.id!r} gets "
+                "timed_out=True and nothing else, which it doesn't take: give it that parameter, and "
+                "every other a default"
+            )
         self.asked += 1
         # Random at its end: an attempt that was cut short after a checkpoint runs again under the
         # same number, and what it asks then is another question.
@@ -179,7 +188,7 @@ class OpenTurn:
         """See ``Routine.time_left``."""
         return self._surroundings.time_left()
 
-    def log(self) -> structlog.stdlib.BoundLogger:
+    def log(self) -> structlog.typing.FilteringBoundLogger:
         """See ``Routine.log``."""
         if self._logger is None:
             from sojourn.actors.turn_log import line_logger  # noqa: PLC0415 - few turns log
@@ -226,7 +235,7 @@ class OpenTurn:
                 "self.shared"
             )
         progress = self._changed_progress() if ending is Ending.CHECKPOINT else None
-        outcome = encode_fields(self.result, where="set_result") if self.result else None
+        outcome = self._encode(self.result, "set_result", inline=True) if self.result else None
         writes = self.shared_map.writes if self.shared_map is not None else []
         unit = self._surroundings.next_unit()
         actor.commit(changed)
@@ -237,10 +246,17 @@ class OpenTurn:
             progress, outcome, self.questions, None, self.blobs,
         )
 
+    def _encode(
+        self, fields: dict[str, object], where: str, *, inline: bool = False
+    ) -> bytes:
+        return encode_fields(
+            fields, where=where, blobs=None if inline else self.sink, classes=self._actor.loaded.classes
+        )
+
     def _changed_progress(self) -> bytes | None:
         if self._progress is None:
             return None
-        data = encode_fields(self._progress, where="progress", blobs=self.sink)
+        data = self._encode(self._progress, "progress")
         before = self.turn.progress
         if data == before or (before is None and not self._progress):
             return None
@@ -258,10 +274,8 @@ class OpenTurn:
             if keeps:
                 changed = actor.changes(self.sink)
                 actor.commit(changed)
-        except ValueNotEncodable as unencodable:
-            error = TurnError(
-                type(unencodable).__name__, unencodable.message, error.traceback, retryable=False
-            )
+        except (ValueNotEncodable, InvalidFlow) as unfit:
+            error = TurnError(type(unfit).__name__, unfit.message, error.traceback, retryable=False)
         actor.restore()
         self._surroundings.next_unit()
         return Result(
@@ -293,10 +307,7 @@ def run_turn(actor: Actor, turn: Turn, surroundings: Surroundings) -> Result:
             actor.begin()
         data = decode_fields(turn.data, actor.loaded.classes, actor.blobs)
         handler = actor.handlers.get(turn.slot)
-        if handler is None or not (
-            data.keys() == handler.required
-            or (data.keys() >= handler.required and (handler.open or data.keys() <= handler.known))
-        ):
+        if handler is None or not handler.takes(data.keys()):
             raise _misfit(actor, turn, data)
         returned = _call(actor.instance, handler, data, open_turn)
         if open_turn.yielded:

@@ -18,6 +18,7 @@ from sojourn.runtime.errors import (
     ValueMalformed,
     ValueNotEncodable,
 )
+from sojourn.runtime.values import class_path
 from sojourn.runtime.wire.actor import TurnError
 
 TRACEBACK_LIMIT = 8000
@@ -34,10 +35,19 @@ def describe_error(loaded: LoadedRoutine, error: BaseException) -> TurnError:
     if isinstance(error, NEVER_RETRIED):
         retryable = False
     else:
-        retryable = isinstance(error, loaded.retryable) and not isinstance(
-            error, loaded.non_retryable
+        retryable = _is_among(error, loaded.retryable, loaded.retryable_unloaded) and not _is_among(
+            error, loaded.non_retryable, loaded.non_retryable_unloaded
         )
     return make_error(error, retryable=retryable)
+
+
+def _is_among(
+    error: BaseException, classes: tuple[type[BaseException], ...], unloaded: frozenset[str]
+) -> bool:
+    """Tell whether an exception is of one of the classes, or of one loaded after they were looked up."""
+    if isinstance(error, classes):
+        return True
+    return bool(unloaded) and not unloaded.isdisjoint(map(class_path, type(error).__mro__))
 
 
 def _is_number(given: object) -> bool:
@@ -58,18 +68,27 @@ def make_error(
     error: BaseException, *, retryable: bool, after: float | None = None
 ) -> TurnError:
     """Give an exception as it is recorded, bounded."""
-    try:
-        message = str(error)
-    except Exception:  # noqa: BLE001 - an author's __str__ may raise anything
-        message = "(its text can't be made)"
-    tail = error.__traceback__.tb_next if error.__traceback__ is not None else None
-    text = "".join(
-        traceback.format_exception(type(error), error, tail or error.__traceback__, limit=-20)
-    )
     return TurnError(
-        type(error).__name__, clean(message)[:MESSAGE_LIMIT], clean(text)[-TRACEBACK_LIMIT:],
-        retryable, after,
+        clean(type(error).__name__), clean(_message(error))[:MESSAGE_LIMIT],
+        clean(_traceback(error))[-TRACEBACK_LIMIT:], retryable, after,
     )
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 - an author's __str__ may raise anything
+        return "(its text can't be made)"
+
+
+def _traceback(error: BaseException) -> str:
+    tail = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    try:
+        return "".join(
+            traceback.format_exception(type(error), error, tail or error.__traceback__, limit=-20)
+        )
+    except BaseException:  # noqa: BLE001 - as above, and causes may be chained without end
+        return "".join(traceback.format_tb(tail or error.__traceback__, limit=-20))
 
 
 def clean(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import structlog
@@ -21,16 +22,16 @@ class _Lines:
     error = err = critical = fatal = exception = msg
 
 
-def line_logger(write: Callable[[str], None]) -> structlog.stdlib.BoundLogger:
+def line_logger(write: Callable[[str], None]) -> structlog.typing.FilteringBoundLogger:
     """Make a logger that gives every event to ``write`` as one line of text."""
-    logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+    logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
         _Lines(write),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
             structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
         ],
-        wrapper_class=structlog.BoundLogger,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
         cache_logger_on_first_use=False,
     )
     return logger

@@ -179,6 +179,8 @@ class RetryLater(Exception):
         after: seconds until the next attempt; None leaves it to the error handler's backoff.
     """
 
+    after: float | None = None  # so for subclasses too that don't call this constructor
+
     def __init__(self, message: str = "", *, after: float | None = None) -> None:
         super().__init__(message)
         self.after = after

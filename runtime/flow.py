@@ -154,6 +154,17 @@ class FlowSpec(msgspec.Struct, frozen=True):
         """The modules that the flow's classes are imported from, sorted, each once."""
         return tuple(sorted({routine.module for routine in self.routines}))
 
+    @property
+    def exception_modules(self) -> tuple[str, ...]:
+        """The modules of the exception classes that its error handlers name, sorted, each once."""
+        handlers = (self.handler_for(routine) for routine in self.routines)
+        paths = (
+            path
+            for handler in handlers
+            for path in (*handler.retryable_exceptions, *handler.non_retryable_exceptions)
+        )
+        return tuple(sorted({path.partition(":")[0] for path in paths}))
+
 
 @runtime_checkable
 class FlowLike(Protocol):

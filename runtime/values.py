@@ -84,7 +84,13 @@ class BlobSource(Protocol):
         ...
 
 
-def encode(value: object, *, where: str = "value", blobs: BlobSink | None = None) -> bytes:
+def encode(
+    value: object,
+    *,
+    where: str = "value",
+    blobs: BlobSink | None = None,
+    classes: ClassTable | None = None,
+) -> bytes:
     """Encode one value.
 
     A datetime keeps its offset from UTC but not the name of its zone; every kind of path comes back
@@ -94,18 +100,24 @@ def encode(value: object, *, where: str = "value", blobs: BlobSink | None = None
         value: anything of the closed set.
         where: what the value is, for the error's sentence.
         blobs: takes encodings over ``BLOB_THRESHOLD`` bytes; None keeps them inline.
+        classes: what a decoder will resolve classes with: those that it won't find are refused. None
+            where that isn't known.
 
     Raises:
         ValueNotEncodable: names the place inside the value, its type and what to do.
     """
-    data = pack_checked(value, where)
+    data = pack_checked(value, where, classes)
     if blobs is not None and len(data) > BLOB_THRESHOLD:
         return _blob(data, blobs)
     return data
 
 
 def encode_fields(
-    mapping: Mapping[str, object], *, where: str, blobs: BlobSink | None = None
+    mapping: Mapping[str, object],
+    *,
+    where: str,
+    blobs: BlobSink | None = None,
+    classes: ClassTable | None = None,
 ) -> bytes:
     """Encode named values as one map; large ones become blobs one by one.
 
@@ -113,6 +125,7 @@ def encode_fields(
         mapping: names and values.
         where: what they belong to, for the error's sentence.
         blobs: takes values over ``BLOB_THRESHOLD`` bytes; None keeps them inline.
+        classes: as in ``encode``.
 
     Raises:
         ValueNotEncodable: names the field, the place inside it, its type and what to do.
@@ -124,7 +137,7 @@ def encode_fields(
                 f"{where} can't be encoded: its keys must be text, and {type(name).__qualname__} "
                 "isn't: put a dict with such keys into one of its fields"
             )
-    data = pack_checked(fields, where)
+    data = pack_checked(fields, where, classes)
     if blobs is None or len(data) <= BLOB_THRESHOLD:
         return data
     packer = msgpack.Packer(autoreset=False)
@@ -132,7 +145,7 @@ def encode_fields(
     parts: list[bytes] = [packer.bytes()]
     for name, value in fields.items():
         parts.append(msgpack.packb(name))
-        parts.append(encode(value, where=f"{where}[{name!r}]", blobs=blobs))
+        parts.append(encode(value, where=f"{where}[{name!r}]", blobs=blobs, classes=classes))
     return b"".join(parts)
 
 

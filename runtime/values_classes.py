@@ -43,8 +43,12 @@ def class_path(cls: type) -> str:
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
-def enum_parts(value: Enum) -> list[object]:
+def enum_parts(value: Enum, classes: ClassTable | None) -> list[object]:
     """Take a member of an Enum apart.
+
+    Args:
+        value: it.
+        classes: those that a decoder will find; None where that isn't known.
 
     Returns:
         Its class's path and its name.
@@ -58,11 +62,15 @@ def enum_parts(value: Enum) -> list[object]:
         raise UnstorableClass(
             f"{value!r} is a combination without a name of its own: store its `.value` instead"
         )
-    return [_storable_path(cls), name]
+    return [_storable_path(cls, classes), name]
 
 
-def dataclass_parts(value: object) -> list[object]:
+def dataclass_parts(value: object, classes: ClassTable | None) -> list[object]:
     """Take an instance of a dataclass apart.
+
+    Args:
+        value: it.
+        classes: those that a decoder will find; None where that isn't known.
 
     Returns:
         Its class's path and its fields, by name.
@@ -71,7 +79,7 @@ def dataclass_parts(value: object) -> list[object]:
         UnstorableClass: if it couldn't be built again, or a field can't be read.
     """
     cls = type(value)
-    path = _storable_path(cls)
+    path = _storable_path(cls, classes)
     try:
         object.__new__(cls)
     except TypeError:
@@ -90,7 +98,7 @@ def dataclass_parts(value: object) -> list[object]:
     return [path, fields]
 
 
-def _storable_path(cls: type) -> str:
+def _storable_path(cls: type, classes: ClassTable | None) -> str:
     name = cls.__qualname__
     if cls.__module__ == "__main__":
         raise UnstorableClass(
@@ -107,7 +115,13 @@ def _storable_path(cls: type) -> str:
         raise UnstorableClass(
             f"class {name} isn't what {cls.__module__}.{name} leads to: define it there, by that name"
         )
-    return class_path(cls)
+    path = class_path(cls)
+    if classes is not None and classes.resolve(path) is not cls:
+        raise UnstorableClass(
+            f"class {path} couldn't be found again, since it belongs to none of the flow's own modules "
+            "and none of them imports it: import it in the module of the routine"
+        )
+    return path
 
 
 def revive_enum(classes: ClassTable, path: str, member: str) -> Enum:

@@ -15,7 +15,7 @@ import msgpack
 
 from sojourn.runtime.errors import ValueNotEncodable
 from sojourn.runtime.values_arrays import UnplainArray, array_extension
-from sojourn.runtime.values_classes import UnstorableClass, dataclass_parts, enum_parts
+from sojourn.runtime.values_classes import ClassTable, UnstorableClass, dataclass_parts, enum_parts
 from sojourn.runtime.values_leaves import WRITERS
 from sojourn.runtime.values_raw import DEEPEST, ExtensionCode, is_deep, is_dict, is_list
 
@@ -39,29 +39,30 @@ class _TooDeep(Exception):
     """A value that nests too deep."""
 
 
-def pack_checked(value: object, where: str) -> bytes:
+def pack_checked(value: object, where: str, classes: ClassTable | None) -> bytes:
     """Encode one value.
 
     Args:
         value: anything of the closed set.
         where: what the value is, for the error's sentence.
+        classes: those that a decoder will find; None where that isn't known.
 
     Raises:
         ValueNotEncodable: names the place inside the value, its type and what to do.
     """
     failure: Exception
     try:
-        data = _pack(value, 0)
+        data = _pack(value, 0, classes)
         if not is_deep(data):
             return data
         failure = _TooDeep()
     except Exception as error:  # noqa: BLE001 - becomes the sentence below, which needs no chain
         failure = error
-    raise ValueNotEncodable(_explain(value, where, failure))
+    raise ValueNotEncodable(_explain(value, where, failure, classes))
 
 
-def _pack(value: object, depth: int) -> bytes:
-    default = _OUTERMOST if depth == 0 else partial(_default, depth)
+def _pack(value: object, depth: int, classes: ClassTable | None) -> bytes:
+    default = _OUTERMOST if depth == 0 and classes is None else partial(_default, depth, classes)
     data: bytes = msgpack.packb(value, default=default, strict_types=True)
     if len(data.translate(None, _SUSPECT_HEADERS)) != len(data) and _holds_foreign(value):
         raise _Unsupported
@@ -90,7 +91,7 @@ def _next_level(level: list[object]) -> list[object]:
     return below
 
 
-def _default(depth: int, value: object) -> object:
+def _default(depth: int, classes: ClassTable | None, value: object) -> object:
     kind = type(value)
     leaf = WRITERS.get(kind)
     if leaf is not None:
@@ -98,22 +99,22 @@ def _default(depth: int, value: object) -> object:
         return msgpack.ExtType(code, write(value))
     if kind is tuple:
         items = list(_items(value))
-        return msgpack.ExtType(ExtensionCode.TUPLE, _pack_inside(items, depth))
+        return msgpack.ExtType(ExtensionCode.TUPLE, _pack_inside(items, depth, classes))
     if kind is set or kind is frozenset:
         code = ExtensionCode.SET if kind is set else ExtensionCode.FROZENSET
-        return msgpack.ExtType(code, _pack_sorted(_items(value), depth))
+        return msgpack.ExtType(code, _pack_sorted(_items(value), depth, classes))
     if isinstance(value, Enum):
-        return msgpack.ExtType(ExtensionCode.ENUM, msgpack.packb(enum_parts(value)))
+        return msgpack.ExtType(ExtensionCode.ENUM, msgpack.packb(enum_parts(value, classes)))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        parts = dataclass_parts(value)
-        return msgpack.ExtType(ExtensionCode.DATACLASS, _pack_inside(parts, depth))
+        parts = dataclass_parts(value, classes)
+        return msgpack.ExtType(ExtensionCode.DATACLASS, _pack_inside(parts, depth, classes))
     array = array_extension(value)
     if array is None:
         raise _Unsupported
     return msgpack.ExtType(*array)
 
 
-_OUTERMOST = partial(_default, 0)
+_OUTERMOST = partial(_default, 0, None)
 
 
 def _items(value: object) -> Iterable[object]:
@@ -121,7 +122,7 @@ def _items(value: object) -> Iterable[object]:
     return value  # pyright: ignore[reportUnknownVariableType]
 
 
-def _pack_inside(parts: list[object], depth: int) -> bytes:
+def _pack_inside(parts: list[object], depth: int, classes: ClassTable | None) -> bytes:
     # The packer recurses in C, through every list, and anew in every extension: watch the stack.
     if depth >= _WATCHED_DEPTH:
         level: list[object] = parts
@@ -131,11 +132,11 @@ def _pack_inside(parts: list[object], depth: int) -> bytes:
                 break
         else:
             raise _TooDeep
-    return _pack(parts, depth + 1)
+    return _pack(parts, depth + 1, classes)
 
 
-def _pack_sorted(items: Iterable[object], depth: int) -> bytes:
-    packed = sorted(_pack_inside([item], depth)[1:] for item in items)
+def _pack_sorted(items: Iterable[object], depth: int, classes: ClassTable | None) -> bytes:
+    packed = sorted(_pack_inside([item], depth, classes)[1:] for item in items)
     header = msgpack.Packer(autoreset=False)
     header.pack_array_header(len(packed))
     return b"".join([header.bytes(), *packed])
@@ -144,7 +145,7 @@ def _pack_sorted(items: Iterable[object], depth: int) -> bytes:
 # --- errors -------------------------------------------------------------------------------
 
 
-def _explain(value: object, where: str, error: Exception) -> str:
+def _explain(value: object, where: str, error: Exception, classes: ClassTable | None) -> str:
     """Say which part of a value couldn't be encoded, and why; slow, for an error only."""
     place = where
     culprit = value
@@ -152,7 +153,7 @@ def _explain(value: object, where: str, error: Exception) -> str:
         return f"{where} can't be encoded: {_TOO_DEEP}"
     for _ in range(DEEPEST):
         for inner_place, part in _parts(culprit, place):
-            failure = _failure(part)
+            failure = _failure(part, classes)
             if failure is not None:
                 place, culprit, error = inner_place, part, failure
                 break
@@ -166,11 +167,11 @@ def _is_too_deep(error: Exception) -> bool:
     return isinstance(error, (_TooDeep, RecursionError)) or "recursion limit" in str(error)
 
 
-def _failure(value: object) -> Exception | None:
+def _failure(value: object, classes: ClassTable | None) -> Exception | None:
     if type(value) in _PLAIN and type(value) is not int:
         return None
     try:
-        _pack(value, 0)
+        _pack(value, 0, classes)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what the sentence is about
         return error
     return None

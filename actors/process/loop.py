@@ -10,10 +10,17 @@ from sojourn.actors.actor import Actor
 from sojourn.actors.loading import LoadedRoutine
 from sojourn.actors.process.blobs import BlobFiles
 from sojourn.actors.process.mailbox import Acknowledged, Mailbox
-from sojourn.actors.process.output import LINES_PER_TURN, LineWriter, cut, plain_streams
+from sojourn.actors.process.output import (
+    LINES_PER_TURN,
+    LineWriter,
+    cut,
+    flush_streams,
+    plain_streams,
+)
 from sojourn.actors.process.page import PageWriter
 from sojourn.actors.shared_map import SharedState
 from sojourn.actors.turn import clean, describe_error, run_turn
+from sojourn.runtime.errors import OutsideTurn
 from sojourn.runtime.wire.actor import Ending, Forget, JobContext, LogLine, Result, Turn
 
 
@@ -40,6 +47,8 @@ class ActorLoop:
         self._unacknowledged: dict[int, int] = {}
         """Job → number of the last result of this process with shared writes of it."""
         self._turn: Turn | None = None
+        self._is_copy = False
+        """Whether this is a process that a handler forked, which hands in nothing."""
         self._units = 0
         self._lines = 0
         self._gives_back = loaded.spec.ordered or loaded.handler.stops_the_job()
@@ -65,6 +74,7 @@ class ActorLoop:
     def _forked(self) -> None:
         """In a process that a handler forked: what it prints is no line of this process's mailbox."""
         self._turn = None
+        self._is_copy = True
         plain_streams()
 
     def _acknowledge(self, results: int) -> None:
@@ -118,6 +128,9 @@ class ActorLoop:
             )
 
     def _finish(self, turn: Turn, result: Result) -> None:
+        if self._is_copy:  # the handler returned, or failed, in a process that it forked
+            flush_streams()
+            os._exit(0 if result.error is None else 1)
         self._stdout.end_turn()
         self._stderr.end_turn()
         self._note_writes(turn, result)
@@ -134,6 +147,8 @@ class ActorLoop:
 
     def checkpoint(self, result: Result) -> bool:
         """See ``Surroundings``."""
+        if self._is_copy:
+            raise OutsideTurn("a process that a handler forked can't checkpoint: do it in its own")
         if self._turn is not None:
             self._note_writes(self._turn, result)
         return self._mailbox.checkpoint(result)

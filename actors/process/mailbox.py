@@ -44,7 +44,8 @@ class Mailbox:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant, since a signal handler or a finaliser of the user's may print in the middle of it.
+        self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._entries: deque[Entry] = deque()
         self._outgoing: list[Outgoing] = []

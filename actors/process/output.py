@@ -34,7 +34,9 @@ class LineWriter(io.TextIOBase):
         self._descriptor = descriptor
         self._take = take
         self._rest = ""
-        self._lock = threading.Lock()
+        # Reentrant, since a signal handler or a finaliser may print in the middle; and never held
+        # while lines are handed on, which takes other locks.
+        self._lock = threading.RLock()
         self.buffer = io.FileIO(descriptor, "wb", closefd=False)
         """For those who write bytes; they come unsorted among the lines."""
 
@@ -56,8 +58,8 @@ class LineWriter(io.TextIOBase):
             else:
                 self._rest += rest
             self._rest = self._rest[: LONGEST_LINE + 1]
-            for line in lines:
-                self._hand_on(line)
+        for line in lines:
+            self._hand_on(line)
         return len(text)
 
     def end_turn(self) -> None:
@@ -65,7 +67,7 @@ class LineWriter(io.TextIOBase):
         if self._rest:
             with self._lock:
                 rest, self._rest = self._rest, ""
-                self._hand_on(rest)
+            self._hand_on(rest)
 
     def _hand_on(self, line: str) -> None:
         line = cut(line)

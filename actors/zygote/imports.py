@@ -11,7 +11,7 @@ from pathlib import Path
 from sojourn.actors.classes import LoadedClasses
 from sojourn.actors.flow import Flow
 from sojourn.actors.loading import LoadedRoutine, import_module, load_routine
-from sojourn.runtime.errors import AccessDenied, InvalidFlow, InvalidInput, NotFound
+from sojourn.runtime.errors import AccessDenied, CodeNotLoadable, InvalidFlow, InvalidInput, NotFound
 from sojourn.runtime.flow import FlowSpec
 
 ALWAYS = "sojourn.actors.demo"
@@ -163,6 +163,30 @@ def load_flow(
     """
     for module in flow.modules:
         allowance.check(module)
+    for module in flow.exception_modules:
+        _load_exceptions(module, allowance)
     return {
         routine.id: load_routine(flow, routine.id, classes) for routine in flow.routines
     }
+
+
+def _load_exceptions(module: str, allowance: Allowance) -> None:
+    """Import a module of which an error handler names a class, if it is the operator's own code.
+
+    Others are left to whoever imports them: what nobody imports raises nothing.
+
+    Raises:
+        CodeNotLoadable: if there is no such module here, or its import fails.
+    """
+    if module in sys.modules:
+        return
+    try:
+        allowance.check(module)
+    except AccessDenied:
+        return
+    except NotFound as error:
+        raise CodeNotLoadable(
+            f"an error handler of the flow names an exception of module {module!r}, which isn't "
+            "installed here and under no --path: put it there"
+        ) from error
+    import_module(module)

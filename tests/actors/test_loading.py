@@ -12,6 +12,7 @@ import pytest
 from sojourn import AccessDenied, CodeNotLoadable, ErrorStrategy, InvalidFlow, NotFound, SojournError
 from sojourn.actors.classes import LoadedClasses
 from sojourn.actors.loading import LoadedRoutine, import_module, load_routine
+from sojourn.actors.turn_errors import describe_error
 from sojourn.runtime.flow import FlowSpec, SlotSpec
 from sojourn.runtime.values import encode_fields
 from tests.actors import loadable
@@ -96,13 +97,35 @@ def test_arguments_that_are_none_are_told(arguments: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["builtins:print", "builtins:int", "os:path", "no.such:Error", "tests.actors.loadable:Step"]
+    "path", ["builtins:print", "builtins:int", "os:path", "os:Missing", "tests.actors.loadable:Step"]
 )
 def test_a_handlers_exception_that_is_none_is_told(path: str) -> None:
     handler = loadable.flow().freeze().routines[0].handler
     assert handler is not None
     spec = changed(handler=msgspec.structs.replace(handler, retryable_exceptions=(path,)))
     assert f"names {path}, which is no exception" in refusal(CodeNotLoadable, spec)
+
+
+def test_an_exception_whose_module_is_imported_later_is_matched_then(folder: Path) -> None:
+    handler = loadable.flow().freeze().routines[0].handler
+    assert handler is not None
+    (folder / "later_one.py").write_text("class Late(Exception): ...\nclass Later(Late): ...\n")
+    paths = ("later_one:Late",)
+    retried = load(changed(handler=msgspec.structs.replace(handler, retryable_exceptions=paths)))
+    refused = load(
+        changed(
+            handler=msgspec.structs.replace(
+                handler, retryable_exceptions=("builtins:Exception",), non_retryable_exceptions=paths
+            )
+        )
+    )
+    assert "later_one" not in sys.modules
+    import_module("later_one")
+    later = vars(sys.modules["later_one"])["Later"]("too late")
+    assert describe_error(retried, later).retryable
+    assert not describe_error(retried, KeyError()).retryable
+    assert not describe_error(refused, later).retryable
+    assert describe_error(refused, KeyError()).retryable
 
 
 # --- which classes resolve --------------------------------------------------------------------
@@ -129,6 +152,19 @@ def test_classes_resolve_among_allowed_loaded_modules_and_builtins() -> None:
 )
 def test_other_names_do_not_resolve(path: str) -> None:
     assert LoadedClasses(lambda module: module == "tests.actors.loadable").resolve(path) is None
+
+
+def test_classes_that_an_allowed_module_imports_resolve_and_no_others_of_their_module(
+    folder: Path,
+) -> None:
+    (folder / "library_one.py").write_text("class Used: ...\nclass Unused: ...\n")
+    (folder / "library_two.py").write_text("class Any: ...\n")
+    (folder / "own_one.py").write_text("import library_two\nfrom library_one import Used as Renamed\n")
+    import_module("own_one")
+    classes = LoadedClasses(lambda module: module == "own_one")
+    assert classes.resolve("library_one:Used") is vars(sys.modules["library_one"])["Used"]
+    assert classes.resolve("library_two:Any") is vars(sys.modules["library_two"])["Any"]
+    assert classes.resolve("library_one:Unused") is None
 
 
 @pytest.fixture

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from sojourn import Routine, event, slot
+from sojourn import Flow, Routine, event, slot
 from sojourn.actors.ports import events_of, slots_of
-from sojourn.runtime.flow import SlotSpec
+from sojourn.runtime.flow import Connection, SlotSpec
 from tests.actors.stage import refusal
 from tests.actors.steps import Load
 
@@ -175,6 +176,93 @@ def test_names_that_every_routine_has_cannot_be_taken() -> None:
     assert "defines 'progress', which every routine has already" in refusal(attribute)
     assert "declares the event 'failed', which always exists" in refusal(failed)
     assert "has two slots 'input'" in refusal(two_inputs)
+
+
+class Logs:
+    """Something to derive from beside Routine."""
+
+    def log(self, text: str) -> None:
+        """Never reached."""
+
+
+def test_names_that_every_routine_has_cannot_come_from_another_base() -> None:
+    def mixed() -> type:
+        class A(Logs, Base):  # type: ignore[misc] # pyright: ignore[reportIncompatibleMethodOverride]
+            """Never made."""
+
+        return A
+
+    assert "inherits from Logs 'log', which every routine has already" in refusal(mixed)
+
+
+def test_public_attributes_in_slots_are_refused_since_they_would_be_no_state() -> None:
+    def slotted() -> type:
+        class A(Routine):
+            __slots__ = ("_cache", "total")
+
+        return A
+
+    def dataclass_with_slots() -> type:
+        @dataclass(slots=True)
+        class B(Routine):
+            total: int
+
+        return B
+
+    class C(Routine):
+        __slots__ = ("_cache",)
+
+    class D(Routine):
+        transient = ("connection",)
+        __slots__ = "connection"
+
+    for define in (slotted, dataclass_with_slots):
+        assert "keeps 'total' in __slots__, where it wouldn't be saved" in refusal(define)
+    assert slots_of(C) == slots_of(D) == {}
+
+
+def test_a_handler_that_is_no_plain_method_is_refused() -> None:
+    def static() -> type:
+        class A(Routine):
+            @staticmethod
+            def process() -> None:
+                """Never reached."""
+
+        return A
+
+    def of_the_class() -> type:
+        class B(Routine):
+            @slot
+            @classmethod
+            def page(cls) -> None:
+                """Never reached."""
+
+        return B
+
+    assert "'process' of" in refusal(static)
+    assert "is a staticmethod: make it a plain method" in refusal(static)
+    assert "is a classmethod: make it a plain method" in refusal(of_the_class)
+
+
+class Writer(Base):
+    @event
+    def written(self, body: str) -> None: ...
+
+
+class Wider(Load):
+    """Overrides a slot and doesn't say so again."""
+
+    def page(self, body: str, note: str = "") -> None:
+        """Take more."""
+
+
+def test_an_override_of_a_slot_is_one() -> None:
+    assert slots_of(Wider)["page"][0] == SlotSpec("page", ("body",), ("note",))
+    flow = Flow("wider")
+    writer = flow.add_routine(Writer(), "writer")
+    wider = flow.add_routine(Wider("x"), "wider")
+    flow.connect(writer.written, wider.page)
+    assert flow.freeze().connections == (Connection("writer", "written", "wider", "page"),)
 
 
 @pytest.mark.parametrize(

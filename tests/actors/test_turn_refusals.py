@@ -118,6 +118,8 @@ MISTAKES: list[tuple[Act, str]] = [
     (lambda r: r.ask("Sure?", slot="answer", timeout=-1), "timeout must be seconds"),
     (lambda r: r.ask("Sure?", slot="answer", timeout=float("inf")), "timeout must be seconds"),
     (lambda r: r.ask(None, slot="answer"), "prompt must be text"),
+    (lambda r: r.ask("?", slot="exact", timeout=1), "'exact' of routine 'acting' gets timed_out=True and"),
+    (lambda r: setattr(r, "emit", print), "assigned self.emit, which every routine has already"),
     (lambda r: setattr(r, "progress", {}), "can't assign self.progress"),
 ]
 
@@ -127,6 +129,32 @@ def test_calls_that_cannot_be_meant_fail_the_attempt_with_a_sentence(act: Any, s
     kind, message, retryable = error_of(Stage(Acting()).run(act))
     assert (kind, retryable) == ("InvalidFlow", False)
     assert said in message
+
+
+def test_a_reserved_name_is_refused_where_state_is_kept_on_failure_too() -> None:
+    stage = Stage(KeepingActing())
+
+    def act(routine: Any) -> None:
+        routine.emit = print
+        raise Broken("for another reason")
+
+    assert error_of(stage.run(act))[::2] == ("InvalidFlow", False)
+    assert stage.run(lambda routine: routine.emit("output")).error is None
+
+
+def test_a_value_of_a_class_that_no_decoder_would_find_is_refused_where_it_is_made() -> None:
+    from plistlib import FMT_XML  # here, so that no module has imported it
+
+    acts: list[Act] = [
+        lambda r: setattr(r, "items", [FMT_XML]),
+        lambda r: r.emit("output", found=FMT_XML),
+        lambda r: r.shared.append("found", FMT_XML),
+        lambda r: r.set_result(found=FMT_XML),
+    ]
+    for act in acts:
+        kind, message, retryable = error_of(Stage(Acting()).run(act))
+        assert (kind, retryable) == ("ValueNotEncodable", False)
+        assert "class plistlib:PlistFormat couldn't be found again" in message
 
 
 # --- outside a turn ---------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import pytest
 
 from sojourn.runtime.errors import ValueMalformed, ValueNotEncodable
 from sojourn.runtime.values import (
+    EMPTY_CLASSES,
     EMPTY_FIELDS,
     ExtensionCode,
     class_path,
@@ -359,3 +360,12 @@ def test_neither_deep_values_nor_deep_bytes_overflow_the_stack(tmp_path: Path) -
     assert "nested more than 100 levels" in encoding
     assert shallow == "True"
     assert "nested more than 100 levels" in deep
+
+
+def test_a_class_that_the_table_of_the_decoder_has_not_is_refused_at_once() -> None:
+    for value in (Color.RED, Point(1, 2), [{"in": (Point(1, 2),)}]):
+        assert encode(value)
+        with pytest.raises(ValueNotEncodable, match=r"couldn't be found again.*: import it in"):
+            encode(value, classes=EMPTY_CLASSES)
+        with pytest.raises(ValueNotEncodable, match="couldn't be found again"):
+            encode_fields({"field": value}, where="the message", classes=EMPTY_CLASSES)
