@@ -92,7 +92,7 @@ class Actor:
         """What a failed attempt goes back to until the first commit here; None before the first turn
         and after that commit, when it is ``durable``."""
         self.begun = False
-        """Whether a turn began: before that nothing can have changed."""
+        """Whether a turn began since what attributes go back to was noted last."""
         self.parallel = loaded.spec.parallel
         self._last: dict[str, object] = {}
         """Immutable values as last encoded: the same object needs no new encoding."""
@@ -215,6 +215,9 @@ class Actor:
             object.__setattr__(
                 instance, name, decode(data, self.loaded.classes, self.blobs)
             )
+        if self._baseline is not None:
+            # No commit refers to its blobs, so they are swept in time: the next turn puts them anew.
+            self.begun = False
 
     def _encode(self, name: str, value: object, sink: BlobSink | None) -> bytes:
         try:

@@ -77,10 +77,13 @@ class Zygote:
         self._outgoing = bytearray()
         self._end = ""
         """How it ended, once it has."""
+        self._python = python or sys.executable
+        self._began = False
+        """Whether it got as far as to serve."""
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
         life_read, self._life = os.pipe()
-        self._process = self._spawn(python or sys.executable, tuple(allow), alive_lock, theirs, life_read)
+        self._process = self._spawn(self._python, tuple(allow), alive_lock, theirs, life_read)
         theirs.close()
         os.close(life_read)
 
@@ -161,7 +164,7 @@ class Zygote:
                 data, fds, flags = b"", [], 0
             self._fds.extend(fds)
             if not data:
-                self._lost(_how_it_ended(self._process))
+                self._lost(self._how_it_ended())
                 break
             if flags & socket.MSG_CTRUNC:
                 self._lost("sent descriptors that found no room and was killed: raise `ulimit -n`")
@@ -184,7 +187,9 @@ class Zygote:
                 self._answered(message.request)
             case Inspected() | LoadFailed():
                 self._answered(message.request)
-            case Started() | Exited():
+            case Started():
+                self._began = True
+            case Exited():
                 pass
         return Reception(message, fds)
 
@@ -192,6 +197,23 @@ class Zygote:
         if request in self._waiting:
             self._waiting.remove(request)
             self._asked = time.monotonic()
+
+    def _how_it_ended(self) -> str:
+        """Say how it ended, once its socket is closed."""
+        if self._process is None:
+            return "wasn't started"
+        try:
+            status = self._process.wait(ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            return "closed its socket and was killed: an import closes descriptors that aren't its own"
+        if status < 0:
+            return f"was killed by {signal.Signals(-status).name}"
+        if not self._began:
+            return (
+                f"ended with status {status} before it began: install this version of sojourn for "
+                f"{self._python} (its error is in the output of `sojourn up`), or name another --python"
+            )
+        return f"ended with status {status}: something in the import ends its process"
 
     def _lost(self, end: str) -> None:
         """Take it for dead, and make sure that it is."""
@@ -258,19 +280,6 @@ class Zygote:
         for descriptor in self._fds:
             os.close(descriptor)
         self._fds = []
-
-
-def _how_it_ended(process: subprocess.Popen[bytes] | None) -> str:
-    """Say how a zygote ended whose socket is closed."""
-    if process is None:
-        return "wasn't started"
-    try:
-        status = process.wait(ENDING_SECONDS)
-    except subprocess.TimeoutExpired:
-        return "closed its socket and was killed: an import closes descriptors that aren't its own"
-    if status >= 0:
-        return f"ended with status {status}: something in the import ends its process"
-    return f"was killed by {signal.Signals(-status).name}"
 
 
 class ProcessHandle:

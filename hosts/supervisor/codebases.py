@@ -60,6 +60,8 @@ class CodeBase:
         """Flow digest → why it can't be run here."""
         self.checking: set[str] = set()
         self.used = 0.0
+        self.forks = True
+        """Whether its actor processes are forks of it, as far as is known."""
 
 
 class CodeBases:
@@ -183,11 +185,21 @@ class CodeBases:
             found.extend((base, reception) for reception in base.zygote.receive())
         return found
 
+    def _tell_of_forks(self, base: CodeBase, forks: bool) -> None:
+        if base.forks and not forks:
+            self._core.log.warning(
+                "actor processes start as fresh interpreters, which takes longer than a fork",
+                modules=list(base.modules),
+                reason="threads run after the import: start them in `activate` instead",
+            )
+        base.forks = forks
+
     def inspected(self, base: CodeBase, message: Inspected) -> tuple[str, str] | None:
         """Take in that a flow loads; give (digest, reason) where it may not run all the same."""
         question = base.asked.pop(message.request, None)
         if question is None:
             return None
+        self._tell_of_forks(base, message.forks)
         if question.ticket is not None:
             self.answers.append(LoadAnswer(question.ticket, message, None))
         if not question.digest:

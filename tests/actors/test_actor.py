@@ -8,7 +8,7 @@ from sojourn import Routine
 from sojourn.actors.actor import Actor
 from sojourn.runtime.values import encode
 from sojourn.runtime.wire.actor import Ending, JobContext
-from tests.actors.stage import MemoryBlobs, Stage, attributes, loaded
+from tests.actors.stage import MemoryBlobs, Stage, attributes, error_of, loaded
 from tests.actors.steps import Acting, Broken, Listing, Load, Point
 
 
@@ -125,3 +125,26 @@ def test_attributes_that_a_turn_deleted_before_their_first_commit_stay_deleted()
 
     stage.run(fail)
     assert stage.state == {"items": [1]}
+
+
+LARGE = "x" * 100_000
+
+
+class BigFromTheStart(Acting):
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = LARGE
+
+
+def test_a_large_attribute_that_was_never_committed_outlives_the_sweep_of_its_blob() -> None:
+    blobs = MemoryBlobs()
+    stage = Stage(BigFromTheStart(), blobs=blobs)
+
+    def fail(routine: BigFromTheStart) -> None:
+        routine.text = "changed"
+        raise Broken
+
+    for _ in range(3):
+        assert error_of(stage.run(fail))[0] == "Broken"
+        assert stage.state == {"text": LARGE, "count": 0, "items": [1]}
+        blobs.kept.clear()  # nothing in the store refers to it

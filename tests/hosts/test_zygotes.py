@@ -296,3 +296,12 @@ def test_a_zygote_that_cannot_be_started_answers_with_the_reason(tmp_path: Path,
         assert answer.kind == "CodeNotLoadable"
         assert str(missing) in answer.message
         assert supervisor.zygote.dead
+
+
+def test_an_interpreter_without_this_package_is_named(tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.write_text("#!/bin/sh\necho No module named sojourn >&2\nexit 1\n")
+    bare.chmod(0o755)
+    with TinySupervisor(tmp_path, python=str(bare)) as supervisor:
+        message = supervisor.refused("acts:flow").message
+        assert f"ended with status 1 before it began: install this version of sojourn for {bare}" in message

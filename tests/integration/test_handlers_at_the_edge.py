@@ -63,3 +63,11 @@ def test_prints_and_log_calls_are_kept_with_their_turn(lines: list[str]) -> None
     assert "unit='pages'" in lines[2]
     assert "level='error' event='caught'" in lines[3]
     assert "ValueError: what went wrong" in lines[3]
+
+
+def test_a_host_says_when_threads_of_an_import_cost_it_its_forks(host: Host) -> None:
+    for job in ("first", "second"):
+        assert host.wait(host.submit("threaded:flow", job))["result"] == {"attempt": 1}
+    said = [entry for entry in host.log() if "fresh interpreters" in entry["event"]]
+    assert [entry["modules"] for entry in said] == [["threaded"]]
+    assert "threads run after the import" in said[0]["reason"]
