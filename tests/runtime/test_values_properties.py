@@ -6,19 +6,23 @@ import base64
 import dataclasses
 import json
 import math
+from collections import OrderedDict, deque
 from collections.abc import Callable
-from datetime import timedelta, timezone
+from datetime import time, timedelta, timezone
 from enum import Enum
+from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
+import msgpack
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_strategies
 from hypothesis.strategies import SearchStrategy
 
-from sojourn.runtime.errors import ValueMalformed
+from sojourn.runtime.errors import ValueMalformed, ValueNotEncodable
 from sojourn.runtime.values import (
     BLOB_THRESHOLD,
     BlobReference,
@@ -163,6 +167,34 @@ def test_every_value_of_the_closed_set_comes_back(value: object) -> None:
     found = decode(data, Table())
     assert same(found, value)
     assert encode(found) == data
+
+
+OUTSIDERS: list[object] = [
+    object(), len, Color, range(3), bytearray(b"x"), memoryview(b"x"), time(1), Fraction(1, 2),
+    ValueError("x"), OrderedDict[str, int](), deque[int](), "\ud800", np.array([object()]),
+    msgpack.ExtType(5, b""), msgpack.Timestamp(1),
+]
+
+
+def hold(inside: object, beside: list[object], way: int) -> object:
+    """Put a value into a container beside others."""
+    choices = ([*beside, inside], (inside, *beside), {"it": inside, "or": beside}, Loose(beside, inside))
+    return choices[way]
+
+
+@given(
+    st.sampled_from(OUTSIDERS), st.lists(st.integers(0, 3), max_size=6), st.lists(HASHABLE, max_size=2)
+)
+def test_a_value_with_anything_else_in_it_is_refused_wherever_that_stands(
+    outsider: object, ways: list[int], beside: list[object]
+) -> None:
+    value = outsider
+    for way in ways:
+        value = hold(value, beside, way)
+    with pytest.raises(ValueNotEncodable, match="can't be encoded: "):
+        encode(value)
+    with pytest.raises(ValueNotEncodable, match="can't be encoded: "):
+        encode_fields({"field": value}, where="the message")
 
 
 @given(FIELDS)

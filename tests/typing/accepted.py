@@ -22,6 +22,8 @@ class Fetch(Routine):
         self.shared.add("pages", 1)
         self.shared.append("urls", url)
         self.log.info("fetched", url=url)
+        self.log.warning("%d of %d", 1, 2)
+        self.log.exception("failed")
         self.set_result(url=url)
         self.checkpoint()
 
