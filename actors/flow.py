@@ -12,7 +12,7 @@ import msgspec
 from sojourn.actors.errors_handling import ErrorHandler
 from sojourn.actors.ports import BoundEvent, events_of, slot_name, slots_of
 from sojourn.actors.routine import ARGUMENTS, FLOW, HANDLER, RESERVED, Routine
-from sojourn.runtime.errors import FlowFrozen, InvalidFlow, ValueNotEncodable
+from sojourn.runtime.errors import DocumentRefused, FlowFrozen, InvalidFlow, ValueNotEncodable
 from sojourn.runtime.flow import (
     INPUT_SLOT,
     Connection,
@@ -219,7 +219,10 @@ class Flow:
             DocumentRefused: if it is no such document.
         """
         spec = flow_from_document(document)
-        flow = cls(spec.id)
+        try:
+            flow = cls(spec.id)
+        except InvalidFlow as error:
+            raise DocumentRefused(f"the document is no flow: {error.message}") from None
         flow._specs = {routine.id: routine for routine in spec.routines}
         flow._frozen = spec
         return flow

@@ -321,3 +321,11 @@ def test_a_flow_goes_through_json_and_comes_back_the_same() -> None:
 def test_a_document_that_is_no_flow_is_refused() -> None:
     with pytest.raises(DocumentRefused):
         Flow.deserialize({"format": 1})
+
+
+def test_a_flows_id_must_be_printable_in_its_document_too() -> None:
+    document = two_steps().serialize() | {"id": "a\nb"}
+    with pytest.raises(DocumentRefused, match="printable text"):
+        Flow.deserialize(document)
+    for id in ("a\nb", "\ud800"):
+        assert "a flow's id is printable text in one line" in refusal(lambda id=id: Flow(id))  # type: ignore[misc]
