@@ -153,11 +153,17 @@ class CodeBases:
                 return base.checked[digest]
         return None
 
-    def note_checked(self, digest: str, inspected: Inspected) -> None:
-        """Note that a flow found by its locator loads here, so that it needs no other check."""
+    def note_checked(self, digest: str, locator: str, inspected: Inspected) -> None:
+        """Note that a flow found by its locator loads here, so that it needs no other check.
+
+        That holds where its routines are all in the module of the locator: otherwise another zygote
+        runs them, which loads other files.
+        """
+        modules = self._core.plan(digest).spec.modules
+        if modules != (locator.partition(":")[0],):
+            return
         if digest not in self._codes:
             self._note_code(digest, inspected.code)
-        modules = self._core.plan(digest).spec.modules
         for base in self._bases:
             if base.modules == modules and not base.zygote.dead:
                 base.checked[digest] = inspected

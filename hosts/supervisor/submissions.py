@@ -141,7 +141,8 @@ class Submissions:
             check_fields(data, entry, f"the input of flow {flow.id!r}")
         ids: list[str] = []
         self._core.round.writes.flows_put[digest] = inspected.flow
-        self._code.note_checked(digest, inspected)
+        if command.locator is not None:
+            self._code.note_checked(digest, command.locator, inspected)
         for job_id, data in zip(command.job_ids, command.inputs, strict=True):
             ids.append(self._create_one(job_id, data, plan))
         self._answers.reply(asker, {"job_ids": ids})

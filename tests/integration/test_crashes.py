@@ -243,6 +243,14 @@ def test_strict_code_blocks_jobs_whose_code_changed(make_host: MakeHost, tmp_pat
     assert len({entry["code"] for entry in final["history"]}) == 2
 
 
+def test_strict_code_lets_a_flow_run_whose_routines_are_in_another_module(host: Host) -> None:
+    host.terminate()
+    host.up("--strict-code")
+    document = host.wait(host.submit("edges:status", "job"), "status != 'queued'", timeout=20)
+    assert document["reason"] is None
+    assert host.wait("job", timeout=20)["status"] == "completed"
+
+
 def test_no_orphans_after_the_supervisor_is_killed(host: Host, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     host.submit("crashing:parent", "job", pids=str(pids))
