@@ -47,6 +47,15 @@ class LoadedClasses:
     def __init__(self, allowed: Callable[[str], bool]) -> None:
         self._allowed = allowed
         self._found: dict[str, type] = {}
+        self._modules: frozenset[str] | None = None
+
+    def close(self) -> None:
+        """Leave out modules that are imported from now on, as a handler may do.
+
+        After a restart, and on another host, nobody will have imported them: a value of their classes
+        couldn't be read there.
+        """
+        self._modules = frozenset(sys.modules)
 
     def resolve(self, path: str) -> type | None:
         """Give the class of ``module:Qualname``, or None."""
@@ -54,6 +63,8 @@ class LoadedClasses:
         if known is not None:
             return known
         module_name, _, qualname = path.partition(":")
+        if self._modules is not None and module_name not in self._modules:
+            return None
         found = look_up(module_name, qualname)
         if found is None or f"{found.__module__}:{found.__qualname__}" != path:
             return None

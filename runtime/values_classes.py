@@ -118,8 +118,8 @@ def _storable_path(cls: type, classes: ClassTable | None) -> str:
     path = class_path(cls)
     if classes is not None and classes.resolve(path) is not cls:
         raise UnstorableClass(
-            f"class {path} couldn't be found again, since it belongs to none of the flow's own modules "
-            "and none of them imports it: import it in the module of the routine"
+            f"class {path} couldn't be found again after a restart, since none of the flow's own modules "
+            "holds it when it is loaded: import it at the top of the routine's module"
         )
     return path
 

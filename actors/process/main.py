@@ -40,6 +40,7 @@ def run_process(fork: Fork, loaded: LoadedRoutine, code: str, flow_id: str) -> N
         # Loggers that modules set up at import write here: line by line, while their turn runs.
         sys.__stdout__.reconfigure(line_buffering=True)
         faulthandler.enable(sys.__stderr__)
+    loaded.classes.close()
     sys.setswitchinterval(SWITCH_INTERVAL)
     mailbox = Mailbox()
     page = PageWriter(fork.page)

@@ -189,6 +189,15 @@ def test_nothing_is_imported_to_resolve_a_name(folder: Path) -> None:
     assert "unloaded_one" not in sys.modules
 
 
+def test_what_is_imported_after_the_start_is_left_out(folder: Path) -> None:
+    (folder / "late_one.py").write_text("class Thing: ...\n")
+    classes = LoadedClasses(lambda _module: True)
+    classes.close()
+    import_module("late_one")
+    assert classes.resolve("late_one:Thing") is None
+    assert classes.resolve("tests.actors.loadable:Outer.Pair") is loadable.Outer.Pair
+
+
 # --- imports that fail ------------------------------------------------------------------------
 
 

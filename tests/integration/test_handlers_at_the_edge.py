@@ -40,6 +40,12 @@ def test_an_enum_of_the_standard_library_is_state_like_any_other(host: Host) -> 
     assert document["result"] == {"status": "<HTTPStatus.NOT_FOUND: 404>"}
 
 
+def test_a_class_that_no_restart_would_find_is_refused_where_its_value_is_made(host: Host) -> None:
+    error = run(host, "imports")["error"]
+    assert error["type"] == "ValueNotEncodable"
+    assert "class edge_values:Size couldn't be found again after a restart" in error["message"]
+
+
 def test_a_copy_of_the_process_that_returns_from_the_handler_hands_in_nothing(host: Host) -> None:
     document = run(host, "forks")
     assert document["result"] == {"status": 0}

@@ -365,7 +365,7 @@ def test_neither_deep_values_nor_deep_bytes_overflow_the_stack(tmp_path: Path) -
 def test_a_class_that_the_table_of_the_decoder_has_not_is_refused_at_once() -> None:
     for value in (Color.RED, Point(1, 2), [{"in": (Point(1, 2),)}]):
         assert encode(value)
-        with pytest.raises(ValueNotEncodable, match=r"couldn't be found again.*: import it in"):
+        with pytest.raises(ValueNotEncodable, match=r"couldn't be found again.*: import it at the top"):
             encode(value, classes=EMPTY_CLASSES)
         with pytest.raises(ValueNotEncodable, match="couldn't be found again"):
             encode_fields({"field": value}, where="the message", classes=EMPTY_CLASSES)

@@ -60,6 +60,11 @@ class Edge(Routine):
             raise ValueError("after the checkpoint")
         self.set_result(status=repr(self.status))
 
+    def _imports(self) -> None:
+        import edge_values  # not at the top: that is what is tested
+
+        self.emit("output", size=edge_values.Size.LARGE)
+
     def _forks(self) -> None:
         child = os.fork()
         if child == 0:
