@@ -107,14 +107,14 @@ class Fan(Routine):
 
 keeping = Flow("keeping")
 keeping.add_routine(Keeper(), "keeper", error_handler=ErrorHandler(
-    strategy=ErrorStrategy.RETRY, retry_delay=0.6, retry_backoff=1.0,
+    strategy=ErrorStrategy.RETRY, retry_delay=4.0, retry_backoff=1.0,
     retryable_exceptions=(ConnectionError,),
 ))
 
 picky = Flow("picky")
 picky.add_routine(Fan(), "fan")
 picky.add_routine(Picky(), "picky", error_handler=ErrorHandler(
-    strategy=ErrorStrategy.RETRY, max_retries=2, retry_delay=1.0, retry_backoff=1.0,
+    strategy=ErrorStrategy.RETRY, max_retries=2, retry_delay=4.0, retry_backoff=1.0,
     retryable_exceptions=(ConnectionError,), non_retryable_exceptions=(Hopeless,),
     on_exhausted=ErrorStrategy.SKIP,
 ))
