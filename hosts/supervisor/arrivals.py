@@ -17,7 +17,7 @@ from sojourn.hosts.supervisor.core import Core, ToPeer, new_id, read_clocks
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.runtime.engine.inputs import Adopt, Block
 from sojourn.runtime.errors import CodeNotLoadable, HostUnable, Refused, SojournError
-from sojourn.runtime.export import Export, ReleaseTicket, read_export
+from sojourn.runtime.export import Export, ReleaseTicket
 from sojourn.runtime.flow import decode_flow, encode_flow
 from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.handoff import effects as fx
@@ -132,23 +132,26 @@ class Arrivals:
         core = self._core
         known = core.head(asked.job_id)
         head = known[1] if known is not None else None
-        arriving = next(
-            (
-                m for m, arrival in self._arrivals.items()
-                if arrival.machine.job_id == asked.job_id
-                and arrival.machine.state in (TargetState.STAGING, TargetState.PREPARED)
-            ),
-            None,
-        )
         return TargetFacts(
             host=core.host,
             known_instance=head.instance if head is not None else None,
             known_epoch=head.epoch if head is not None else 0,
             owns=head is not None and head.ownership is Ownership.OWNED,
             forgotten=head is not None and head.ownership is Ownership.FORGOTTEN,
-            arriving=arriving,
+            arriving=self._arriving(asked.job_id),
             stopping=core.stopping,
             free_bytes=shutil.disk_usage(core.home.root).free,
+        )
+
+    def _arriving(self, job_id: str) -> str | None:
+        """Give the hand-off under which a job is arriving, if it is."""
+        return next(
+            (
+                m for m, arrival in self._arrivals.items()
+                if arrival.machine.job_id == job_id
+                and arrival.machine.state in (TargetState.STAGING, TargetState.PREPARED)
+            ),
+            None,
         )
 
     def _stray(self, peer: str, message: Commit | Offer | Chunk) -> None:
@@ -359,22 +362,20 @@ class Arrivals:
 
     # --- files ------------------------------------------------------------------------------------------
 
-    def take_file(self, data: bytes, peers: Iterable[PeerRow]) -> dict[str, Any]:
-        """Take a job from a file's content.
+    def take_file(self, found: Export, size: int, peers: Iterable[PeerRow]) -> dict[str, Any]:
+        """Take a job from a file, whose ticket was checked if it has one.
+
+        Args:
+            found: the file's content.
+            size: of the file, in bytes.
+            peers: the source is told, if it is among them.
 
         Returns:
             The answer's body.
-
-        Raises:
-            DocumentRefused: if the file is damaged or of a newer format.
-            Refused: if it isn't for this host, or was taken already.
         """
         core = self._core
-        found = read_export(data)
         digest = flow_digest(found.flow)
         core.round.writes.flows_put[digest] = encode_flow(found.flow)
-        if found.handoff is not None:
-            self._check_ticket(found, found.handoff)
         for name, content in found.blobs.items():
             keep_blob(core.home.blobs, name, content)
         head = found.image.head
@@ -385,7 +386,7 @@ class Arrivals:
             head.instance = new_id()
         else:
             epoch = found.handoff.epoch + 1
-            figures = HandoffFigures(found.host, core.host, epoch, len(data))
+            figures = HandoffFigures(found.host, core.host, epoch, size)
         self._adopt(found.image, epoch, figures)
         if found.handoff is not None:
             for peer in peers:
@@ -393,13 +394,23 @@ class Arrivals:
                     core.send(ToPeer(peer.name, Ack(found.handoff.m, epoch), f"{ROLE}.ack"))
         return {"job_id": head.job_id, "epoch": epoch, "status": head.status.value}
 
-    def _check_ticket(self, found: Export, ticket: ReleaseTicket) -> None:
+    def check_ticket(self, found: Export, ticket: ReleaseTicket) -> None:
+        """Check that a released job may be taken from its file here and now.
+
+        Raises:
+            Refused: if it isn't for this host, was taken already, or is arriving over a link.
+        """
         core = self._core
         job = found.image.head.job_id
         if ticket.to_store != core.store.store_id:
             raise Refused(
                 f"the file of job {job} was released for another host than {core.host!r}: import it "
                 "there"
+            )
+        if self._arriving(job) is not None:
+            raise Refused(
+                f"job {job} is being handed over to host {core.host!r}: `sojourn jobs` there shows when "
+                "it has arrived; import the file if it never does"
             )
         known = core.head(job)
         if known is None:

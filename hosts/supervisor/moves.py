@@ -23,7 +23,7 @@ from sojourn.hosts.supervisor.papers import read_blobs
 from sojourn.runtime.engine.inputs import Block, Drop, Freeze, Round, Thaw
 from sojourn.runtime.engine.load import relative_image
 from sojourn.runtime.errors import HandoffAborted, Refused, SojournError, UsageError, from_wire
-from sojourn.runtime.export import ReleaseTicket, export_document
+from sojourn.runtime.export import ReleaseTicket, export_document, read_export
 from sojourn.runtime.flow import decode_flow
 from sojourn.runtime.handoff import effects as fx
 from sojourn.runtime.handoff import strays
@@ -186,7 +186,7 @@ class Moves:
     def received(self, peer: str, message: HandoffMessage) -> None:
         """Take in a message of a hand-off."""
         if isinstance(message, Preflight):
-            self._implicit_acks(message)
+            self._implicit_acks(message.instance, message.epoch)
         if isinstance(message, FOR_TARGET):
             self.arrivals.received(peer, message)
             return
@@ -199,11 +199,11 @@ class Moves:
             if answer is not None:
                 self._core.send(ToPeer(peer, answer, f"{ROLE}.{send_name(answer)}"))
 
-    def _implicit_acks(self, offered: Preflight) -> None:
+    def _implicit_acks(self, instance: str, epoch: int) -> None:
         """A job that comes back at a later epoch was owned over there: that is an ACK."""
         for departure in list(self._departures.values()):
             machine = departure.machine
-            if machine.instance == offered.instance and offered.epoch >= machine.epoch + 1:
+            if machine.instance == instance and epoch >= machine.epoch + 1:
                 self._step(departure, Ack(machine.m, machine.epoch + 1))
 
     def link_back(self, peer: str) -> None:
@@ -292,7 +292,13 @@ class Moves:
 
     def take_file(self, asker: Asker, command: Import) -> None:
         """Take a job from a file."""
-        body = self.arrivals.take_file(command.document, self._border.links.peers())
+        found = read_export(command.document)
+        if found.handoff is not None:
+            self.arrivals.check_ticket(found, found.handoff)
+            self._implicit_acks(found.image.head.instance, found.handoff.epoch)
+        body = self.arrivals.take_file(
+            found, len(command.document), self._border.links.peers()
+        )
         self._desk.reply(asker, body)
 
     def abort_for(self, row: int, reason: str) -> bool:
@@ -440,11 +446,13 @@ class Moves:
         core = self._core
         head = core.round.writes.heads.get(departure.row) or core.store.head(departure.row)
         assert head is not None
+        core.moving.discard(departure.row)
+        self._settled.append(departure.row)
+        if head.ownership is not Ownership.RELEASED or head.epoch != departure.machine.epoch:
+            return  # it came back meanwhile, and belongs to a later epoch than this hand-off
         head.ownership = Ownership.GONE
         head.finished_at = head.finished_at or core.now.wall
         core.round.writes.heads[departure.row] = head
-        core.moving.discard(departure.row)
-        self._settled.append(departure.row)
         core.log.info("job gone", job=head.job_id, to=head.moved_to)
 
     def _tell(self, departure: Departure, news: fx.PhaseReached) -> None:
