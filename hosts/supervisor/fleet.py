@@ -82,7 +82,7 @@ class Fleet:
         self._next_process = 1
         self._idle_since: dict[str, float] = {}
         self._next_look = 0.0
-        self.recalls = Recalls(core)
+        self.recalls = Recalls(core, self._running_in)
 
     # --- what comes in --------------------------------------------------------------------
 
@@ -392,6 +392,7 @@ class Fleet:
         """Tell processes to drop the actors of a job."""
         for worker in self._core.dispatcher.forget(row):
             self._core.send(ToProcess(worker.name, Forget([row])))
+        self.recalls.forget(row)
 
     # --- deaths ---------------------------------------------------------------------------
 
@@ -488,10 +489,15 @@ class Fleet:
         if job is None or job.out == 0:
             return False
         for worker in self._core.dispatcher.holders(row):
-            process = self._processes.get(worker.name)
-            if process is not None and process.handle is not None:
-                running = process.handle.glance()
-                if running.in_flight and running.job == row:
-                    return True
+            if self._running_in(worker.name) == row:
+                return True
         return False
+
+    def _running_in(self, name: str) -> int:
+        """Give the row of the job whose turn a process executes, by its page; 0 for none."""
+        process = self._processes.get(name)
+        if process is None or process.handle is None:
+            return 0
+        running = process.handle.glance()
+        return running.job if running.in_flight else 0
 

@@ -5,9 +5,14 @@ Says which processes are overdue; killing them is the fleet's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sojourn.hosts.supervisor.core import Core, ToProcess
 from sojourn.runtime.dispatch import Worker
 from sojourn.runtime.wire.actor import Recall, Unyield, Yield
+
+STUCK_SECONDS = 0.25
+"""How long an answer to a recall is waited for beyond the grace, and between two looks after that."""
 
 
 class Recalls:
@@ -15,13 +20,19 @@ class Recalls:
 
     Args:
         core: shared state.
+        running: gives the row of the job whose turn a process executes now, 0 for none.
     """
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, running: Callable[[str], int]) -> None:
         self._core = core
+        self._running = running
         self._next_recall = 1
         self._deadlines: dict[tuple[int, str], float] = {}
         """(job row, process) → when its turn is killed."""
+        self._looks: dict[tuple[int, str], float] = {}
+        """The same → when to look again, where a recall wasn't answered by then."""
+        self._hurried: dict[int, set[str]] = {}
+        """Job row → processes that were told to end its turns."""
 
     def recall(self, row: int) -> None:
         """Call back everything of a job that was sent ahead and hasn't begun."""
@@ -59,28 +70,52 @@ class Recalls:
             seconds = own if grace is None else grace
             core.send(ToProcess(worker.name, Yield(row, seconds)))
             self._deadlines[(row, worker.name)] = core.now.monotonic + seconds
+            self._hurried.setdefault(row, set()).add(worker.name)
 
     def calm(self, row: int) -> None:
         """Call that off."""
         for key in [key for key in self._deadlines if key[0] == row]:
-            del self._deadlines[key]
-            self._core.send(ToProcess(key[1], Unyield(row)))
+            self._drop(key)
+        for name in self._hurried.pop(row, ()):
+            self._core.send(ToProcess(name, Unyield(row)))
+
+    def forget(self, row: int) -> None:
+        """A job is gone, and its processes are told to forget it: nothing is left to call off."""
+        self._hurried.pop(row, None)
 
     def overdue(self) -> list[str]:
-        """Give the processes whose turns' grace is over: they are to be killed."""
+        """Give the processes whose turns' grace is over: they are to be killed.
+
+        A process that still owes the answer to a recall may be running another job's turn, which is not to
+        suffer. It may also be unable to answer, since its turn lets no other thread run: then it is killed
+        if its page shows that it runs the job's own turn, or none.
+        """
         found: list[str] = []
         now = self._core.now.monotonic
-        for (row, name), deadline in list(self._deadlines.items()):
+        for key, deadline in list(self._deadlines.items()):
+            row, name = key
             worker = self._core.dispatcher.workers.get(name)
-            has = worker is not None and any(
+            if worker is None or not any(
                 message.actor.job.row == row for message in worker.outstanding.values()
-            )
-            if not has:
-                del self._deadlines[(row, name)]
-            elif deadline <= now and worker is not None and not worker.recalling:
-                del self._deadlines[(row, name)]
+            ):
+                self._drop(key)
+            elif deadline > now:
+                continue
+            elif not worker.recalling or self._stuck(key, deadline, now):
+                self._drop(key)
                 found.append(name)
         return found
+
+    def _stuck(self, key: tuple[int, str], deadline: float, now: float) -> bool:
+        look = self._looks.setdefault(key, deadline + STUCK_SECONDS)
+        if look > now:
+            return False
+        self._looks[key] = now + STUCK_SECONDS
+        return self._running(key[1]) in (key[0], 0)
+
+    def _drop(self, key: tuple[int, str]) -> None:
+        del self._deadlines[key]
+        self._looks.pop(key, None)
 
     def hurry_all(self, grace: float) -> None:
         """Ask every turn in flight to end, and kill after the grace (seconds)."""
@@ -91,4 +126,7 @@ class Recalls:
 
     def next_deadline(self) -> float | None:
         """Give the monotonic time at which the next grace is over."""
-        return min(self._deadlines.values(), default=None)
+        return min(
+            (self._looks.get(key, deadline) for key, deadline in self._deadlines.items()),
+            default=None,
+        )

@@ -1,0 +1,46 @@
+"""Turns that keep the interpreter's lock, so that no other thread of their process runs; and hurried ones."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+
+from effects import note
+
+from sojourn import ErrorHandler, ErrorStrategy, Flow, Routine
+
+retry = ErrorHandler(strategy=ErrorStrategy.RETRY, max_retries=3, retry_delay=0.05, retry_backoff=1.0)
+
+
+class Holding(Routine):
+    """Sleeps in C with the lock held, like a regular expression that backtracks; once per host."""
+
+    def process(self, seconds: int, host: str) -> None:
+        note(self, "holding")
+        if os.environ["SOJOURN_TEST_HOST"] == host and "been" not in self.shared:
+            ctypes.PyDLL(None).sleep(seconds)
+        self.set_result(attempt=self.attempt)
+
+
+class Hurrying(Routine):
+    """Keeps whether it was in a hurry at the end of each turn."""
+
+    def __init__(self) -> None:
+        self.hurried: list[bool] = []
+
+    def process(self, turns: int, seconds: float) -> None:
+        note(self, "hurrying")
+        time.sleep(seconds)
+        self.hurried.append(self.should_yield)
+        if len(self.hurried) < turns:
+            self.emit("output", turns=turns, seconds=seconds)
+        self.set_result(hurried=self.hurried)
+
+
+hurrying = Flow("hurrying", entry="hurrying")
+hurrying.add_routine(Hurrying(), "hurrying")
+hurrying.connect("hurrying", "output", "hurrying", "input")
+
+holding = Flow("holding")
+holding.add_routine(Holding(), "holding", error_handler=retry)
