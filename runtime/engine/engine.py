@@ -246,18 +246,19 @@ class Engine:
     def _conclude(self, job: Job, round_: Round, now: Now) -> None:
         """See what the round left of a job: quiet, idle, over?"""
         if job.out == 0:
-            if job.frozen:
-                round_.quiet.add(job.row)
-                return
             if job.cancelling and not job.head.status.finished:
                 job.cancelling = False
                 job.head.held = False
                 self.book.move(job, round_, JobEvent.CANCELLED, now)
+            if job.frozen:
+                if job.head.held:
+                    self._rest(job, round_, now)
+                round_.quiet.add(job.row)
+                return
             if not job.messages and not job.questions and not job.head.status.finished:
                 self._idle(job, round_, now)
             elif job.head.held:
-                if job.head.status is not JobStatus.PAUSED or job.head.reason is not None:
-                    self.book.move(job, round_, JobEvent.HELD, now)
+                self._rest(job, round_, now)
                 round_.quiet.add(job.row)
             elif not job.messages and job.questions and job.runnable:
                 first = next(iter(job.questions.values()))
@@ -266,6 +267,11 @@ class Engine:
             self.book.drop(job.row)
             round_.ended.append(job.row)
             round_.quiet.add(job.row)
+
+    def _rest(self, job: Job, round_: Round, now: Now) -> None:
+        """A pause is reached."""
+        if job.head.status is not JobStatus.PAUSED or job.head.reason is not None:
+            self.book.move(job, round_, JobEvent.HELD, now)
 
     def _idle(self, job: Job, round_: Round, now: Now) -> None:
         hooks = job.plan.spec.when_idle

@@ -16,6 +16,7 @@ def adopt(book: Book, round_: Round, given: Adopt, now: Now) -> None:
     job = Job(given.row, image.head, given.plan)
     job.next_message = max(image.head.next_message, given.numbers[0] + 1)
     job.next_sequence = max(image.head.next_sequence, given.numbers[1] + 1)
+    job.began = job.next_sequence > 1
     for routine, counts in image.counts.items():
         job.counts[routine] = list(counts)
     for attribute in image.attributes:

@@ -270,5 +270,6 @@ def _stop(book: Book, round_: Round, message: Message, error: TurnError, now: No
         return
     job.head.error = JobError(error.type, error.message, error.traceback, message.actor.routine)
     job.head.held = False
+    job.cancelling = False
     book.move(job, round_, JobEvent.STOPPED, now)
     round_.recalls.add(job.row)
