@@ -23,10 +23,10 @@ from sojourn.runtime.wire.client import (
     Answer,
     Command,
     Failure,
-    Logs,
     Progress,
     Request,
-    Wait,
+    after_news,
+    after_waiting,
     decode_answer,
     decode_request,
     encode,
@@ -106,7 +106,7 @@ class Connection:
         while True:
             frame = self._receive(None if timeout is None else asked_at + timeout)
             if frame is None:
-                self._send(_what_is_left(request, time.monotonic() - asked_at))
+                self._send(after_waiting(request, time.monotonic() - asked_at))
                 continue
             answer = self._decoded(frame)
             # 0 is what a supervisor answers to a request that it couldn't read.
@@ -117,7 +117,7 @@ class Connection:
             body: Body = json.loads(answer.body)
             if not isinstance(answer, Progress):
                 return body
-            request = _after(request, body)
+            request = after_news(request, body)
             if on_progress is not None:
                 on_progress(body)
 
@@ -169,23 +169,3 @@ class Connection:
         """Hang up. What was asked for goes on."""
         self._socket.close()
         self._context.term()
-
-
-def _after(request: Request, news: Body) -> Request:
-    """Give the request that would go on after these news, should it have to be sent again."""
-    command = request.command
-    if isinstance(command, Logs) and news.get("lines"):
-        last: int = news["lines"][-1]["seq"]
-        return msgspec.structs.replace(request, command=msgspec.structs.replace(command, after=last))
-    return request
-
-
-def _what_is_left(request: Request, waited: float) -> Request:
-    """Give the request to send again after so many seconds."""
-    command = request.command
-    if isinstance(command, Wait) and command.timeout is not None:
-        left = max(0.0, command.timeout - waited)
-        return msgspec.structs.replace(
-            request, command=msgspec.structs.replace(command, timeout=left)
-        )
-    return request

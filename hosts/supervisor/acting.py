@@ -68,12 +68,6 @@ class Acting:
         self._answers = answers
         self._waiters: list[Waiter] = []
 
-    def replace(self, old: Asker, new: Asker) -> None:
-        """Someone asks again for what is being done: he is the one to answer."""
-        for waiter in self._waiters:
-            if waiter.asker == old:
-                waiter.asker = new
-
     def live(self, name: str, verb: str) -> tuple[int, JobHead]:
         """Find a job that isn't finished.
 

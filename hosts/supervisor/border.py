@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import msgspec
 import zmq
 
 from sojourn.hosts.peers.joining import Joining
@@ -12,14 +11,14 @@ from sojourn.hosts.peers.keys import Keys
 from sojourn.hosts.peers.links import LinkDown, LinkUp, PairRequested, PeerLinks, Received
 from sojourn.hosts.peers.tokens import make_invite, read_token
 from sojourn.hosts.supervisor.codebases import LoadAnswer
-from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer
+from sojourn.hosts.supervisor.core import Asker, Core, ToPeer
 from sojourn.hosts.supervisor.crashing import CrashPoint
 from sojourn.hosts.supervisor.desk import Desk
+from sojourn.hosts.supervisor.relays import Relays
 from sojourn.runtime.document_format import rfc3339
 from sojourn.runtime.engine.inputs import Round
 from sojourn.runtime.errors import (
     AccessDenied,
-    NoSupervisor,
     NotFound,
     Refused,
     SojournError,
@@ -27,8 +26,7 @@ from sojourn.runtime.errors import (
 )
 from sojourn.runtime.handoff.crash_points import after_send, before_send
 from sojourn.runtime.job import InviteRow, PeerRow
-from sojourn.runtime.wire import client as client_wire
-from sojourn.runtime.wire.client import Answer, Invite, Join, Progress, Request
+from sojourn.runtime.wire.client import Answer, Invite, Join, Request
 from sojourn.runtime.wire.handoff import HandoffMessage
 from sojourn.runtime.wire.peer import (
     PROTOCOL_VERSIONS,
@@ -39,11 +37,10 @@ from sojourn.runtime.wire.peer import (
     RelayAnswer,
     RelayDropped,
     RelayRequest,
+    RelayReturned,
 )
 
 ROLES = ["peer", "operator"]
-LONGEST_ROUTE = 8
-"""Hosts that a relayed command may pass through."""
 
 
 class Handoffs(Protocol):
@@ -51,15 +48,6 @@ class Handoffs(Protocol):
 
     def received(self, peer: str, message: HandoffMessage) -> None: ...  # noqa: D102
     def link_back(self, peer: str) -> None: ...  # noqa: D102
-
-
-class _Relay(msgspec.Struct):
-    """A command that another host does for someone."""
-
-    asker: Asker
-    peer: str
-    request: bytes
-    route: list[str]
 
 
 class Border:
@@ -90,10 +78,8 @@ class Border:
         )
         self.handoffs: Handoffs | None = None
         self._crash = CrashPoint()
-        self._relays: dict[int, _Relay] = {}
-        self._next_relay = 1
+        self._relays = Relays(core, desk, self.links)
         self._joining: list[tuple[Asker, Joining]] = []
-        self._routes: dict[Asker, list[str]] = {}
         self._pairings: list[tuple[bytes, Paired]] = []
         """Answers to hosts that paired, sent once the pairing is on disk."""
 
@@ -152,9 +138,7 @@ class Border:
 
     def deliver_relayed(self, asker: Asker, answer: Answer) -> None:
         """See ``Part``."""
-        sent = self.links.send(asker.peer, RelayAnswer(asker.relay, client_wire.encode(answer)))
-        if not sent and not isinstance(answer, Progress):
-            self._core.log.info("answer to a relayed command lost", peer=asker.peer)
+        self._relays.deliver(asker, answer)
 
     def tick(self) -> float | None:
         """See ``Part``."""
@@ -180,11 +164,13 @@ class Border:
         message = event.message
         match message:
             case RelayRequest():
-                self._relayed(event.peer, message)
+                self._relays.serve(event.peer, message)
             case RelayAnswer():
-                self._relay_answered(event.peer, message)
+                self._relays.answered(event.peer, message)
+            case RelayReturned():
+                self._relays.returned(event.peer, message)
             case RelayDropped():
-                self._desk.gone(Asker(b"", event.peer, message.relay, 0))
+                self._relays.drop(event.peer, message.relay)
             case Hello() | Pair() | Paired() | PairRefused():
                 self._refused("out of place", f"{event.peer}: {type(message).__name__}")
             case _:
@@ -212,9 +198,7 @@ class Border:
             )
             core.round.writes.peers_put.append(row)
             self.links.add_peer(row)
-        for number, relay in self._relays.items():
-            if relay.peer == event.peer:
-                core.send(ToPeer(event.peer, RelayRequest(number, relay.request, relay.route)))
+        self._relays.link_up(event.peer)
         if self.handoffs is not None:
             self.handoffs.link_back(event.peer)
 
@@ -340,46 +324,8 @@ class Border:
     def relay(self, host: str, asker: Asker, request: Request) -> None:
         """Let another host do something; its answers go to the asker."""
         self.require(host)
-        route = [*self._routes.get(asker, []), self._core.host]
-        if host in route or len(route) > LONGEST_ROUTE:
-            raise NotFound(
-                f"the command went round in a circle ({' → '.join([*route, host])}): ask the host that "
-                "owns the job"
-            )
-        if not self.links.connected(host):
-            raise NoSupervisor(
-                f"host {host!r} can't be reached from host {self._core.host!r} now: see that its "
-                "supervisor is up, or ask it directly"
-            )
-        number = self._next_relay
-        self._next_relay += 1
-        encoded = client_wire.encode(request)
-        self._relays[number] = _Relay(asker, host, encoded, route)
-        self._core.send(ToPeer(host, RelayRequest(number, encoded, route)))
+        self._relays.relay(host, asker, request)
 
-    def _relayed(self, peer: str, message: RelayRequest) -> None:
-        try:
-            request = client_wire.decode_request(message.request)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._refused("malformed relay", f"{peer}: {error}")
-            return
-        asker = Asker(b"", peer, message.relay, request.request)
-        self._routes[asker] = message.route
-        if len(self._routes) > 10_000:
-            self._routes.pop(next(iter(self._routes)))
-        self._core.log.info("relayed command", peer=peer, command=type(request.command).__name__)
-        self._desk.handle(asker, request)
-
-    def _relay_answered(self, peer: str, message: RelayAnswer) -> None:
-        relay = self._relays.get(message.relay)
-        if relay is None or relay.peer != peer:
-            return
-        try:
-            answer = client_wire.decode_answer(message.answer)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._refused("malformed answer", f"{peer}: {error}")
-            return
-        answer.request = relay.asker.request
-        if not isinstance(answer, Progress):
-            del self._relays[message.relay]
-        self._core.send(ToAsker(relay.asker, answer))
+    def gone(self, asker: Asker) -> None:
+        """Someone who asked here went away."""
+        self._relays.gone(asker)

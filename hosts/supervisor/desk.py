@@ -75,6 +75,10 @@ class Border(Protocol):
         """Let another host do it; its answers go to the asker."""
         ...
 
+    def gone(self, asker: Asker) -> None:
+        """Someone who asked went away: what others do for him needs no following."""
+        ...
+
     def peers_body(self) -> dict[str, Any]: ...  # noqa: D102 - named after the command
     def invite(self, asker: Asker, command: Invite) -> None: ...  # noqa: D102
     def join(self, asker: Asker, command: Join) -> None: ...  # noqa: D102
@@ -158,26 +162,26 @@ class Desk:
             self._core.send(ToAsker(asker, answer))
             return True
         if command_id in self._working:
-            self._replace(self._working[command_id], asker)
             self._working[command_id] = asker
-            self._commands[asker] = command_id
             return True
         self._working[command_id] = asker
         self._commands[asker] = command_id
         return False
 
-    def _replace(self, old: Asker, new: Asker) -> None:
-        self._commands.pop(old, None)
-        self.acting.replace(old, new)
-
     def answer(self, asker: Asker, answer: Answer) -> None:
         """Send an answer with the next commit; the last one of a command is remembered."""
         command_id = self._commands.pop(asker, None)
         if command_id is not None and isinstance(answer, (Reply, Failure)):
-            self._working.pop(command_id, None)
             kept = msgspec.msgpack.encode(answer)
             self._core.round.writes.commands_put.append((command_id, kept, self._core.now.wall))
-        self._core.send(ToAsker(asker, answer))
+        self._core.send(self._addressed(asker, command_id, answer))
+
+    def _addressed(self, asker: Asker, command_id: str | None, answer: Answer) -> ToAsker:
+        """Address an answer to whoever asked for the command last: he may have had to ask again."""
+        if command_id is not None:
+            asker = self._working.pop(command_id, asker)
+        answer.request = asker.request
+        return ToAsker(asker, answer)
 
     def reply(self, asker: Asker, body: dict[str, Any]) -> None:
         """Answer that a command was done."""
@@ -186,13 +190,14 @@ class Desk:
     def fail(self, asker: Asker, error: SojournError) -> None:
         """Answer that it wasn't. A refusal is not remembered: the same command may succeed later."""
         command_id = self._commands.pop(asker, None)
-        if command_id is not None:
-            self._working.pop(command_id, None)
-        self._core.send(ToAsker(asker, Failure(asker.request, *to_wire(error))))
+        failure = Failure(asker.request, *to_wire(error))
+        self._core.send(self._addressed(asker, command_id, failure))
 
     def gone(self, asker: Asker) -> None:
         """Stop following for someone who went away; commands under way go on."""
         self.watching.drop(asker)
+        if self.border is not None:
+            self.border.gone(asker)
 
     # --- jobs that are elsewhere or on their way ---------------------------------------------------
 
@@ -239,7 +244,8 @@ class Desk:
             raise NotFound(f"host {self._core.host!r} has no peers: pair it with `sojourn join`")
         command_id = self._commands.pop(asker, None)
         if command_id is not None:
-            self._working.pop(command_id, None)
+            asker = self._working.pop(command_id, asker)
+            request = msgspec.structs.replace(request, request=asker.request)
         self.border.relay(host, asker, msgspec.structs.replace(request, host=None))
 
     def _follow(self, watch: Watch | LogWatch, row: int) -> None:

@@ -486,12 +486,9 @@ class Fleet:
     def is_running(self, row: int) -> bool:
         """Whether an attempt of a job is executing, by the pages."""
         job = self._core.engine.job(row)
-        if job is None or job.out == 0:
-            return False
-        for worker in self._core.dispatcher.holders(row):
-            if self._running_in(worker.name) == row:
-                return True
-        return False
+        return job is not None and job.out > 0 and any(
+            self._running_in(worker.name) == row for worker in self._core.dispatcher.holders(row)
+        )
 
     def _running_in(self, name: str) -> int:
         """Give the row of the job whose turn a process executes, by its page; 0 for none."""

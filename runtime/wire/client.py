@@ -6,7 +6,7 @@ Bodies of replies are JSON documents, so that ``-o json`` prints what travelled.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -218,6 +218,26 @@ class Failure(msgspec.Struct, array_like=True, tag=2):
 
 
 Answer = Progress | Reply | Failure
+
+
+def after_news(request: Request, news: dict[str, Any]) -> Request:
+    """Give the request that would go on after these news, should it have to be sent again."""
+    command = request.command
+    if isinstance(command, Logs) and news.get("lines"):
+        last: int = news["lines"][-1]["seq"]
+        return msgspec.structs.replace(request, command=msgspec.structs.replace(command, after=last))
+    return request
+
+
+def after_waiting(request: Request, waited: float) -> Request:
+    """Give the request to send again after so many seconds."""
+    command = request.command
+    if isinstance(command, Wait) and command.timeout is not None:
+        left = max(0.0, command.timeout - waited)
+        return msgspec.structs.replace(
+            request, command=msgspec.structs.replace(command, timeout=left)
+        )
+    return request
 
 
 _ENCODER = msgspec.msgpack.Encoder()

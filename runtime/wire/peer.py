@@ -80,6 +80,13 @@ class RelayAnswer(msgspec.Struct, tag="relayed"):
     answer: bytes
 
 
+class RelayReturned(msgspec.Struct, tag="relay_returned"):
+    """The job of a relayed command has come back to ``host``, which is on the command's route."""
+
+    relay: int
+    host: str
+
+
 class RelayDropped(msgspec.Struct, tag="relay_dropped"):
     """The client went away; the receiver stops following for it."""
 
@@ -94,8 +101,8 @@ class Rejected(msgspec.Struct, tag="rejected"):
 
 
 PeerMessage = (
-    Hello | HelloRefused | Pair | Paired | PairRefused | RelayRequest | RelayAnswer | RelayDropped
-    | Rejected | HandoffMessage
+    Hello | HelloRefused | Pair | Paired | PairRefused | RelayRequest | RelayAnswer | RelayReturned
+    | RelayDropped | Rejected | HandoffMessage
 )
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -105,6 +105,7 @@ PEER: list[peer.PeerMessage] = [
     peer.PairRefused("AccessDenied", "no"),
     peer.RelayRequest(1, b"request", ["a"]),
     peer.RelayAnswer(1, b"answer"),
+    peer.RelayReturned(1, "a"),
     peer.RelayDropped(1),
     peer.Rejected("ProtocolViolation", "no"),
     *HANDOFF,

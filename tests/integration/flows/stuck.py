@@ -1,4 +1,4 @@
-"""Turns that keep the interpreter's lock, so that no other thread of their process runs; and hurried ones."""
+"""Turns that keep the interpreter's lock, and hurried ones."""
 
 from __future__ import annotations
 
