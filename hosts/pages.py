@@ -24,10 +24,14 @@ def create_page(folder: Path, name: str) -> Path:
     Args:
         folder: the home's folder of pages.
         name: name of the process.
+
+    Raises:
+        OSError: if it can't be written.
     """
     path = folder / name
     with path.open("wb") as file:
-        file.truncate(PAGE_BYTES)
+        # Not truncated to its size: a hole that finds no room when it is written to kills the process.
+        file.write(bytes(PAGE_BYTES))
     return path
 
 

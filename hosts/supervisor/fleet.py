@@ -10,6 +10,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from sojourn.hosts.pages import create_page, leftover_pages
 from sojourn.hosts.supervisor.codebases import CodeBase, CodeBases, Question
 from sojourn.hosts.supervisor.core import Core, ToProcess
@@ -21,6 +23,7 @@ from sojourn.runtime.dispatch import Pool, PoolKey, Worker
 from sojourn.runtime.engine.inputs import Block, Recover, Settle, Unsend
 from sojourn.runtime.flow import encode_flow
 from sojourn.runtime.job import JobStatus
+from sojourn.runtime.progress_page import Begun
 from sojourn.runtime.wire.actor import (
     Forget,
     FromActor,
@@ -82,6 +85,8 @@ class Fleet:
         self._next_process = 1
         self._idle_since: dict[str, float] = {}
         self._next_look = 0.0
+        self._read_out: list[Path] = []
+        """Pages of dead processes whose story is on disk with the round under way."""
         self.recalls = Recalls(core, self._running_in)
 
     # --- what comes in --------------------------------------------------------------------
@@ -277,7 +282,13 @@ class Fleet:
         base.used = core.now.monotonic
         name = f"{routine}-{self._next_process}"
         self._next_process += 1
-        create_page(core.home.pages, name)
+        try:
+            create_page(core.home.pages, name)
+        except OSError as error:
+            self._start_failed(
+                pool.key, f"{core.home.pages / name} can't be written ({error.strerror}): make room there"
+            )
+            return False
         self._processes[name] = Process(name, pool.key, base)
         self.code.ask(
             base,
@@ -341,7 +352,13 @@ class Fleet:
         process.handle.kill()
 
     def tend(self) -> float | None:
-        """Kill what is over its time, stop what is idle; give when to look again (monotonic)."""
+        """Kill what is over its time, stop what is idle; give when to look again (monotonic).
+
+        Called when a round is on disk.
+        """
+        read_out, self._read_out = self._read_out, []
+        for page in read_out:
+            page.unlink(missing_ok=True)
         for name in self.recalls.overdue():
             self._kill(name, "killed", 0)
         times = (
@@ -435,9 +452,10 @@ class Fleet:
         )
 
     def _bury(self, process: Process) -> None:
+        """Let a dead process go; its page stays until what it told is on disk."""
         if process.handle is not None:
             process.handle.close()
-        (self._core.home.pages / process.name).unlink(missing_ok=True)
+        self._read_out.append(self._core.home.pages / process.name)
 
     # --- start and stop of the host -------------------------------------------------------
 
@@ -448,22 +466,31 @@ class Fleet:
             The pages, to be deleted once the records are on disk.
         """
         found: list[Path] = []
+        begun: dict[Begun, float] = {}
+        """What began, without its dispatch: a turn that yielded and ran again began once here → when."""
         for path, running in leftover_pages(self._core.home.pages):
             found.append(path)
             for entry in running.recent if running is not None else ():
                 last = running is not None and entry.dispatch == running.begun
                 started = running.wall_start if running and last else self._core.now.wall
-                self._core.apply(
-                    Recover(entry.job, entry.epoch, entry.message, entry.attempt, started, "")
-                )
+                what = msgspec.structs.replace(entry, dispatch=0)
+                begun[what] = min(started, begun.get(what, started))
+        for entry, started in begun.items():
+            self._core.apply(
+                Recover(entry.job, entry.epoch, entry.message, entry.attempt, started, "")
+            )
         return found
 
     def busy(self) -> bool:
         """Whether anything is out at a process."""
         return any(worker.outstanding for worker in self._core.dispatcher.workers.values())
 
-    def close(self) -> None:
-        """Kill every process and zygote."""
+    def close(self, *, settled: bool) -> None:
+        """Kill every process and zygote.
+
+        Args:
+            settled: whether everything that they did is on disk; else their pages stay for the next start.
+        """
         for process in self._processes.values():
             if process.handle is not None:
                 process.handle.kill()
@@ -471,6 +498,8 @@ class Fleet:
         for process in self._processes.values():
             self._bury(process)
         self._processes.clear()
+        for page in self._read_out if settled else ():
+            page.unlink(missing_ok=True)
 
     def describe(self) -> list[dict[str, object]]:
         """List the actor processes, for ``status``."""

@@ -71,7 +71,7 @@ def run_supervisor(options: UpOptions) -> int:
             reactor.stop(options.grace)
         except StoreFailed as error:
             log.error("store failed", error=error.message)
-            reactor.fleet.close()
+            reactor.fleet.close(settled=False)
             print(f"error: {error.message}", file=sys.stderr)
             return EXIT_STORE_FAILED
     finally:

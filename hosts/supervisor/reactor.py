@@ -304,7 +304,7 @@ class Reactor:
         while self.fleet.busy():
             self.run_round()
         self.commit()
-        self.fleet.close()
+        self.fleet.close(settled=True)
         for part in self.parts:
             part.close()
         self._clients.close(500)

@@ -105,6 +105,12 @@ class Host:
         """Whether its supervisor runs."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How its supervisor ended; None while it runs."""
+        assert self._process is not None
+        return self._process.poll()
+
     def kill(self) -> None:
         """Kill its supervisor with -9."""
         assert self._process is not None
