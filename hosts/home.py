@@ -31,6 +31,7 @@ class Home:
         self.store = self.root / "store.db"
         self.blobs = self.root / "blobs"
         self.pages = self.root / "pages"
+        self.reserved = self.root / "reserved"
         self.keys = self.root / "keys"
         self.supervisor_lock = self.root / "supervisor.lock"
         self.alive_lock = self.root / "alive.lock"
@@ -55,7 +56,7 @@ class Home:
             )
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            for folder in (self.run, self.blobs, self.pages, self.keys, self.logs):
+            for folder in (self.run, self.blobs, self.pages, self.reserved, self.keys, self.logs):
                 folder.mkdir(mode=0o700, exist_ok=True)
                 folder.chmod(0o700)
         except OSError as error:

@@ -178,6 +178,14 @@ class Acting:
                 f"job {head.job_id} is {shown_now(self._core, row, head)} on host "
                 f"{self._core.host!r}: cancel it before it is forgotten"
             )
+        job = self._core.engine.job(row)
+        if job is not None and job.out:
+            # Turns in flight still finish and commit; one at a checkpoint waits for its answer.
+            self._waiters.append(Waiter(asker, row, head.job_id, "forget"))
+            return
+        self._forget(asker, row, head)
+
+    def _forget(self, asker: Asker, row: int, head: JobHead) -> None:
         self._core.apply(Drop(row))
         self._core.forget_rows(row, head)
         self._answers.reply(asker, {"job_id": head.job_id, "status": "forgotten"})
@@ -196,6 +204,9 @@ class Acting:
             if head is None:
                 continue
             job = self._core.engine.job(waiter.row)
+            if waiter.verb == "forget":
+                self._go_on_forgetting(waiter, head)
+                continue
             paused = head.status is JobStatus.PAUSED or head.status.finished
             if waiter.verb == "pause" and not paused:
                 if not head.held:
@@ -211,3 +222,14 @@ class Acting:
                 continue
             self._waiters.remove(waiter)
             self._answers.reply(waiter.asker, self._status_body(waiter.row, head))
+
+    def _go_on_forgetting(self, waiter: Waiter, head: JobHead) -> None:
+        if not head.status.finished:
+            self._waiters.remove(waiter)
+            self._answers.fail(
+                waiter.asker,
+                Refused(f"job {waiter.job_id} was retried before it could be forgotten"),
+            )
+        elif self._core.engine.job(waiter.row) is None:
+            self._waiters.remove(waiter)
+            self._forget(waiter.asker, waiter.row, head)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from sojourn.hosts.store.incarnation import sync_folder
 from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Core, ToPeer, new_id, read_clocks
 from sojourn.hosts.supervisor.fleet import Fleet
+from sojourn.hosts.supervisor.keeping import Reservations, keep_blob
 from sojourn.runtime.engine.inputs import Adopt, Block
 from sojourn.runtime.errors import CodeNotLoadable, HostUnable, Refused, SojournError
 from sojourn.runtime.export import Export, ReleaseTicket
@@ -85,8 +82,13 @@ class Arrivals:
         self._fleet = fleet
         self._patience = patience
         self._arrivals: dict[str, Arrival] = {}
+        self._room = Reservations(core.home.reserved)
         self.owned_now: set[str] = set()
         """Hand-offs whose job is owned with the round under way."""
+
+    def forget_room(self, records: Iterable[HandoffRow]) -> None:
+        """Give back the room of hand-offs that an earlier run left and of which there is no record."""
+        self._room.keep_only({row.m for row in records if row.state == TargetState.PREPARED})
 
     def recover(self, row: HandoffRow) -> None:
         """Take up a record of an earlier run: PREPARED is in doubt, anything less is dropped."""
@@ -278,8 +280,11 @@ class Arrivals:
             case fx.Erase():
                 writes.handoffs_put.pop(f"{ROLE}:{machine.m}", None)
                 writes.handoffs_deleted.append((effect.role, effect.m))
+                self._room.release(effect.m)
             case fx.Inspect():
                 self._inspect(arrival, effect)
+            case fx.Reserve():
+                self._room.reserve(machine.m, effect.size)
             case fx.KeepBlob():
                 keep_blob(core.home.blobs, effect.digest, effect.data)
             case fx.OwnJob():
@@ -423,30 +428,6 @@ class Arrivals:
                 f"host {core.host!r} knows job {job} at epoch {head.epoch}: the file was imported "
                 "already"
             )
-
-
-def keep_blob(folder: Path, digest: str, data: bytes) -> None:
-    """Write a blob's file durably, unless it is there.
-
-    Raises:
-        HostUnable: if it can't be written.
-    """
-    path = folder / digest
-    try:
-        if path.exists():
-            os.utime(path)
-            return
-        descriptor, fresh = tempfile.mkstemp(prefix=".new-", dir=folder)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(fresh).replace(path)
-        sync_folder(folder)
-    except OSError as error:
-        raise HostUnable(
-            f"blob {digest} can't be written into {folder} ({error.strerror}): make room there"
-        ) from error
 
 
 def differing(theirs: list[tuple[str, str]], ours: list[tuple[str, str]]) -> list[str]:

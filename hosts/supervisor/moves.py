@@ -100,7 +100,9 @@ class Moves:
 
     def _recover(self) -> None:
         core = self._core
-        for row in core.store.handoffs():
+        records = core.store.handoffs()
+        self.arrivals.forget_room(records)
+        for row in records:
             if row.role != ROLE:
                 self.arrivals.recover(row)
             elif row.state == SourceState.RELEASED:

@@ -45,7 +45,11 @@ class Upkeep:
             core.log.error("blobs can't be listed", folder=str(core.home.blobs), error=str(error))
             return
         for path in found:
-            if core.now.wall - path.stat().st_mtime < BLOB_AGE:
+            try:
+                age = core.now.wall - path.stat().st_mtime
+            except FileNotFoundError:
+                continue  # it was being written, and has its own name now
+            if age < BLOB_AGE:
                 continue
             if known is None:
                 known = core.store.blob_digests()

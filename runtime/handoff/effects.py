@@ -60,6 +60,12 @@ class KeepBlob(msgspec.Struct, frozen=True):
     data: bytes
 
 
+class Reserve(msgspec.Struct, frozen=True):
+    """Keep room on the disk for owning a job whose image has so many bytes."""
+
+    size: int
+
+
 class Inspect(msgspec.Struct, frozen=True):
     """Can this host run the flow? Load it, fork its processes, answer with ``InspectionDone``."""
 
@@ -122,7 +128,7 @@ class Ended(msgspec.Struct, frozen=True):
 
 Effect = (
     Send | Persist | Erase | StartFreeze | Thaw | NeedImage | ReleaseJob | MarkGone | KeepBlob
-    | Inspect | OwnJob | Activate | RecordFigures | PhaseReached | Finished | Failed | Conflict
+    | Reserve | Inspect | OwnJob | Activate | RecordFigures | PhaseReached | Finished | Failed | Conflict
     | Ended
 )
 

@@ -32,6 +32,7 @@ from sojourn.runtime.handoff.effects import (
     OwnJob,
     Persist,
     RecordFigures,
+    Reserve,
     Send,
     Tick,
 )
@@ -58,6 +59,11 @@ from sojourn.runtime.wire.handoff import (
 
 ROLE = "target"
 LARGEST_IMAGE = 1 << 33
+"""Bytes of an image with its blobs."""
+
+LARGEST_RECORD = 900_000_000
+"""Bytes of an image without its blobs: it must fit into one field of a store (SQLite: 10**9)."""
+
 _IMAGE = FrameDecoder(msgspec.msgpack.Decoder(JobImage))
 LARGEST_NUMBER = 1 << 53
 """Above any number that a job comes to; stores hold no more than 64 bits."""
@@ -273,6 +279,11 @@ class TargetHandoff:
                 return self._refuse(HostUnable.__name__, "the job is larger than any image may be")
             if chunk.blob is None:
                 self._image += chunk.data
+                if len(self._image) > LARGEST_RECORD:
+                    return self._refuse(
+                        HostUnable.__name__,
+                        f"the state of the job has more than {LARGEST_RECORD} bytes beside its blobs",
+                    )
             else:
                 self._blobs.setdefault(chunk.blob, bytearray()).extend(chunk.data)
             self._next += 1
@@ -307,7 +318,9 @@ class TargetHandoff:
         keeping = [KeepBlob(name, bytes(data)) for name, data in self._blobs.items()]
         self._blobs.clear()
         self.wake_at = now + self._patience.offer
-        return [*keeping, Persist(self._row(image)), Send(self._prepared())]
+        return [
+            Reserve(len(image)), *keeping, Persist(self._row(image)), Send(self._prepared()),
+        ]
 
     def _prepared(self) -> Prepared:
         return Prepared(self.m, self.record.digest, self._store_id, self.record.source_store)

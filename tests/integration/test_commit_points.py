@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,19 @@ def test_finished_jobs_are_forgotten_after_their_retention_and_their_blobs_swept
         os.utime(blob, (0, 0))
     host.up()
     wait_until(lambda: not list((host.home / "blobs").iterdir()), what="the blobs to be swept")
+
+
+def test_a_failed_job_is_forgotten_when_its_other_turns_have_ended(
+    host: Host, effects: Path, tmp_path: Path
+) -> None:
+    marker = tmp_path / "marker"
+    host.submit("stuck:stopping", "job", marker=str(marker))
+    host.wait("job", "status == 'failed'")
+    wait_until(lambda: len(read_effects(effects)) == 2, what="both turns to begin")
+    with pytest.raises(subprocess.TimeoutExpired):
+        host.run("forget", "job", timeout=2)  # it is done though nobody waits for the answer
+    assert host.show("job")["status"] == "failed"
+    marker.touch()
+    wait_until(lambda: host.run("show", "job").returncode == 3, what="the job to be forgotten")
+    host.submit("stuck:stopping", "next", marker=str(marker))
+    host.wait("next", "stopping.succeeded >= 1")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import resource
 from pathlib import Path
 
-from tests.integration.hosting import Host, check_effects, read_effects
+from tests.integration.conftest import MakeHost
+from tests.integration.hosting import Host, check_effects, pair_hosts, read_effects
 
 
-def forbid_writing(host: Host) -> None:
-    """Let no file of a supervisor grow, as on a full disk."""
+def forbid_writing(host: Host, beyond: int = 1024) -> None:
+    """Let no file of a supervisor grow beyond a size, as on a full disk."""
     _, hard = resource.prlimit(host.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(host.pid, resource.RLIMIT_FSIZE, (1024, hard))
+    resource.prlimit(host.pid, resource.RLIMIT_FSIZE, (beyond, hard))
 
 
 def test_a_round_that_cannot_be_written_ends_the_supervisor_and_acknowledges_nothing(
@@ -58,3 +59,33 @@ def test_a_process_whose_page_cannot_be_made_blocks_its_jobs_until_mended(host: 
     pages.mkdir(mode=0o700)
     host.do("retry", "job")
     assert host.wait("job", "status == 'paused'")["history"][0]["attempt"] == 1
+
+
+def test_a_target_without_room_for_the_job_refuses_it_before_it_is_released(
+    pair: tuple[Host, Host]
+) -> None:
+    a, b = pair
+    a.submit("large:crowd", "job", n=100_000)
+    a.wait("job", "crowd.succeeded >= 1")
+    a.do("pause", "job")
+    forbid_writing(b, beyond=6_000_000)
+    done = a.run("migrate", "job", "--to", "b", timeout=120)
+    assert done.returncode == 6, done.stderr
+    assert "no room" in done.stderr
+    assert a.show("job")["status"] == "paused"
+    assert b.running
+    assert list((b.home / "reserved").iterdir()) == []
+
+
+def test_room_is_kept_until_the_job_is_owned_over_a_restart_too(make_host: MakeHost) -> None:
+    a, b = make_host("a").up(), make_host("b").up(SOJOURN_CRASH_POINT="target.after-write-prepared")
+    pair_hosts(a, b)
+    a.submit("points:asking", "job")
+    a.wait("job", "status == 'paused'")
+    mover = a.start("migrate", "job", "--to", "b")
+    b.died()
+    assert len(list((b.home / "reserved").iterdir())) == 1
+    b.up()
+    mover.communicate(timeout=60)
+    assert b.wait("job", "status == 'paused'")["epoch"] == 2
+    assert list((b.home / "reserved").iterdir()) == []

@@ -225,7 +225,7 @@ def test_the_way_of_a_target_that_takes_a_job() -> None:
     assert kinds(machine.step(Chunk("m", 0, data), 0.0)) == ["Credit"]
     digest = sha256(data).hexdigest()
     offer = Offer("m", "job", "instance", 3, 9, digest, "store-a", 1, len(data))
-    assert kinds(machine.step(offer, 0.0)) == ["Persist", "Prepared"]
+    assert kinds(machine.step(offer, 0.0)) == ["Reserve", "Persist", "Prepared"]
     commit = Commit("m", "job", "instance", 3)
     assert kinds(machine.step(commit, 0.0)) == ["Erase", "OwnJob", "Ack", "Activate"]
     assert sends(machine.step(commit, 0.0)) == [Ack("m", 4)]

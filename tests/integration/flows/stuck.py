@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from pathlib import Path
 
 from effects import note
 
@@ -41,6 +42,29 @@ class Hurrying(Routine):
 hurrying = Flow("hurrying", entry="hurrying")
 hurrying.add_routine(Hurrying(), "hurrying")
 hurrying.connect("hurrying", "output", "hurrying", "input")
+
+class Stopping(Routine):
+    """One message fails under STOP, another reaches checkpoints until it is told to end."""
+
+    def process(self, i: int, marker: str) -> None:
+        note(self, f"stopping {i}")
+        if i == 1:
+            raise ValueError("stop")
+        while not Path(marker).exists():
+            time.sleep(0.02)
+            self.checkpoint()
+
+
+class Two(Routine):
+    def process(self, marker: str) -> None:
+        for i in range(2):
+            self.emit("output", i=i, marker=marker)
+
+
+stopping = Flow("stopping")
+stopping.add_routine(Two(), "two")
+stopping.add_routine(Stopping(), "stopping", processes=2, parallel=True)
+stopping.connect("two", "output", "stopping", "input")
 
 holding = Flow("holding")
 holding.add_routine(Holding(), "holding", error_handler=retry)

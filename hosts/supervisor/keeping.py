@@ -1,0 +1,83 @@
+"""What arriving jobs need of the disk: their blobs written, and room reserved for the job itself.
+
+A host that said PREPARED must be able to own the job. Knows files; decides nothing about hand-offs.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Collection
+from hashlib import sha256
+from pathlib import Path
+
+from sojourn.hosts.store.incarnation import sync_folder
+from sojourn.runtime.errors import HostUnable
+
+COPIES = 2
+"""How often an image is written when its job is owned: into the store's log, and into the store."""
+
+
+class Reservations:
+    """Room that is kept free, one file per hand-off that is PREPARED.
+
+    Args:
+        folder: where the files are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def reserve(self, m: str, size: int) -> None:
+        """Keep room for an image of so many bytes.
+
+        Raises:
+            HostUnable: if there is none.
+        """
+        try:
+            with self._path(m).open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, max(1, COPIES * size))
+        except OSError as error:
+            self.release(m)
+            raise HostUnable(
+                f"the disk of {self._folder} has no room for a job of {size} bytes ({error.strerror})"
+            ) from error
+
+    def release(self, m: str) -> None:
+        """Give the room back: the job is written now, or never."""
+        self._path(m).unlink(missing_ok=True)
+
+    def keep_only(self, known: Collection[str]) -> None:
+        """Give back what an earlier run kept for hand-offs that are no more."""
+        kept = {self._path(m) for m in known}
+        for path in self._folder.iterdir():
+            if path not in kept:
+                path.unlink()
+
+    def _path(self, m: str) -> Path:
+        # A peer names the hand-off: what it says is no name of a file.
+        return self._folder / sha256(m.encode()).hexdigest()
+
+
+def keep_blob(folder: Path, digest: str, data: bytes) -> None:
+    """Write a blob's file durably, unless it is there.
+
+    Raises:
+        HostUnable: if it can't be written.
+    """
+    path = folder / digest
+    try:
+        if path.exists():
+            os.utime(path)
+            return
+        descriptor, fresh = tempfile.mkstemp(prefix=".new-", dir=folder)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(fresh).replace(path)
+        sync_folder(folder)
+    except OSError as error:
+        raise HostUnable(
+            f"blob {digest} can't be written into {folder} ({error.strerror}): make room there"
+        ) from error
