@@ -66,5 +66,17 @@ stopping.add_routine(Two(), "two")
 stopping.add_routine(Stopping(), "stopping", processes=2, parallel=True)
 stopping.connect("two", "output", "stopping", "input")
 
+class Timed(Routine):
+    """Ends within its timeout, but only just; then a while passes without another message."""
+
+    def process(self) -> None:
+        note(self, "timed")
+        time.sleep(0.8)
+        note(self, "timed out")
+
+
+timed = Flow("timed")
+timed.add_routine(Timed(), "timed", timeout=1.0, error_handler=retry)
+
 holding = Flow("holding")
 holding.add_routine(Holding(), "holding", error_handler=retry)

@@ -1,0 +1,67 @@
+"""Deaths and stops of what stands around the actors: zygotes, guards, and the supervisor's own pauses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+
+from tests.integration.hosting import Host, attempts, check_effects, read_effects
+from tests.waiting import wait_until
+
+
+def begin(host: Host, effects: Path, flow: str = "crashing:sleeper", seconds: float = 2.0) -> int:
+    """Begin a long turn and give the pid of its process."""
+    host.submit(flow, "job", seconds=seconds)
+    (begun,) = wait_until(lambda: read_effects(effects), what="the turn to begin")
+    return begun.pid
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def guards(host: Host, actor: int) -> list[psutil.Process]:
+    """Give what a host has beside the zygote of an actor process."""
+    zygote = psutil.Process(actor).ppid()
+    return [p for p in host.processes() if p.pid not in (actor, zygote)]
+
+
+def test_a_zygote_that_is_killed_interrupts_its_turns_and_charges_nobody(
+    host: Host, effects: Path
+) -> None:
+    actor = begin(host, effects)
+    os.kill(psutil.Process(actor).ppid(), signal.SIGKILL)
+    final = host.wait("job")
+    assert attempts(final, "sleeper") == [(1, 1, "interrupted", "a"), (1, 1, "succeeded", "a")]
+    assert not alive(actor)
+    check_effects(read_effects(effects), final)
+
+
+def test_without_its_guard_a_zygote_still_leaves_no_orphans(host: Host, effects: Path) -> None:
+    actor = begin(host, effects, seconds=60.0)
+    zygote = psutil.Process(actor).ppid()
+    (guard,) = guards(host, actor)
+    guard.kill()
+    host.kill()
+    wait_until(lambda: not alive(actor) and not alive(zygote), 5.0, "everything to be gone")
+    host.up()
+    host.do("cancel", "job")
+    assert [o[1:3] for o in attempts(host.show("job"), "sleeper")] == [(1, "interrupted")]
+
+
+def test_a_supervisor_that_was_stopped_for_a_while_charges_no_attempt(
+    host: Host, effects: Path
+) -> None:
+    host.submit("stuck:timed", "job")
+    wait_until(lambda: read_effects(effects), what="the turn to begin")
+    os.kill(host.pid, signal.SIGSTOP)
+    over = time.monotonic() + 1.5
+    wait_until(lambda: [e for e in read_effects(effects) if e.what == "timed out"], what="its end")
+    wait_until(lambda: time.monotonic() > over, what="the timeout to be over")
+    os.kill(host.pid, signal.SIGCONT)
+    final = host.wait("job")
+    assert attempts(final, "timed") == [(1, 1, "succeeded", "a")]
