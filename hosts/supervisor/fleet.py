@@ -20,9 +20,9 @@ from sojourn.hosts.supervisor.recalls import Recalls
 from sojourn.hosts.supervisor.starts import Starts
 from sojourn.hosts.zygotes import ProcessHandle, Reception
 from sojourn.runtime.dispatch import Pool, PoolKey, Worker
-from sojourn.runtime.engine.inputs import Block, Recover, Settle, Unsend
+from sojourn.runtime.engine.inputs import Block, Input, Recover, Settle, Unsend
 from sojourn.runtime.flow import encode_flow
-from sojourn.runtime.job import JobStatus
+from sojourn.runtime.job import JobStatus, Ownership
 from sojourn.runtime.progress_page import Begun
 from sojourn.runtime.wire.actor import (
     Forget,
@@ -475,11 +475,26 @@ class Fleet:
                 started = running.wall_start if running and last else self._core.now.wall
                 what = msgspec.structs.replace(entry, dispatch=0)
                 begun[what] = min(started, begun.get(what, started))
-        for entry, started in begun.items():
-            self._core.apply(
-                Recover(entry.job, entry.epoch, entry.message, entry.attempt, started, "")
-            )
+        inputs: list[Input] = [
+            self._core.adoption(row) for row in sorted({entry.job for entry in begun})
+            if self._failed_meanwhile(row)
+        ]
+        inputs.extend(
+            Recover(entry.job, entry.epoch, entry.message, entry.attempt, started, "")
+            for entry, started in begun.items()
+        )
+        self._core.apply_all(inputs)
         return found
+
+    def _failed_meanwhile(self, row: int) -> bool:
+        """Whether a job failed while other turns of it were in flight: then it isn't in memory."""
+        if self._core.engine.job(row) is not None:
+            return False
+        head = self._core.store.head(row)
+        return (
+            head is not None and head.status is JobStatus.FAILED
+            and head.ownership is Ownership.OWNED
+        )
 
     def busy(self) -> bool:
         """Whether anything is out at a process."""

@@ -195,7 +195,9 @@ class Moves:
         departure = self._departures.get(message.m)
         if departure is not None and departure.machine.peer == peer:
             self._step(departure, message)
-        elif isinstance(message, (Query, Prepared)):
+        elif isinstance(message, (Query, Prepared)) or (
+            isinstance(message, PreflightReady) and not self._core.store.restored
+        ):
             record = self._core.store.handoff(ROLE, message.m)
             answer = strays.answer_at_source(message, record, self._core.store.store_id)
             if answer is not None:

@@ -13,6 +13,7 @@ from sojourn.runtime.wire.handoff import (
     HandoffMessage,
     HandoffRefused,
     Offer,
+    PreflightReady,
     Prepared,
     Query,
     Unknown,
@@ -20,7 +21,7 @@ from sojourn.runtime.wire.handoff import (
 
 
 def answer_at_source(
-    message: Query | Prepared, record: HandoffRow | None, own_store: str
+    message: Query | Prepared | PreflightReady, record: HandoffRow | None, own_store: str
 ) -> HandoffMessage | None:
     """Say how a hand-off ended.
 
@@ -31,11 +32,12 @@ def answer_at_source(
 
     Returns:
         COMMIT past the commit point; ABORT where nothing is known of it, but only as the store that made
-        the offer; None for silence.
+        the offer; None for silence. READY names no store, and its target holds no job yet: it comes of a
+        PREFLIGHT that was repeated, and that target would keep a place for the job in vain.
     """
     if record is not None and record.state in (SourceState.RELEASED, SourceState.GONE):
         return Commit(record.m, record.job_id, record.instance, record.epoch)
-    if message.source_store != own_store:
+    if not isinstance(message, PreflightReady) and message.source_store != own_store:
         return None
     return Abort(message.m, "the source has no such hand-off: the job stayed there")
 

@@ -158,3 +158,20 @@ def test_a_failed_job_is_forgotten_when_its_other_turns_have_ended(
     wait_until(lambda: host.run("show", "job").returncode == 3, what="the job to be forgotten")
     host.submit("stuck:stopping", "next", marker=str(marker))
     host.wait("next", "stopping.succeeded >= 1")
+
+
+def test_a_turn_in_flight_when_its_job_failed_and_the_supervisor_died_is_interrupted(
+    host: Host, effects: Path, tmp_path: Path
+) -> None:
+    marker = tmp_path / "marker"
+    host.submit("stuck:stopping", "job", marker=str(marker))
+    host.wait("job", "status == 'failed'")
+    wait_until(lambda: len(read_effects(effects)) == 2, what="both turns to begin")
+    host.kill()
+    host.up()
+    assert host.show("job")["status"] == "failed"
+    marker.touch()
+    host.do("retry", "job")
+    final = host.wait("job", "stopping.succeeded >= 1")
+    assert (2, 1, "interrupted", "a") in attempts(final, "stopping")
+    check_effects(read_effects(effects), host.show("job"))

@@ -1,4 +1,4 @@
-"""The job engine under random results, losses, replays, deaths of processes and of the supervisor itself.
+"""The job engine under random results, losses, replays, freezes, cancels and deaths of processes and hosts.
 
 A Hypothesis state machine drives the shipped engine, dispatcher and SQLite store; processes are played.
 Invariants after every step: what is in memory is what is on disk (G2), every attempt number of a
@@ -22,14 +22,19 @@ from sojourn.runtime.dispatch import Dispatcher, Pool, Worker
 from sojourn.runtime.engine.engine import Engine
 from sojourn.runtime.engine.inputs import (
     Adopt,
+    CancelJob,
     Create,
+    Freeze,
     Hold,
     Input,
     Interrupt,
     Lift,
     Now,
     Recover,
+    RetryJob,
+    Round,
     Settle,
+    Thaw,
     Unsend,
 )
 from sojourn.runtime.engine.model import FlowPlan, Origins
@@ -55,22 +60,27 @@ CHECKPOINT_PROGRESS = encode_fields({"c": 1}, where="x")
 NOTHING = encode_fields({"args": [], "kwargs": {}}, where="x")
 
 
-def routine(name: str, **options: object) -> RoutineSpec:
+PATIENT = HandlerSpec(
+    ErrorStrategy.RETRY, max_retries=RETRIES, retry_delay=1.0, on_exhausted=ErrorStrategy.SKIP
+)
+STRICT = HandlerSpec(ErrorStrategy.STOP)
+
+
+def routine(name: str, handler: HandlerSpec = PATIENT, **options: object) -> RoutineSpec:
     return RoutineSpec(
-        name, f"m:{name}", NOTHING, (SlotSpec("input", open=True),), (EventSpec("output"),),
-        HandlerSpec(
-            ErrorStrategy.RETRY, max_retries=RETRIES, retry_delay=1.0, on_exhausted=ErrorStrategy.SKIP
-        ),
+        name, f"m:{name}", NOTHING, (SlotSpec("input", open=True),), (EventSpec("output"),), handler,
         **options,  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     )
 
 
 FLOW = FlowSpec(
     "random", "plain",
-    (routine("plain"), routine("ordered", ordered=True), routine("side", parallel=True, processes=2)),
+    (routine("plain"), routine("ordered", ordered=True), routine("side", parallel=True, processes=2),
+     routine("strict", STRICT)),
     (
         Connection("plain", "output", "ordered", "input"),
         Connection("plain", "output", "side", "input"),
+        Connection("side", "output", "strict", "input"),
     ),
 )
 PLAN = FlowPlan(flow_digest(FLOW), FLOW)
@@ -126,10 +136,32 @@ class EngineMachine(RuleBasedStateMachine):
         """One round: step, commit, send."""
         done = self.engine.step(inputs, Now(self.time, self.time))
         self.store.commit(done.writes)
-        for row in done.ended:
-            self.dispatcher.forget(row)
         for assignment in self.dispatcher.assign(self.time):
             self.processes[assignment.worker.name].queue.extend(assignment.dispatch.turns)
+        for row in done.ended:
+            self.dispatcher.forget(row)
+        self.check_quiet(done)
+        back = [dispatch for row in sorted(done.recalls) for dispatch in self.recall(row)]
+        if back:
+            self.apply(Unsend(back))
+
+    def recall(self, row: int) -> list[int]:
+        """Take back what was sent ahead of a job and hasn't begun."""
+        found: list[int] = []
+        for process in self.processes.values():
+            back = [turn.dispatch for turn in process.queue if turn.job == row]
+            process.queue = [turn for turn in process.queue if turn.job != row]
+            for dispatch in back:
+                process.worker.outstanding.pop(dispatch, None)
+            found.extend(back)
+        return found
+
+    def check_quiet(self, done: Round) -> None:
+        """A job that is said to be quiet, or over, has nothing out there."""
+        for row in done.quiet | set(done.ended):
+            for process in self.processes.values():
+                turns = [*process.queue, *([process.running] if process.running else [])]
+                assert row not in {turn.job for turn in turns}
 
     def result(self, turn: Turn, ending: Ending, **effects: object) -> Result:
         return Result(turn.dispatch, ending, self.time, self.time, **effects)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
@@ -268,11 +300,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.store = self.open_store()
         self.start_engine()
         self.sent = []
-        inputs: list[Input] = []
-        for row in self.store.live_jobs():
-            image = self.store.read_image(row, history=0)
-            message, sequence, _ = self.store.last_numbers(row)
-            inputs.append(Adopt(row, image, PLAN, (message, sequence), False))
+        inputs: list[Input] = [self.adoption(row) for row in self.store.live_jobs()]
         inputs.extend(
             Recover(turn.job, epoch, turn.message, turn.attempt, self.time, "code") for turn, epoch in pages
         )
@@ -300,6 +328,38 @@ class EngineMachine(RuleBasedStateMachine):
         if job is None or job.head.held is not lift:
             return
         self.apply(Lift(job.row) if lift else Hold(job.row))
+
+    @rule(index=st.integers(0, 2), thaw=st.booleans())
+    def someone_freezes_or_thaws(self, index: int, thaw: bool) -> None:
+        job = self.engine.job(index + 1)
+        if job is None or job.frozen is not thaw:
+            return
+        self.apply(Thaw(job.row) if thaw else Freeze(job.row))
+
+    @rule(index=st.integers(0, 2), sure=st.integers(0, 4))
+    def someone_cancels(self, index: int, sure: int) -> None:
+        job = self.engine.job(index + 1)
+        if job is not None and not job.frozen and not job.head.status.finished and sure == 0:
+            self.apply(CancelJob(job.row))
+
+    @rule(index=st.integers(0, 2))
+    def someone_retries(self, index: int) -> None:
+        if index < self.rows:
+            self.retry(index + 1)
+
+    def retry(self, row: int) -> None:
+        head = self.store.head(row)
+        if head is None or head.status is not JobStatus.FAILED:
+            return
+        if self.engine.job(row) is None:
+            self.apply(self.adoption(row), RetryJob(row))
+        else:
+            self.apply(RetryJob(row))
+
+    def adoption(self, row: int) -> Adopt:
+        image = self.store.read_image(row, history=0)
+        message, sequence, _ = self.store.last_numbers(row)
+        return Adopt(row, image, PLAN, (message, sequence), False)
 
     # --- invariants ---------------------------------------------------------------------------
 
@@ -344,7 +404,8 @@ class EngineMachine(RuleBasedStateMachine):
                 assert numbers == list(range(1, len(numbers) + 1))
                 if message in pending:
                     assert pending[message].attempts == len(numbers)
-                    assert pending[message].retry_count == len(numbers) <= RETRIES
+                    if pending[message].routine != "strict":
+                        assert pending[message].retry_count == len(numbers) <= RETRIES
                 else:
                     assert message in ended
             assert not ended & pending.keys()
@@ -359,9 +420,13 @@ class EngineMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Whatever happened: everything ends well once nothing goes wrong any more."""
         for job in list(self.engine.book.jobs.values()):
-            if job.head.held:
+            if job.frozen:
+                self.apply(Thaw(job.row))
+            if job.head.held and not job.head.status.finished:
                 self.apply(Lift(job.row))
         for _ in range(2000):
+            for row in range(1, self.rows + 1):
+                self.retry(row)
             if not self.engine.book.jobs:
                 break
             self.time += 10.0
@@ -380,7 +445,7 @@ class EngineMachine(RuleBasedStateMachine):
             for row in range(1, self.rows + 1):
                 head = self.store.head(row)
                 assert head is not None
-                assert head.status is JobStatus.COMPLETED
+                assert head.status in (JobStatus.COMPLETED, JobStatus.CANCELLED)
         finally:
             self.store.close()
             shutil.rmtree(self.folder)

@@ -311,6 +311,7 @@ def test_a_query_for_an_unknown_hand_off_is_answered_with_abort_by_the_store_tha
     late = Prepared("m", "digest", "store-b", "store-a")
     assert isinstance(answer_at_source(late, None, "store-a"), Abort)
     assert answer_at_source(late, None, "restored-store") is None
+    assert isinstance(answer_at_source(PreflightReady("m"), None, "store-a"), Abort)
 
 
 @pytest.mark.parametrize("state", [SourceState.RELEASED, SourceState.GONE])

@@ -32,6 +32,7 @@ from sojourn.runtime.wire.handoff import (
     Measured,
     Offer,
     Preflight,
+    PreflightReady,
     Prepared,
     Query,
 )
@@ -175,7 +176,7 @@ class SimulatedHost:
             return
         if self.source is not None and self.source.m == message.m:
             self.do_source(self.source.step(message, self.world.now))
-        elif isinstance(message, (Query, Prepared)):
+        elif isinstance(message, (Query, Prepared, PreflightReady)):
             row = self.disk.rows.get(("source", message.m))
             answer = strays.answer_at_source(message, row, f"store-{self.name}")
             if answer is not None:
