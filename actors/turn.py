@@ -50,6 +50,12 @@ class Surroundings(Protocol):
 _UNKNOWN = frozenset({"(no such event)"})
 """Stands for the fields of an event that a routine doesn't have."""
 
+LARGEST_COMMIT = 64 * 1024 * 1024
+"""Bytes of emissions at one commit point: a supervisor hangs up on a batch of results that is too large."""
+
+FEW_EMISSIONS = 256
+"""So many are not counted: no value among them is larger than what becomes a blob."""
+
 
 class TurnYielded(BaseException):
     """Ends a turn at a checkpoint. No ``Exception``, so that handlers let it pass."""
@@ -224,9 +230,11 @@ class OpenTurn:
         """Gather the effects since the last commit point, and count them as committed here.
 
         Raises:
-            ValueNotEncodable: if an attribute, progress or result can't be stored.
+            ValueNotEncodable: if an attribute, progress or result can't be stored, or all is too much.
         """
         actor = self._actor
+        if len(self.emissions) > FEW_EMISSIONS:
+            self._check_size()
         changed = actor.changes(self.sink)
         if actor.parallel and (name := actor.touched(changed)) is not None:
             raise InvalidFlow(
@@ -245,6 +253,14 @@ class OpenTurn:
             self.turn.dispatch, ending, self.started, time.time(), self.emissions, changed, writes,
             progress, outcome, self.questions, None, self.blobs,
         )
+
+    def _check_size(self) -> None:
+        size = sum(len(data) for _, data in self.emissions)
+        if size > LARGEST_COMMIT:
+            raise ValueNotEncodable(
+                f"{len(self.emissions)} emissions of {size} bytes are too much for one commit point (at "
+                f"most {LARGEST_COMMIT} bytes): call self.checkpoint() between them"
+            )
 
     def _encode(
         self, fields: dict[str, object], where: str, *, inline: bool = False

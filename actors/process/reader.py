@@ -14,6 +14,7 @@ from sojourn.runtime.wire.actor import (
     Forget,
     Ready,
     Recall,
+    Results,
     Stop,
     ToActor,
     Unyield,
@@ -90,7 +91,12 @@ class Reader:
 
     def _send(self) -> None:
         for message in self._mailbox.outgoing():
-            self._socket.send(encode(message))
+            frame = encode(message)
+            if len(frame) > LARGEST_BATCH and isinstance(message, Results):
+                for result in message.results:
+                    self._socket.send(encode(Results([result], [])))
+                frame = encode(Results([], message.logs))
+            self._socket.send(frame)
 
     def _receive(self) -> None:
         while True:

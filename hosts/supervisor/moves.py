@@ -404,7 +404,7 @@ class Moves:
         except SojournError as error:
             self._step(departure, fx.Cancelled(error.message))
             return
-        encoded = msgspec.msgpack.encode(relative_image(image, core.now.wall))
+        encoded = msgspec.msgpack.encode(relative_image(image, core.now, core.engine.job(departure.row)))
         self._step(
             departure,
             fx.ImageReady(encoded, sha256(encoded).hexdigest(), sorted(blobs.items())),

@@ -91,21 +91,30 @@ def _plain(origin: Origin) -> tuple[str, int, str]:
     return origin.host, origin.epoch, origin.code
 
 
-def relative_image(image: JobImage, wall: float) -> JobImage:
+def relative_image(image: JobImage, now: Now, job: Job | None = None) -> JobImage:
     """Turn an image's dues from wall clock into seconds from now, so that clocks need not agree.
 
     Args:
         image: as read from a store.
-        wall: this host's wall clock in seconds.
+        now: this host's clocks.
+        job: the same job in memory, where it is: its dues don't suffer if the wall clock was set meanwhile.
     """
-    tiny = 1e-6
+    held = {} if job is None else job.messages
     image.messages = [
-        message._replace(due=max(tiny, message.due - wall)) if message.due else message
+        message._replace(due=_left(message, held.get(message.message), now)) if message.due else message
         for message in image.messages
     ]
     image.questions = [
         question if question.due is None
-        else question._replace(due=max(0.0, question.due - wall))
+        else question._replace(due=max(0.0, question.due - now.wall))
         for question in image.questions
     ]
     return image
+
+
+def _left(row: MessageRow, message: Message | None, now: Now) -> float:
+    """Give the seconds that are left of a message's backoff, never 0: that would mean that it is ready."""
+    tiny = 1e-6
+    if message is not None:
+        return max(tiny, message.due - now.monotonic) if message.due else tiny
+    return max(tiny, (row.due or 0.0) - now.wall)

@@ -175,3 +175,12 @@ def test_a_turn_in_flight_when_its_job_failed_and_the_supervisor_died_is_interru
     final = host.wait("job", "stopping.succeeded >= 1")
     assert (2, 1, "interrupted", "a") in attempts(final, "stopping")
     check_effects(read_effects(effects), host.show("job"))
+
+
+def test_more_than_a_commit_point_can_hold_is_an_error_that_names_checkpoint(host: Host) -> None:
+    host.submit("large:bulk", "whole", pieces=1200, size=60_000, halfway=False)
+    refused = host.wait("whole")
+    assert (refused["status"], refused["error"]["type"]) == ("failed", "ValueNotEncodable")
+    assert "self.checkpoint()" in refused["error"]["message"]
+    host.submit("large:bulk", "halves", pieces=1200, size=60_000, halfway=True)
+    assert host.wait("halves")["result"] == {"seen": sum(range(1200))}

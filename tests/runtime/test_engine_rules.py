@@ -18,9 +18,10 @@ from sojourn.runtime.engine.inputs import (
     Settle,
     Thaw,
 )
+from sojourn.runtime.engine.load import relative_image
 from sojourn.runtime.engine.model import FlowPlan, Job, Origins
 from sojourn.runtime.flow import ErrorStrategy, FlowSpec, HandlerSpec, RoutineSpec, SlotSpec
-from sojourn.runtime.job import JobImage, JobStatus
+from sojourn.runtime.job import JobImage, JobStatus, MessageRow
 from sojourn.runtime.values import encode_fields
 from sojourn.runtime.wire.actor import Ending, Result, TurnError
 
@@ -128,3 +129,14 @@ def test_under_stop_the_other_turns_in_flight_finish_and_commit() -> None:
     assert len(committed.writes.history) == 1
     assert committed.ended == []
     assert bench.end(third, Ending.FAILED).ended == [1]
+
+
+def test_the_remaining_backoff_travels_though_the_wall_clock_was_set_meanwhile() -> None:
+    bench = Bench()
+    message = bench.job.messages[1]
+    message.due = NOW.monotonic + 3.0
+    row = MessageRow(1, 1, "step", "input", DATA, 1, 1, NOW.wall + 3.0, None)
+    image = JobImage(b"", bench.job.head, [row], [], [], [], [], [], [], {}, {})
+    an_hour_later_it_says = Now(NOW.wall + 3600.0, NOW.monotonic + 1.0)
+    travels = relative_image(image, an_hour_later_it_says, bench.job)
+    assert travels.messages[0].due == 2.0

@@ -30,11 +30,21 @@ class Crowd(Routine):
             self.emit("output", i=i)
 
 
+class Bulk(Routine):
+    """Emits large pieces, with or without a checkpoint half-way."""
+
+    def process(self, pieces: int, size: int, halfway: bool) -> None:
+        for i in range(pieces):
+            self.emit("output", data=bytes(size), i=i)
+            if halfway and i == pieces // 2:
+                self.checkpoint()
+
+
 class Counting(Routine):
     def __init__(self) -> None:
         self.seen = 0
 
-    def process(self, i: int) -> None:
+    def process(self, i: int, data: bytes = b"") -> None:
         self.seen += i
         self.set_result(seen=self.seen)
 
@@ -46,3 +56,8 @@ crowd = Flow("crowd")
 crowd.add_routine(Crowd(), "crowd")
 crowd.add_routine(Counting(), "counting")
 crowd.connect("crowd", "output", "counting", "input")
+
+bulk = Flow("bulk")
+bulk.add_routine(Bulk(), "bulk")
+bulk.add_routine(Counting(), "counting")
+bulk.connect("bulk", "output", "counting", "input")
