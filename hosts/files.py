@@ -26,18 +26,49 @@ def write_file(path: Path, data: bytes) -> None:
     Raises:
         HostUnable: if it can't be written.
     """
-    fresh = path.with_name(f".{path.name}.new")
+    write_beside(path, data)
+    put_in_place(path)
+
+
+def write_beside(path: Path, data: bytes) -> None:
+    """Write a file durably under a hidden name beside its own, which it gets by ``put_in_place``.
+
+    Raises:
+        HostUnable: if it can't be written.
+    """
+    fresh = beside(path)
     try:
         with fresh.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        fresh.replace(path)
         sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             fresh.unlink()
-        raise HostUnable(f"{path} can't be written ({error.strerror}): choose another file") from error
+        raise _unwritable(path, error) from error
+
+
+def put_in_place(path: Path) -> None:
+    """Give a file that was written beside its name that name.
+
+    Raises:
+        HostUnable: if that can't be.
+    """
+    try:
+        beside(path).replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def beside(path: Path) -> Path:
+    """Name the file under which a file is written first."""
+    return path.with_name(f".{path.name}.new")
+
+
+def _unwritable(path: Path, error: OSError) -> HostUnable:
+    return HostUnable(f"{path} can't be written ({error.strerror}): choose another file")
 
 
 def read_file(path: Path) -> bytes:

@@ -10,9 +10,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
-from sojourn.hosts.pages import create_page, leftover_pages
+from sojourn.hosts.pages import create_page
 from sojourn.hosts.supervisor.codebases import CodeBase, CodeBases, Question
 from sojourn.hosts.supervisor.core import Core, ToProcess
 from sojourn.hosts.supervisor.deaths import Death, describe_exit, settle_dead
@@ -20,10 +18,9 @@ from sojourn.hosts.supervisor.recalls import Recalls
 from sojourn.hosts.supervisor.starts import Starts
 from sojourn.hosts.zygotes import ProcessHandle, Reception
 from sojourn.runtime.dispatch import Pool, PoolKey, Worker
-from sojourn.runtime.engine.inputs import Block, Input, Recover, Settle, Unsend
+from sojourn.runtime.engine.inputs import Block, Settle, Unsend
 from sojourn.runtime.flow import encode_flow
-from sojourn.runtime.job import JobStatus, Ownership
-from sojourn.runtime.progress_page import Begun
+from sojourn.runtime.job import JobStatus
 from sojourn.runtime.wire.actor import (
     Forget,
     FromActor,
@@ -458,43 +455,6 @@ class Fleet:
         self._read_out.append(self._core.home.pages / process.name)
 
     # --- start and stop of the host -------------------------------------------------------
-
-    def recover(self) -> list[Path]:
-        """Record what an earlier run of this supervisor left in flight.
-
-        Returns:
-            The pages, to be deleted once the records are on disk.
-        """
-        found: list[Path] = []
-        begun: dict[Begun, float] = {}
-        """What began, without its dispatch: a turn that yielded and ran again began once here → when."""
-        for path, running in leftover_pages(self._core.home.pages):
-            found.append(path)
-            for entry in running.recent if running is not None else ():
-                last = running is not None and entry.dispatch == running.begun
-                started = running.wall_start if running and last else self._core.now.wall
-                what = msgspec.structs.replace(entry, dispatch=0)
-                begun[what] = min(started, begun.get(what, started))
-        inputs: list[Input] = [
-            self._core.adoption(row) for row in sorted({entry.job for entry in begun})
-            if self._failed_meanwhile(row)
-        ]
-        inputs.extend(
-            Recover(entry.job, entry.epoch, entry.message, entry.attempt, started, "")
-            for entry, started in begun.items()
-        )
-        self._core.apply_all(inputs)
-        return found
-
-    def _failed_meanwhile(self, row: int) -> bool:
-        """Whether a job failed while other turns of it were in flight: then it isn't in memory."""
-        if self._core.engine.job(row) is not None:
-            return False
-        head = self._core.store.head(row)
-        return (
-            head is not None and head.status is JobStatus.FAILED
-            and head.ownership is Ownership.OWNED
-        )
 
     def busy(self) -> bool:
         """Whether anything is out at a process."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import zmq
 
-from sojourn.hosts.files import write_file
+from sojourn.hosts.files import beside, put_in_place, write_beside
 from sojourn.hosts.supervisor.arrivals import Arrivals
 from sojourn.hosts.supervisor.border import Border
 from sojourn.hosts.supervisor.codebases import LoadAnswer
@@ -22,7 +22,14 @@ from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.papers import read_blobs
 from sojourn.runtime.engine.inputs import Block, Drop, Freeze, Round, Thaw
 from sojourn.runtime.engine.load import relative_image
-from sojourn.runtime.errors import HandoffAborted, Refused, SojournError, UsageError, from_wire
+from sojourn.runtime.errors import (
+    HandoffAborted,
+    HostUnable,
+    Refused,
+    SojournError,
+    UsageError,
+    from_wire,
+)
 from sojourn.runtime.export import ReleaseTicket, export_document, read_export
 from sojourn.runtime.flow import decode_flow
 from sojourn.runtime.handoff import effects as fx
@@ -93,6 +100,8 @@ class Moves:
         """Hand-offs that wait for the source's own code to be looked at."""
         self._settled: list[int] = []
         """Rows of jobs whose hand-off ended with the round under way."""
+        self._written: list[Departure] = []
+        """Hand-offs whose file gets its name once their release is on disk."""
         self._points: list[str] = []
         self._crash = CrashPoint()
         self.arrivals = Arrivals(core, fleet, self._patience)
@@ -109,6 +118,8 @@ class Moves:
                 machine = SourceHandoff.recover(row, self._patience)
                 self._departures[row.m] = Departure(machine, machine.record.job, None)
                 core.moving.add(machine.record.job)
+                if machine.record.file and beside(Path(machine.record.path)).exists():
+                    self._written.append(self._departures[row.m])
 
     # --- the reactor's interface ------------------------------------------------------------------
 
@@ -149,6 +160,9 @@ class Moves:
             self._crash.reached(point)
         self._points = []
         self.arrivals.owned_now.clear()
+        written, self._written = self._written, []
+        for departure in written:
+            self._finish_file(departure)
         for departure in list(self._departures.values()):
             if departure.row in committed.ended and departure.machine.state is SourceState.PRECOPY:
                 self._step(departure, fx.JobEnded(self._head(departure.row).status.value))
@@ -422,12 +436,27 @@ class Moves:
             handoff=ticket,
         )
         data = json.dumps(document, indent=1).encode()
-        write_file(path, data)
+        write_beside(path, data)
         machine.record.digest = document["digest"]
         machine.record.size = len(data)
+        machine.record.path = str(path)
         self._do(departure, machine.release_to_file(read_clocks().monotonic))
-        if departure.asker is not None:
-            asker, departure.asker = departure.asker, None
+        self._written.append(departure)
+
+    def _finish_file(self, departure: Departure) -> None:
+        """The release is on disk: the file gets its name, under which the other host can import it."""
+        machine = departure.machine
+        path = Path(machine.record.path)
+        asker, departure.asker = departure.asker, None
+        try:
+            put_in_place(path)
+        except SojournError as error:
+            self._core.log.error("released file", job=machine.job_id, error=error.message)
+            where = f"; job {machine.job_id} is released, and its file is {beside(path)}"
+            if asker is not None:
+                self._desk.fail(asker, HostUnable(error.message + where))
+            return
+        if asker is not None:
             self._desk.reply(
                 asker,
                 {

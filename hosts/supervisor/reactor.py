@@ -25,6 +25,7 @@ from sojourn.hosts.supervisor.core import (
 from sojourn.hosts.supervisor.desk import PART, Desk
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.journal import log_changes
+from sojourn.hosts.supervisor.leftovers import record_leftovers
 from sojourn.hosts.supervisor.submissions import SubmitTicket
 from sojourn.runtime.engine.inputs import Round
 from sojourn.runtime.errors import ProtocolViolation
@@ -285,7 +286,7 @@ class Reactor:
         for row in core.store.live_jobs():
             core.apply(core.adoption(row))
         self.fleet.warm_up()
-        leftover = self.fleet.recover()
+        leftover = record_leftovers(core)
         self.commit()
         for path in leftover:
             path.unlink(missing_ok=True)

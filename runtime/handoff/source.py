@@ -83,6 +83,7 @@ class SourceRecord(msgspec.Struct):
         size: bytes of what travelled.
         target_store: store that may own it.
         file: whether the image went into a file.
+        path: that file; it has this name once the release is on disk.
     """
 
     job: int
@@ -91,6 +92,7 @@ class SourceRecord(msgspec.Struct):
     size: int
     target_store: str
     file: bool = False
+    path: str = ""
 
 
 class SourceHandoff:

@@ -11,6 +11,7 @@ import pytest
 from sojourn import Flow, JobState
 from tests.integration.conftest import MakeHost
 from tests.integration.hosting import Host, attempts, check_effects, pair_hosts, read_effects
+from tests.waiting import wait_until
 
 
 def test_a_released_file_continues_there_and_nowhere_else(
@@ -127,3 +128,26 @@ def test_a_released_job_is_acknowledged_when_its_source_is_back(
     a.up()
     assert a.wait("job", timeout=30)["host"] == "b"
     assert (a.show("job")["status"], b.show("job")["epoch"]) == ("moved", 2)
+
+
+def test_a_file_can_be_imported_only_once_its_job_is_released(
+    make_host: MakeHost, tmp_path: Path
+) -> None:
+    a, b = make_host("a").up(SOJOURN_CRASH_POINT="source.before-write-released"), make_host("b").up()
+    pair_hosts(a, b)
+    a.submit("points:asking", "job")
+    a.wait("job", "status == 'paused'")
+    file = tmp_path / "job.json"
+    a.run("export", "job", str(file), "--release", "--to", "b")
+    a.died()
+    assert not file.exists(), "the job is still its source's, so that nobody else may have it"
+    a.up(SOJOURN_CRASH_POINT="source.after-write-released")
+    assert a.show("job")["status"] == "paused"
+    a.run("export", "job", str(file), "--release", "--to", "b")
+    a.died()
+    a.up()
+    wait_until(file.exists, what="the released file")
+    assert a.show("job")["status"] == "moving"
+    b.do("import", str(file))
+    b.do("resume", "job", "--input", '{"approved": true}')
+    assert b.wait("job")["epoch"] == 2

@@ -1,0 +1,51 @@
+"""What an earlier run of this supervisor left in flight, read from its progress pages (G4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from sojourn.hosts.pages import leftover_pages
+from sojourn.hosts.supervisor.core import Core
+from sojourn.runtime.engine.inputs import Input, Recover
+from sojourn.runtime.job import JobStatus, Ownership
+from sojourn.runtime.progress_page import Begun
+
+
+def record_leftovers(core: Core) -> list[Path]:
+    """Record the attempts that began and whose outcome never reached the disk as interrupted.
+
+    Returns:
+        The pages, to be deleted once the records are on disk.
+    """
+    found: list[Path] = []
+    started: dict[Begun, float] = {}
+    for path, running in leftover_pages(core.home.pages):
+        found.append(path)
+        for entry in running.recent if running is not None else ():
+            last = running is not None and entry.dispatch == running.begun
+            at = running.wall_start if running and last else core.now.wall
+            # Without its dispatch: a turn that yielded and ran again was left in flight once.
+            what = msgspec.structs.replace(entry, dispatch=0)
+            started[what] = min(at, started.get(what, at))
+    inputs: list[Input] = [
+        core.adoption(row) for row in sorted({entry.job for entry in started})
+        if _failed_meanwhile(core, row)
+    ]
+    inputs.extend(
+        Recover(entry.job, entry.epoch, entry.message, entry.attempt, at, "")
+        for entry, at in started.items()
+    )
+    core.apply_all(inputs)
+    return found
+
+
+def _failed_meanwhile(core: Core, row: int) -> bool:
+    """Whether a job failed while other turns of it were in flight: then it isn't in memory."""
+    if core.engine.job(row) is not None:
+        return False
+    head = core.store.head(row)
+    return (
+        head is not None and head.status is JobStatus.FAILED and head.ownership is Ownership.OWNED
+    )
