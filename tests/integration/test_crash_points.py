@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from pathlib import Path
 
 import pytest
@@ -54,9 +56,7 @@ def test_a_second_death_in_the_recovery_changes_nothing(
         host.up(**({"SOJOURN_CRASH_POINT": crash} if crash else {}))
     a, b = hosts["a"], hosts["b"]
     pair_hosts(a, b)
-    a.submit("failing:healing", "job")
-    a.wait("job", "failing.retry_count >= 2")
-    mover = a.start("migrate", "job", "--to", "b")
+    mover = begin_to_move(a, b)
     hosts[first_victim].died()
     if victim == first_victim:
         start_to_die(hosts[victim], point)
@@ -64,8 +64,26 @@ def test_a_second_death_in_the_recovery_changes_nothing(
         hosts[first_victim].up()
         hosts[victim].died()
     hosts[victim].up()
-    mover.communicate(timeout=60)
+    mover.join(60)
     check_the_end(hosts, effects)
+
+
+def begin_to_move(a: Host, b: Host) -> threading.Thread:
+    """Start a job, and its move while it waits for its backoff; whoever asks may be left without an answer.
+
+    Asked for in Python, since a command line that has to start first may come when the backoff is over.
+    """
+    with a.client() as client:
+        client.submit("failing:healing_later", job_id="job")
+        client.wait("job", until="failing.retry_count >= 1", timeout=60)
+
+    def move() -> None:
+        with contextlib.suppress(SojournError):
+            a.migrate("job", b)
+
+    mover = threading.Thread(target=move, daemon=True)
+    mover.start()
+    return mover
 
 
 def start_to_die(host: Host, point: str) -> None:
@@ -81,12 +99,10 @@ def run_to_the_end(hosts: dict[str, Host], victim: Host, effects: Path) -> None:
     """Move a failing job, let the victim die on the way, and see that all is well in the end."""
     a, b = hosts["a"], hosts["b"]
     pair_hosts(a, b)
-    a.submit("failing:healing", "job")
-    a.wait("job", "failing.retry_count >= 2")
-    mover = a.start("migrate", "job", "--to", "b")
+    mover = begin_to_move(a, b)
     victim.died()
     victim.up()
-    mover.communicate(timeout=60)
+    mover.join(60)
     check_the_end(hosts, effects)
 
 
@@ -100,7 +116,7 @@ def check_the_end(hosts: dict[str, Host], effects: Path) -> None:
         entry["attempt"]
         for entry in final["history"]
         if entry["routine"] == "failing" and entry["outcome"] != "interrupted"
-    ] == [1, 2, 3, 4]
+    ] == [1, 2]
     done = read_effects(effects)
     check_effects(done, final)
     assert len([effect for effect in done if effect.what == "after"]) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 
@@ -93,3 +94,59 @@ def test_a_cancel_that_waits_for_a_turn_ends_a_hand_off_that_is_asked_for_meanwh
     said, complaint = cancel.communicate(timeout=30)
     assert cancel.returncode == 0, said + complaint
     assert a.show("job")["status"] == "cancelled"
+
+
+def test_a_file_is_refused_while_its_job_arrives_over_a_link(
+    pair: tuple[Host, Host], make_host: MakeHost, tmp_path: Path, effects: Path
+) -> None:
+    a, b = pair
+    c = make_host("c").up()
+    pair_hosts(b, c)
+    c.submit("points:asking", "job")
+    c.wait("job", "status == 'paused'")
+    file = tmp_path / "job.json"
+    c.do("export", "job", str(file), "--release", "--to", "b")
+    a.submit("crashing:sleeper", "job", seconds=60.0)
+    wait_until(lambda: [e for e in read_effects(effects) if e.what == "sleeper"], what="the turn")
+    mover = a.start("migrate", "job", "--to", "b", "--grace", "60")
+    wait_until(lambda: a.show("job")["status"] == "moving", what="the job to freeze")
+    refused = b.run("import", str(file))
+    assert (refused.returncode, "is being handed over" in refused.stderr) == (4, True)
+    a.do("cancel", "job")
+    mover.communicate(timeout=30)
+    assert b.do("import", str(file)) == "job"
+    assert b.show("job")["epoch"] == 2
+
+
+def test_jobs_that_cross_each_other_both_arrive(pair: tuple[Host, Host]) -> None:
+    a, b = pair
+    for host in (a, b):
+        host.submit("points:asking", f"from-{host.name}")
+        host.wait(f"from-{host.name}", "status == 'paused'")
+    movers = [a.start("migrate", "from-a", "--to", "b"), b.start("migrate", "from-b", "--to", "a")]
+    for mover in movers:
+        _, complaint = mover.communicate(timeout=60)
+        assert mover.returncode == 0, complaint
+    assert (b.show("from-a")["epoch"], a.show("from-b")["epoch"]) == (2, 2)
+    assert (a.show("from-a")["status"], b.show("from-b")["status"]) == ("moved", "moved")
+
+
+def test_a_job_that_goes_to_and_fro_many_times_has_one_owner_and_one_history(
+    pair: tuple[Host, Host], effects: Path
+) -> None:
+    a, b = pair
+    a.submit("points:asking", "job")
+    a.wait("job", "status == 'paused'")
+    waiter = a.start("wait", "job", "-o", "json")
+    with a.client() as at_a, b.client() as at_b:
+        for _ in range(6):
+            at_a.migrate("job", "b")
+            at_b.migrate("job", "a")
+    assert b.show("job")["status"] == "moved"
+    a.do("resume", "job", "--input", '{"approved": true}')
+    said, complaint = waiter.communicate(timeout=60)
+    assert waiter.returncode == 0, complaint
+    final = json.loads(said)
+    assert (final["status"], final["epoch"], final["host"]) == ("completed", 13, "a")
+    assert [figures["epoch"] for figures in final["handoffs"]] == list(range(2, 14))
+    assert len(read_effects(effects)) == len(final["history"]) == 2

@@ -59,6 +59,7 @@ def build(flow_id: str, delay: float, heals_at: int = 0, takes: float = 0.0) -> 
 
 quick = build("quick", 0.3)
 healing = build("healing", 0.3, heals_at=4)
+healing_later = build("healing_later", 4.0, heals_at=2)
 slow_backoff = build("slow_backoff", 3.0)
 patient = build("patient", 60.0)
 long_turns = build("long_turns", 0.1, heals_at=3, takes=1.5)
