@@ -15,6 +15,7 @@ from sojourn.actors.routine import ARGUMENTS, FLOW, HANDLER, RESERVED, Routine
 from sojourn.runtime.errors import DocumentRefused, FlowFrozen, InvalidFlow, ValueNotEncodable
 from sojourn.runtime.flow import (
     INPUT_SLOT,
+    MOST_PROCESSES,
     Connection,
     EventSpec,
     FlowSpec,
@@ -361,8 +362,14 @@ def _handler(given: ErrorHandler | None) -> HandlerSpec | None:
 
 
 def _check_numbers(id: str, processes: object, timeout: object, grace: object) -> None:
-    if isinstance(processes, bool) or not isinstance(processes, int) or not 1 <= processes <= 256:
-        raise InvalidFlow(f"routine {id!r}: processes must be a number from 1 to 256, not {processes!r}")
+    if (
+        isinstance(processes, bool)
+        or not isinstance(processes, int)
+        or not 1 <= processes <= MOST_PROCESSES
+    ):
+        raise InvalidFlow(
+            f"routine {id!r}: processes must be a number from 1 to {MOST_PROCESSES}, not {processes!r}"
+        )
     for name, seconds in (("timeout", timeout), ("grace", grace)):
         if seconds is None:
             continue

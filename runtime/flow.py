@@ -7,8 +7,9 @@ as encoded bytes; it never imports or decodes any of them.
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
 import msgspec
 
@@ -17,6 +18,12 @@ from sojourn.runtime.wire.decoding import FrameDecoder
 INPUT_SLOT = "input"
 FAILED_EVENT = "failed"
 OUTPUT_EVENT = "output"
+
+MOST_PROCESSES = 256
+"""Processes that one routine may have on a host."""
+
+Finite = Annotated[float, msgspec.Meta(ge=0.0, le=sys.float_info.max)]
+"""A number of a flow that times are made of: what a flow from elsewhere holds must be one."""
 
 
 class ErrorStrategy(StrEnum):
@@ -33,10 +40,10 @@ class HandlerSpec(msgspec.Struct, frozen=True):
 
     strategy: ErrorStrategy = ErrorStrategy.STOP
     max_retries: int = 3
-    retry_delay: float = 1.0
-    retry_backoff: float = 2.0
-    max_delay: float = 60.0
-    jitter: float = 0.0
+    retry_delay: Finite = 1.0
+    retry_backoff: Finite = 2.0
+    max_delay: Finite = 60.0
+    jitter: Finite = 0.0
     retryable_exceptions: tuple[str, ...] = ("builtins:Exception",)
     non_retryable_exceptions: tuple[str, ...] = ()
     on_exhausted: ErrorStrategy = ErrorStrategy.STOP
@@ -99,11 +106,11 @@ class RoutineSpec(msgspec.Struct, frozen=True):
     slots: tuple[SlotSpec, ...]
     events: tuple[EventSpec, ...]
     handler: HandlerSpec | None = None
-    processes: int = 1
+    processes: Annotated[int, msgspec.Meta(ge=1, le=MOST_PROCESSES)] = 1
     parallel: bool = False
     ordered: bool = False
-    timeout: float | None = None
-    grace: float | None = None
+    timeout: Finite | None = None
+    grace: Finite | None = None
 
     def slot(self, name: str) -> SlotSpec | None:
         """Find a slot by name."""

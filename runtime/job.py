@@ -7,9 +7,12 @@ Times are wall-clock seconds since the epoch unless a name says otherwise; users
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
+
+Time = Annotated[float, msgspec.Meta(ge=0.0, le=1e12)]
+"""Seconds. What comes from elsewhere is checked: no timer sorts what is no number."""
 
 
 class JobStatus(StrEnum):
@@ -119,7 +122,7 @@ class JobHead(msgspec.Struct):
     flow_digest: str
     epoch: int
     status: JobStatus
-    created_at: float
+    created_at: Time
     input: bytes
     ownership: Ownership = Ownership.OWNED
     moved_to: str | None = None
@@ -128,7 +131,7 @@ class JobHead(msgspec.Struct):
     cancelling: bool = False
     result: bytes | None = None
     error: JobError | None = None
-    finished_at: float | None = None
+    finished_at: Time | None = None
     hooks_delivered: int = 0
     handoffs: list[HandoffFigures] = []
     submission: str = ""
@@ -150,7 +153,7 @@ class MessageRow(NamedTuple):
     data: bytes
     attempts: int
     retry_count: int
-    due: float | None
+    due: Time | None
     progress: bytes | None
 
 
@@ -167,8 +170,8 @@ class HistoryRow(NamedTuple):
     final: int
     retry_count: int
     origin: int
-    started: float
-    ended: float
+    started: Time
+    ended: Time
     error: bytes | None
 
 
@@ -207,8 +210,8 @@ class QuestionRow(NamedTuple):
     routine: str
     slot: str
     prompt: str
-    since: float
-    due: float | None
+    since: Time
+    due: Time | None
 
 
 class LogRow(NamedTuple):
@@ -219,7 +222,7 @@ class LogRow(NamedTuple):
     routine: str
     message: int
     attempt: int
-    at: float
+    at: Time
     stream: str
     text: str
 

@@ -275,6 +275,8 @@ def test_a_job_that_was_given_away_can_come_back() -> None:
         (image(flow=b"rubbish"), "flow doesn't decode"),
         (image(flow=encode_flow(FlowSpec("other", "step", ()))), "another one than its digest"),
         (image(messages=[MessageRow(1, 1, "nowhere", "input", b"", 0, 0, 0.0, None)]), "routine 'nowhere'"),
+        (image(messages=[MessageRow(1, 1, "step", "input", b"", 0, 0, float("nan"), None)]), "no job"),
+        (image(messages=[MessageRow(1, 1, "step", "input", b"", 0, 0, float("inf"), None)]), "no job"),
         (b"\x80", "no job"),
     ],
 )
