@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 CHUNK_BYTES = 256 * 1024
@@ -9,6 +11,10 @@ CHUNK_BYTES = 256 * 1024
 
 WINDOW_BYTES = 16 * CHUNK_BYTES
 """How many bytes may be on their way unacknowledged."""
+
+
+Milliseconds = Annotated[float, msgspec.Meta(ge=0.0, le=1e12)]
+"""A figure for documents: it must be a number."""
 
 
 class Preflight(msgspec.Struct, tag="preflight"):
@@ -130,15 +136,15 @@ class ActorsStarted(msgspec.Struct, tag="started"):
     """T's actors of the job are active; ``activate_ms`` is how long that took there."""
 
     m: str
-    activate_ms: float
+    activate_ms: Milliseconds
 
 
 class Measured(msgspec.Struct, tag="measured"):
     """S's figures of the hand-off."""
 
     m: str
-    phases_ms: dict[str, float]
-    downtime_ms: float
+    phases_ms: dict[str, Milliseconds]
+    downtime_ms: Milliseconds
 
 
 HandoffMessage = (

@@ -73,7 +73,7 @@ def test_a_hand_off_that_is_called_off_leaves_no_turn_in_a_hurry(
 ) -> None:
     a, b = make_host("a").up(), make_host("b").up(SOJOURN_CRASH_POINT="target.before-write-prepared")
     pair_hosts(a, b)
-    a.submit("stuck:hurrying", "job", turns=2, seconds=1.0)
+    a.submit("stuck:hurrying", "job", turns=2, seconds=5.0)
     wait_until(lambda: read_effects(effects), what="the turn to begin")
     mover = a.start("migrate", "job", "--to", "b")
     b.died()

@@ -48,7 +48,7 @@ def test_who_asks_again_after_a_restart_gets_the_answer_of_what_is_under_way(
     pair: tuple[Host, Host], effects: Path
 ) -> None:
     a, b = pair
-    b.submit("crashing:sleeper", "job", seconds=4.0)
+    b.submit("crashing:sleeper", "job", seconds=15.0)
     wait_until(lambda: read_effects(effects), what="the turn to begin")
     mover = a.start("migrate", "job", "--to", "a", "--grace", "30", "--host", "b")
     wait_until(lambda: b.show("job")["status"] == "moving", what="the job to freeze")

@@ -189,3 +189,9 @@ def test_frames_survive_any_cut_of_the_stream(messages: list[bytes], step: int) 
 def test_a_frame_that_claims_too_much_is_refused() -> None:
     with pytest.raises(ValueError, match="too large"):
         Deframer().feed(b"\xff\xff\xff\xff")
+
+
+def test_figures_that_are_no_numbers_are_refused() -> None:
+    for message in (handoff.Measured("m", {"freeze": float("nan")}, 1.0), handoff.ActorsStarted("m", -1.0)):
+        with pytest.raises(msgspec.DecodeError):
+            peer.decode(peer.encode(message))
