@@ -461,7 +461,7 @@ class Moves:
                 asker,
                 {
                     "job_id": machine.job_id, "to": machine.peer, "path": str(path),
-                    "epoch": machine.epoch + 1, "host": core.host,
+                    "epoch": machine.epoch + 1, "host": self._core.host,
                 },
             )
 
