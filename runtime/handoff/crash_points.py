@@ -1,12 +1,14 @@
-"""Names of the moments of a hand-off at which a host can be made to die: before and after each durable
-write and each send of section 7's table.
+"""Names of the moments of a hand-off at which a host can be made to die or to stand still: before and
+after each durable write and each send of section 7's table.
 
-``SOJOURN_CRASH_POINT=NAME sojourn up …`` kills that supervisor with SIGKILL when it first gets there.
+``SOJOURN_CRASH_POINT=NAME sojourn up …`` kills that supervisor with SIGKILL when it first gets there;
+``SOJOURN_STOP_POINT=NAME`` stops it with SIGSTOP instead, until somebody sends it SIGCONT.
 """
 
 from __future__ import annotations
 
 VARIABLE = "SOJOURN_CRASH_POINT"
+STOP_VARIABLE = "SOJOURN_STOP_POINT"
 
 WRITES = {
     "source": ("frozen", "released", "gone"),
@@ -14,7 +16,7 @@ WRITES = {
 }
 SENDS = {
     "source": ("preflight", "chunk", "offer", "commit", "abort", "measured"),
-    "target": ("ready", "refused", "credit", "prepared", "query", "ack", "started"),
+    "target": ("ready", "refused", "credit", "prepared", "query", "ack", "unknown", "started"),
 }
 
 

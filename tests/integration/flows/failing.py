@@ -40,14 +40,16 @@ class After(Routine):
         self.set_result(reached=True)
 
 
-def build(flow_id: str, delay: float, heals_at: int = 0, takes: float = 0.0) -> Flow:
+def build(
+    flow_id: str, delay: float, heals_at: int = 0, takes: float = 0.0, backoff: float = 1.5
+) -> Flow:
     """Start, fail with four retries, go on."""
     flow = Flow(flow_id)
     flow.add_routine(Start(), "start")
     flow.add_routine(
         Failing(heals_at, takes), "failing",
         error_handler=ErrorHandler(
-            strategy=ErrorStrategy.RETRY, max_retries=4, retry_delay=delay, retry_backoff=1.5,
+            strategy=ErrorStrategy.RETRY, max_retries=4, retry_delay=delay, retry_backoff=backoff,
             retryable_exceptions=(ValueError,),
         ),
     )
@@ -60,6 +62,8 @@ def build(flow_id: str, delay: float, heals_at: int = 0, takes: float = 0.0) -> 
 quick = build("quick", 0.3)
 healing = build("healing", 0.3, heals_at=4)
 healing_later = build("healing_later", 4.0, heals_at=2)
+crossing = build("crossing", 0.1, heals_at=4, backoff=4.5)
+"""Fails three times at once and then waits for two seconds: time enough for a move to begin."""
 slow_backoff = build("slow_backoff", 3.0)
 patient = build("patient", 60.0)
 long_turns = build("long_turns", 0.1, heals_at=3, takes=1.5)
