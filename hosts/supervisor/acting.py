@@ -86,6 +86,18 @@ class Acting:
             )
         return row, head
 
+    def check_not_cancelling(self, head: JobHead) -> None:
+        """See that a job isn't about to be cancelled, once its last turns have ended.
+
+        Raises:
+            Refused: if it is.
+        """
+        if head.cancelling:
+            raise Refused(
+                f"job {head.job_id} is being cancelled on host {self._core.host!r}: there is nothing "
+                "to move"
+            )
+
     def pause(self, asker: Asker, command: Pause) -> None:
         """Let no new turn start; answered once none is in flight."""
         row, head = self.live(command.job, "pause")
@@ -196,12 +208,20 @@ class Acting:
         return {"job_id": head.job_id, "status": status, "host": self._core.host}
 
     def after_commit(self, committed: Round) -> None:
-        """Answer those whose job has fallen quiet."""
+        """Answer those whose job has fallen quiet, or has moved away with its pause."""
+        changed = committed.quiet | committed.touched | committed.writes.heads.keys()
         for waiter in list(self._waiters):
-            if waiter.row not in committed.quiet and waiter.row not in committed.touched:
+            if waiter.row not in changed:
                 continue
             head = self._core.store.head(waiter.row)
             if head is None:
+                continue
+            if head.ownership is Ownership.GONE and waiter.verb == "pause":
+                self._waiters.remove(waiter)
+                self._answers.reply(
+                    waiter.asker,
+                    {"job_id": head.job_id, "status": JobStatus.PAUSED.value, "host": head.moved_to},
+                )
                 continue
             job = self._core.engine.job(waiter.row)
             if waiter.verb == "forget":

@@ -377,6 +377,7 @@ class Desk:
 
     def _migrate(self, asker: Asker, command: Migrate) -> None:
         row, head = self.acting.live(command.job, "move")
+        self.acting.check_not_cancelling(head)
         moves = self._moves()
         if moves.under_way(row):
             raise Refused(
@@ -385,8 +386,9 @@ class Desk:
         moves.migrate(asker, row, command)
 
     def _export(self, asker: Asker, command: Export) -> None:
-        row, _head = self._core.find(command.job)
+        row, head = self._core.find(command.job)
         if command.release_to is not None:
+            self.acting.check_not_cancelling(head)
             self._moves().release_to_file(asker, row, command)
             return
         image = self._core.store.read_image(row)

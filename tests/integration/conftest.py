@@ -49,6 +49,8 @@ def host(make_host: MakeHost) -> Host:
 @pytest.fixture
 def pair(make_host: MakeHost) -> tuple[Host, Host]:
     """Two hosts that are up and paired."""
-    one, other = make_host("a").up(), make_host("b").up()
-    pair_hosts(one, other)
+    one, other = make_host("a"), make_host("b")
+    for host in (one, other):
+        host.launch()
+    pair_hosts(one.ready(), other.ready())
     return one, other

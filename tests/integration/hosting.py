@@ -15,6 +15,9 @@ from typing import Any
 import psutil
 
 from sojourn import Client, Handoff
+from sojourn.hosts.connection import Connection
+from sojourn.hosts.home import Home
+from sojourn.runtime.wire.client import Peers
 from tests.waiting import wait_until
 
 FLOWS = Path(__file__).parent / "flows"
@@ -57,6 +60,11 @@ class Host:
 
     def up(self, *options: str, **environment: str) -> Host:
         """Start its supervisor and wait until it is ready; on the port that it had before."""
+        self.launch(*options, **environment)
+        return self.ready()
+
+    def launch(self, *options: str, **environment: str) -> None:
+        """Start its supervisor."""
         command = [*SOJOURN, "up", "--home", str(self.home), "--name", self.name, *options]
         for path in self.paths:
             command.extend(("--path", str(path)))
@@ -71,6 +79,9 @@ class Host:
                 env={**self.environment, **environment},
                 start_new_session=True,
             )
+
+    def ready(self) -> Host:
+        """Wait until its supervisor is ready."""
         ready = wait_until(self._ready, 30.0, f"host {self.name} to be ready")
         found = re.search(r"listening on (\S+),", ready)
         if found is not None:
@@ -222,7 +233,11 @@ def pair_hosts(one: Host, other: Host) -> None:
 
 def connected(host: Host) -> bool:
     """Tell whether a host is connected to all its peers."""
-    peers = json.loads(host.do("peers", "-o", "json"))
+    connection = Connection(Home(host.home))
+    try:
+        peers = connection.request(Peers())["peers"]
+    finally:
+        connection.close()
     return bool(peers) and all(peer["connected"] for peer in peers)
 
 

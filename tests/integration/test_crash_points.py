@@ -32,8 +32,10 @@ def victim_of(point: str) -> str:
 
 def start(make_host: MakeHost, **environments: dict[str, str]) -> dict[str, Host]:
     """Start and pair both hosts, each with its part of the environment."""
-    hosts = {name: make_host(name).up(**environments.get(name, {})) for name in ("a", "b")}
-    pair_hosts(hosts["a"], hosts["b"])
+    hosts = {name: make_host(name) for name in ("a", "b")}
+    for name, host in hosts.items():
+        host.launch(**environments.get(name, {}))
+    pair_hosts(hosts["a"].ready(), hosts["b"].ready())
     warm_up(hosts["b"], "failing:crossing")
     hosts["a"].submit("failing:crossing", "job")
     hosts["a"].wait("job", "failing.retry_count >= 3")
@@ -80,7 +82,9 @@ def test_a_death_of_both_hosts_at_a_write_leaves_one_owner_and_exact_attempts(
     for host in hosts.values():
         host.kill()
     for host in hosts.values():
-        host.up()
+        host.launch()
+    for host in hosts.values():
+        host.ready()
     move.exception(60)
     check_the_end(hosts, effects)
 
