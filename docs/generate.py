@@ -58,7 +58,8 @@ def page() -> str:
     names = "\n".join(f"- `{point}`" for point in ALL)
     parts.append(
         "## Crash points\n\n`runtime/handoff/crash_points.py`. With `SOJOURN_CRASH_POINT` set to one of "
-        "these, a supervisor kills itself there with SIGKILL; `tests/integration/test_crash_points.py` "
+        "these, a supervisor kills itself there with SIGKILL (with `SOJOURN_STOP_POINT`: stops itself with "
+        "SIGSTOP); `tests/integration/test_crash_points.py` "
         f"goes through all of them.\n\n{names}\n"
     )
     return "\n".join(parts)
