@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -287,3 +288,8 @@ def attempts(document: Json, routine: str) -> list[tuple[int, int, str, str]]:
         for entry in document["history"]
         if entry["routine"] == routine
     ]
+
+
+def seconds_of(text: str) -> float:
+    """Read a document's time as seconds since the epoch."""
+    return datetime.fromisoformat(text).timestamp()

@@ -6,18 +6,13 @@ import json
 import signal
 import socket
 import time
-from datetime import datetime
 from pathlib import Path
 
 import psutil
 
 from tests.integration.conftest import MakeHost
-from tests.integration.hosting import Host, attempts, check_effects, read_effects
+from tests.integration.hosting import Host, attempts, check_effects, read_effects, seconds_of
 from tests.waiting import wait_until
-
-
-def seconds_of(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
 
 
 def test_killed_between_attempts_the_next_attempt_comes_when_due(host: Host) -> None:

@@ -35,8 +35,11 @@ class Failing(Routine):
 
 
 class After(Routine):
+    def __init__(self, name: str = "after") -> None:
+        self.name = name
+
     def process(self, **data: object) -> None:
-        note(self, "after")
+        note(self, self.name)
         self.set_result(reached=True)
 
 
@@ -66,4 +69,20 @@ crossing = build("crossing", 0.1, heals_at=4, backoff=4.5)
 """Fails three times at once and then waits for two seconds: time enough for a move to begin."""
 slow_backoff = build("slow_backoff", 3.0)
 patient = build("patient", 60.0)
+unhurried = build("unhurried", 0.8, backoff=1.2)
+"""Like quick, with time to move it after the second attempt."""
+
+lookalikes = Flow("lookalikes")
+"""Two paths, each through a failing step, in which every slot is ``input`` and every event ``output``."""
+lookalikes.add_routine(Start(), "start")
+for path in ("left", "right"):
+    lookalikes.add_routine(
+        Failing(heals_at=4), path,
+        error_handler=ErrorHandler(
+            strategy=ErrorStrategy.RETRY, max_retries=4, retry_delay=0.5, retry_backoff=1.2
+        ),
+    )
+    lookalikes.add_routine(After(f"after {path}"), f"after_{path}")
+    lookalikes.connect("start", "output", path, "input")
+    lookalikes.connect(path, "output", f"after_{path}", "input")
 long_turns = build("long_turns", 0.1, heals_at=3, takes=1.5)

@@ -63,12 +63,17 @@ def queue(flow_id: str, worker: Routine, **options: object) -> Flow:
 
 
 class Needy(Routine):
-    """Every message needs two retries."""
+    """Every message needs two retries; what succeeds is counted per job."""
 
-    def process(self, i: int) -> None:
+    def __init__(self) -> None:
+        self.tries = 0
+
+    def process(self, i: int, job: str = "job") -> None:
         note(self, f"needy {i}")
+        self.tries += 1
         if self.attempt <= 2:
             raise ValueError(f"message {i}, attempt {self.attempt}")
+        self.shared.add(job, 1)
         self.emit("output", i=i)
 
 
@@ -84,8 +89,7 @@ class Moody(Routine):
 
 
 slow = queue("slow", Slow())
-parallel = queue("parallel", Parallel(), processes=4, parallel=True)
-parallel_slow = queue("parallel_slow", Parallel(0.05), processes=4, parallel=True)
+parallel = queue("parallel", Parallel(0.05), processes=4, parallel=True)
 parallel_single = queue("parallel_single", Parallel(0.05), processes=1, parallel=True)
 needy = queue("needy", Needy(), error_handler=ErrorHandler(
     strategy=ErrorStrategy.RETRY, max_retries=4, retry_delay=0.05, retry_backoff=1.0
