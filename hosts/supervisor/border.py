@@ -138,6 +138,8 @@ class Border:
 
     def deliver_relayed(self, asker: Asker, answer: Answer) -> None:
         """See ``Part``."""
+        if isinstance(answer, client_wire.Failure):
+            self._refused("relayed command", f"{asker.peer}: {answer.message}")
         self._relays.deliver(asker, answer)
 
     def tick(self) -> float | None:

@@ -19,6 +19,7 @@ from sojourn.hosts.supervisor.starts import Starts
 from sojourn.hosts.zygotes import ProcessHandle, Reception
 from sojourn.runtime.dispatch import Pool, PoolKey, Worker
 from sojourn.runtime.engine.inputs import Block, Settle, Unsend
+from sojourn.runtime.engine.model import Message
 from sojourn.runtime.flow import encode_flow
 from sojourn.runtime.job import JobStatus
 from sojourn.runtime.wire.actor import (
@@ -166,6 +167,10 @@ class Fleet:
 
     def _results(self, worker: Worker, message: Results) -> None:
         core = self._core
+        if message.results:
+            # Before these turns are over: with their job they would be out of memory.
+            ended = worker.outstanding.get(message.results[-1].dispatch)
+            self._drain_output(self._processes[worker.name], ended)
         for line in message.logs:
             job = core.engine.job(line.job)
             if job is not None:
@@ -176,7 +181,13 @@ class Fleet:
         known = core.dispatcher.returned(worker, message.results, core.now.monotonic)
         core.apply(Settle(known, worker.code))
 
-    def _drain_output(self, process: Process) -> None:
+    def _drain_output(self, process: Process, ended: Message | None = None) -> None:
+        """Keep what a process, or a child of it, wrote to its descriptors.
+
+        Args:
+            process: whose.
+            ended: message whose turn has just ended; None to ask the process's page.
+        """
         handle = process.handle
         if handle is None or handle.output_fd < 0:
             return
@@ -185,15 +196,19 @@ class Fleet:
             return
         text = raw.decode("utf-8", "replace")
         process.tail = (process.tail + text)[-2000:]
-        running = handle.glance()
-        job = self._core.engine.job(running.job) if running.begun else None
-        if job is None or job.head.epoch != running.epoch:
-            self._core.log.info("output outside a turn", process=process.name, text=text[-2000:])
-            return
+        if ended is not None:
+            turn = (ended.actor.job.row, ended.number, ended.attempts + 1)
+        else:
+            running = handle.glance()
+            job = self._core.engine.job(running.job) if running.begun else None
+            if job is None or job.head.epoch != running.epoch:
+                self._core.log.info("output outside a turn", process=process.name, text=text[-2000:])
+                return
+            turn = (running.job, running.message, running.attempt)
+        row, number, attempt = turn
         for line in text.splitlines():
             self._core.add_log(
-                running.job, process.pool[1], running.message, running.attempt,
-                self._core.now.wall, "stdout", line[:8192],
+                row, process.pool[1], number, attempt, self._core.now.wall, "stdout", line[:8192]
             )
 
     # --- starting -------------------------------------------------------------------------
@@ -477,12 +492,14 @@ class Fleet:
             page.unlink(missing_ok=True)
 
     def describe(self) -> list[dict[str, object]]:
-        """List the actor processes, for ``status``."""
+        """List the actor processes and how many messages each has, for ``status``."""
+        workers = self._core.dispatcher.workers
         return [
             {
                 "process": process.name, "routine": process.pool[1], "flow": process.pool[0],
                 "pid": process.handle.pid if process.handle is not None else None,
                 "ready": process.ready,
+                "messages": len(workers[process.name].outstanding) if process.name in workers else 0,
             }
             for process in self._processes.values()
         ]

@@ -11,14 +11,14 @@ import sys
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
 from sojourn import Client, Handoff
 from sojourn.hosts.connection import Connection
 from sojourn.hosts.home import Home
-from sojourn.runtime.wire.client import Peers
+from sojourn.runtime.wire.client import Command, Peers, Status
 from tests.waiting import wait_until
 
 FLOWS = Path(__file__).parent / "flows"
@@ -188,6 +188,18 @@ class Host:
         """Give a Python client of it."""
         return Client(self.home)
 
+    def ask(self, command: Command) -> Json:
+        """Send it a command as the command line would, without starting an interpreter."""
+        connection = Connection(Home(self.home))
+        try:
+            return connection.request(command)
+        finally:
+            connection.close()
+
+    def messages_at(self, pid: int) -> int:
+        """Give how many messages one of its processes has."""
+        return sum(p["messages"] for p in self.ask(Status())["processes"] if p["pid"] == pid)
+
     def submit(self, flow: str, job_id: str, **fields: Any) -> str:
         """Start a job of a flow of ``flows/`` by ``MODULE:ATTR``."""
         with self.client() as client:
@@ -234,21 +246,24 @@ def pair_hosts(one: Host, other: Host) -> None:
 
 def connected(host: Host) -> bool:
     """Tell whether a host is connected to all its peers."""
-    connection = Connection(Home(host.home))
-    try:
-        peers = connection.request(Peers())["peers"]
-    finally:
-        connection.close()
+    peers = host.ask(Peers())["peers"]
     return bool(peers) and all(peer["connected"] for peer in peers)
 
 
-class Effect:
-    """One line that a routine appended: what, in which turn, at which attempt, on which host."""
+class Effect(NamedTuple):
+    """One line that a routine appended: what, in which turn, at which attempt, where."""
 
-    def __init__(self, line: str) -> None:
-        self.what, self.turn, attempt, self.host, pid = line.split("\t")
-        self.attempt = int(attempt)
-        self.pid = int(pid)
+    what: str
+    turn: str
+    attempt: int
+    host: str
+    pid: int
+
+    @classmethod
+    def read(cls, line: str) -> Effect:
+        """Read a line."""
+        what, turn, attempt, host, pid = line.split("\t")
+        return cls(what, turn, int(attempt), host, int(pid))
 
     @property
     def key(self) -> tuple[str, int]:
@@ -260,7 +275,7 @@ def read_effects(path: Path) -> list[Effect]:
     """Read what routines did, in the order in which they did it."""
     if not path.exists():
         return []
-    return [Effect(line) for line in path.read_text().splitlines()]
+    return [Effect.read(line) for line in path.read_text().splitlines()]
 
 
 def check_effects(effects: list[Effect], *documents: Json) -> None:

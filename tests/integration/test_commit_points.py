@@ -20,12 +20,28 @@ def test_a_failed_attempt_leaves_nothing_but_its_record(host: Host) -> None:
     assert final["result"] == {
         "kept": ["begin"], "extra": False, "dirty": False, "count": 0, "progress": {"attempts": 1}
     }
-    assert final["shared"] == {}
+    assert (final["shared"], final["waiting"]) == ({}, [])
+    assert final["routines"]["messy"]["state"] == {"kept": ["begin"]}
     assert final["routines"]["sink"]["succeeded"] == 0
     assert attempts(final, "messy") == [(1, 1, "failed", "a"), (1, 2, "succeeded", "a")]
 
 
-def test_keep_state_on_failure(host: Host) -> None:
+@pytest.mark.parametrize(
+    ("way", "progress"), [("fail", {"kept": True, "dirty": True}), ("crash", {"kept": True})]
+)
+def test_a_failed_attempt_goes_back_to_its_checkpoint(
+    host: Host, way: str, progress: dict[str, bool]
+) -> None:
+    host.submit("points:messy_later", "job", way=way)
+    final = host.wait("job")
+    # Progress survives a failure; what a process that was killed hadn't committed of it can't.
+    assert final["result"] == {"kept": ["begin", "kept"], "progress": progress}
+    assert final["shared"] == {"kept": True, "count": 1}
+    assert final["routines"]["sink"]["state"] == {"got": [1]}
+    assert attempts(final, "messy") == [(1, 1, "failed", "a"), (1, 2, "succeeded", "a")]
+
+
+def test_keep_state_on_failure_keeps_attributes_of_failed_attempts(host: Host) -> None:
     host.submit("points:keeping", "job")
     assert host.wait("job")["result"] == {"tries": 3}
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import signal
 import socket
-import time
 from pathlib import Path
 
 import psutil
@@ -15,15 +12,31 @@ from tests.integration.hosting import Host, attempts, check_effects, read_effect
 from tests.waiting import wait_until
 
 
-def test_killed_between_attempts_the_next_attempt_comes_when_due(host: Host) -> None:
-    host.submit("failing:slow_backoff", "job")
+def test_killed_between_attempts_the_next_attempt_comes_when_due(host: Host, effects: Path) -> None:
+    host.submit("failing:long_backoff", "job")
     state = host.wait("job", "failing.retry_count >= 1")
-    failed = seconds_of(state["history"][-1]["ended_at"])
+    due = seconds_of(state["history"][-1]["ended_at"]) + 6.0
     host.kill()
     host.up()
     final = host.wait("job", "failing.retry_count >= 2")
     assert attempts(final, "failing") == [(2, 1, "failed", "a"), (2, 2, "failed", "a")]
-    assert abs(seconds_of(final["history"][-1]["started_at"]) - (failed + 3.0)) < 0.5
+    assert abs(seconds_of(final["history"][-1]["started_at"]) - due) < 1.0
+    assert [e.attempt for e in read_effects(effects) if e.what == "failing"] == [1, 2]
+
+
+def test_killed_between_attempts_two_and_three_the_next_attempt_is_three(
+    host: Host, effects: Path
+) -> None:
+    host.submit("failing:unhurried", "job")
+    host.wait("job", "failing.retry_count >= 2")
+    host.kill()
+    host.up()
+    final = host.wait("job")
+    assert (final["status"], final["routines"]["failing"]["retry_count"]) == ("failed", 4)
+    assert [(o[1], o[2]) for o in attempts(final, "failing")] == [
+        (number, "failed") for number in (1, 2, 3, 4, 5)
+    ]
+    assert [e.attempt for e in read_effects(effects) if e.what == "failing"] == [1, 2, 3, 4, 5]
 
 
 def test_killed_during_a_turn_the_same_number_runs_again(host: Host, effects: Path) -> None:
@@ -70,13 +83,29 @@ def test_an_actor_process_that_dies_is_one_failed_attempt_of_the_right_message(
     check_effects(read_effects(effects), final, other)
 
 
-def test_an_actor_process_killed_from_outside(host: Host, effects: Path) -> None:
-    host.submit("crashing:sleeper", "job", seconds=1.0)
+def test_killed_with_a_hundred_more_sent_ahead_exactly_one_attempt_fails(
+    host: Host, effects: Path
+) -> None:
+    host.submit("crashing:waiting", "other", n=2000)
+    host.submit("crashing:waiting", "job", n=2000, waits_at=1000)
     (begun,) = wait_until(lambda: read_effects(effects), what="the turn to begin")
-    psutil.Process(begun.pid).send_signal(signal.SIGKILL)
-    final = host.wait("job")
-    assert attempts(final, "sleeper") == [(1, 1, "failed", "a"), (1, 2, "succeeded", "a")]
-    assert "SIGKILL" in final["history"][0]["error"]["message"]
+    wait_until(lambda: host.messages_at(begun.pid) > 100, what="a hundred more to be sent ahead")
+    psutil.Process(begun.pid).kill()
+    final, other = host.wait("job"), host.wait("other")
+    failed = [e for e in final["history"] if e["outcome"] == "failed"]
+    assert [(e["message"], e["attempt"], e["error"]["type"]) for e in failed] == [
+        (1002, 1, "ActorCrashed")
+    ]
+    assert "SIGKILL" in failed[0]["error"]["message"]
+    assert begun.turn == f"{final['instance']}:1002"
+    for document in (final, other):
+        assert (document["status"], document["routines"]["waiting"]["state"]) == (
+            "completed", {"done": 2000}
+        )
+        succeeded = [e for e in document["history"] if e["outcome"] == "succeeded"]
+        assert len({e["message"] for e in succeeded}) == len(succeeded) == 2001
+        assert {e["attempt"] for e in succeeded if e["message"] != 1002} == {1}
+    assert not [e for e in other["history"] if e["outcome"] == "failed"]
 
 
 def test_a_turn_over_its_timeout(host: Host) -> None:
@@ -88,7 +117,7 @@ def test_a_turn_over_its_timeout(host: Host) -> None:
     assert final["result"] == {"attempt": 3}
 
 
-def test_a_routine_that_fails_to_import_is_blocked_until_mended(
+def test_a_flow_whose_module_fails_to_import_is_refused_with_its_error(
     make_host: MakeHost, tmp_path: Path
 ) -> None:
     code = tmp_path / "code"
@@ -110,7 +139,7 @@ def test_a_routine_that_fails_to_import_is_blocked_until_mended(
     (code / "breaking.py").write_text("import nothing_of_that_name\n" + good)
     host.up()
     done = host.run("submit", "breaking:flow")
-    assert done.returncode in (3, 6)
+    assert done.returncode == 6
     assert "nothing_of_that_name" in done.stderr
 
 
@@ -254,11 +283,9 @@ def test_no_orphans_after_the_supervisor_is_killed(host: Host, tmp_path: Path) -
     below |= {int(pid) for pid in pids.read_text().split()}
     assert len(below) >= 4, "zygote, guard, actor and its child"
     host.kill()
-    killed = time.monotonic()
     wait_until(
-        lambda: not [pid for pid in below if alive(pid)], 5.0, "every process below it to be gone"
+        lambda: not [pid for pid in below if alive(pid)], 1.0, "every process below it to be gone"
     )
-    assert time.monotonic() - killed < 1.5
 
 
 def alive(pid: int) -> bool:

@@ -12,6 +12,7 @@ from sojourn import Flow, JobState
 from tests.integration.conftest import MakeHost
 from tests.integration.hosting import Host, attempts, check_effects, pair_hosts, read_effects
 from tests.waiting import wait_until
+from tests.integration.moving import warm_up
 
 
 def test_a_released_file_continues_there_and_nowhere_else(
@@ -19,20 +20,30 @@ def test_a_released_file_continues_there_and_nowhere_else(
 ) -> None:
     a, b = pair
     c = make_host("c").up()
-    a.submit("failing:healing", "job")
-    a.wait("job", "failing.retry_count >= 2")
+    warm_up(b, "failing:crossing")
+    a.submit("failing:crossing", "job")
+    a.wait("job", "failing.retry_count >= 3")
     file = tmp_path / "job.json"
     a.do("export", "job", str(file), "--release", "--to", "b")
-    assert a.show("job")["status"] in ("moving", "moved")
+    before = read_effects(effects)
     refused = c.run("import", str(file))
     assert refused.returncode == 4
     assert "another host" in refused.stderr
+    assert json.loads(c.do("jobs", "-o", "json")) == []
+    a.kill()
+    a.up()
+    for again in (("migrate", "job", "--to", "b"), ("export", "job", "x", "--release", "--to", "b")):
+        done = a.run(*again)
+        assert (done.returncode, "being handed over" in done.stderr) == (4, True), done.stderr
+    assert a.run("import", str(file)).returncode == 4
+    assert (a.show("job")["status"], a.show("job")["moved_to"]) == ("moving", "b")
+    assert read_effects(effects) == before, "the source ran what it had released"
     assert b.do("import", str(file)) == "job"
     assert b.run("import", str(file)).returncode == 4
     final = b.wait("job")
     assert (final["status"], final["epoch"], final["host"]) == ("completed", 2, "b")
     assert [o[1:] for o in attempts(final, "failing")] == [
-        (1, "failed", "a"), (2, "failed", "a"), (3, "failed", "b"), (4, "succeeded", "b"),
+        (1, "failed", "a"), (2, "failed", "a"), (3, "failed", "a"), (4, "succeeded", "b"),
     ]
     check_effects(read_effects(effects), final)
     assert a.wait("job", timeout=20)["host"] == "b"
@@ -40,7 +51,7 @@ def test_a_released_file_continues_there_and_nowhere_else(
 
 
 def test_a_file_without_release_is_a_new_job(host: Host, tmp_path: Path) -> None:
-    host.submit("failing:slow_backoff", "job")
+    host.submit("failing:long_backoff", "job")
     host.wait("job", "failing.retry_count >= 1")
     file = tmp_path / "job.json"
     host.do("export", "job", str(file))
@@ -87,7 +98,7 @@ def write_list(_text: str) -> str:
 def test_a_damaged_file_is_refused_with_a_sentence(
     host: Host, tmp_path: Path, damage: Callable[[str], str], says: str
 ) -> None:
-    host.submit("failing:slow_backoff", "job")
+    host.submit("failing:endless", "job")
     host.wait("job", "failing.retry_count >= 1")
     file = tmp_path / "job.json"
     host.do("export", "job", str(file))
@@ -101,7 +112,7 @@ def test_a_damaged_file_is_refused_with_a_sentence(
 
 def test_two_documents_resume_as_a_new_job(pair: tuple[Host, Host], tmp_path: Path) -> None:
     a, b = pair
-    a.submit("failing:slow_backoff", "job")
+    a.submit("failing:long_backoff", "job")
     a.wait("job", "failing.retry_count >= 1")
     file = tmp_path / "job.json"
     a.do("export", "job", str(file))

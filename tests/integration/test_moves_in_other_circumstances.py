@@ -72,7 +72,7 @@ def test_a_target_that_stays_away_after_the_release_leaves_the_hand_off_in_doubt
 
 def test_a_target_that_is_down_aborts_before_anything_happens(pair: tuple[Host, Host]) -> None:
     a, b = pair
-    a.submit("failing:slow_backoff", "job")
+    a.submit("failing:endless", "job")
     a.wait("job", "failing.retry_count >= 1")
     assert b.terminate() == 0
     done = a.run("migrate", "job", "--to", "b")
@@ -120,7 +120,7 @@ def test_a_new_owner_that_is_down_is_said_to_be_and_ends_no_supervisor(
     pair: tuple[Host, Host]
 ) -> None:
     a, b = pair
-    a.submit("failing:slow_backoff", "job")
+    a.submit("failing:endless", "job")
     a.wait("job", "failing.retry_count >= 1")
     a.migrate("job", b)
     assert b.terminate() == 0

@@ -35,6 +35,19 @@ class Dying(Routine):
         self.done += 1
 
 
+class Waiting(Routine):
+    """Turns of microseconds, but for one message's first attempt, which never ends."""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def process(self, i: int, waits_at: int = -1) -> None:
+        if i == waits_at and self.attempt == 1:
+            note(self, "waiting")
+            time.sleep(600)
+        self.done += 1
+
+
 class Hanging(Routine):
     def process(self, hangs: int = 1) -> None:
         note(self, "hanging")
@@ -73,6 +86,11 @@ dying = Flow("dying")
 dying.add_routine(Fan(), "fan")
 dying.add_routine(Dying(), "dying", error_handler=retry)
 dying.connect("fan", "output", "dying", "input")
+
+waiting = Flow("waiting")
+waiting.add_routine(Fan(), "fan")
+waiting.add_routine(Waiting(), "waiting", error_handler=retry)
+waiting.connect("fan", "output", "waiting", "input")
 
 hanging = Flow("hanging")
 hanging.add_routine(Hanging(), "hanging", timeout=0.5, error_handler=retry)

@@ -53,7 +53,7 @@ def build(
         Failing(heals_at, takes), "failing",
         error_handler=ErrorHandler(
             strategy=ErrorStrategy.RETRY, max_retries=4, retry_delay=delay, retry_backoff=backoff,
-            retryable_exceptions=(ValueError,),
+            max_delay=3600.0, retryable_exceptions=(ValueError,),
         ),
     )
     flow.add_routine(After(), "after")
@@ -69,6 +69,10 @@ crossing = build("crossing", 0.1, heals_at=4, backoff=4.5)
 """Fails three times at once and then waits for two seconds: time enough for a move to begin."""
 slow_backoff = build("slow_backoff", 3.0)
 patient = build("patient", 60.0)
+long_backoff = build("long_backoff", 6.0)
+"""Time enough for a supervisor to die and to be started on a busy machine."""
+endless = build("endless", 3600.0)
+"""Never gets to its second attempt."""
 unhurried = build("unhurried", 0.8, backoff=1.2)
 """Like quick, with time to move it after the second attempt."""
 

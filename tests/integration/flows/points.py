@@ -28,13 +28,42 @@ class Messy(Routine):
             self.shared["dirty"] = True
             self.shared.add("count", 5)
             self.emit("output", i=-1)
-            self.set_result(dirty=True)
+            self.set_result(dirty=True, leaked=True)
+            self.ask("should never be asked", slot="answer")
             self.progress["attempts"] = 1
             raise ValueError("after all that")
         self.set_result(
             kept=self.kept, extra=hasattr(self, "extra"), dirty="dirty" in self.shared,
             count=self.shared.get("count", 0), progress=dict(self.progress),
         )
+
+    @slot
+    def answer(self, **data: object) -> None:
+        raise AssertionError("the question went back with the attempt that asked it")
+
+
+class MessyLater(Routine):
+    """The same after a checkpoint, to which everything goes back."""
+
+    def __init__(self) -> None:
+        self.kept = ["begin"]
+
+    def process(self, way: str) -> None:
+        if self.attempt == 1:
+            self._change("kept", 1)
+            self.checkpoint()
+            self._change("dirty", 2)
+            if way == "crash":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise ValueError("after all that")
+        self.set_result(kept=self.kept, progress=dict(self.progress))
+
+    def _change(self, what: str, i: int) -> None:
+        self.kept.append(what)
+        self.shared[what] = True
+        self.shared.add("count", 1)
+        self.emit("output", i=i)
+        self.progress[what] = True
 
 
 class Keeping(Routine):
@@ -66,9 +95,6 @@ class Batches(Routine):
                     raise ValueError("half-way")
                 if way == "crash":
                     os.kill(os.getpid(), signal.SIGKILL)
-                if way == "supervisor":
-                    os.kill(int(os.environ["SOJOURN_TEST_SUPERVISOR"]), signal.SIGKILL)
-                    time.sleep(60)
 
 
 class Sink(Routine):
@@ -130,6 +156,11 @@ messy = Flow("messy")
 messy.add_routine(Messy(), "messy", error_handler=retry)
 messy.add_routine(Sink(), "sink")
 messy.connect("messy", "output", "sink", "input")
+
+messy_later = Flow("messy_later")
+messy_later.add_routine(MessyLater(), "messy", error_handler=retry)
+messy_later.add_routine(Sink(), "sink")
+messy_later.connect("messy", "output", "sink", "input")
 
 keeping = Flow("keeping_state")
 keeping.add_routine(Keeping(), "keeping", error_handler=retry)
