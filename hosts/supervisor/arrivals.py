@@ -85,6 +85,8 @@ class Arrivals:
         self._room = Reservations(core.home.reserved)
         self.owned_now: set[str] = set()
         """Hand-offs whose job is owned with the round under way."""
+        self.imported_now = False
+        """Whether a released file's job is owned with it."""
 
     def forget_room(self, records: Iterable[HandoffRow]) -> None:
         """Give back the room of hand-offs that an earlier run left and of which there is no record."""
@@ -394,6 +396,7 @@ class Arrivals:
             figures = HandoffFigures(found.host, core.host, epoch, size)
         self._adopt(found.image, epoch, figures)
         if found.handoff is not None:
+            self.imported_now = True
             for peer in peers:
                 if peer.store_id == found.handoff.from_store:
                     core.send(ToPeer(peer.name, Ack(found.handoff.m, epoch), f"{ROLE}.ack"))

@@ -37,6 +37,7 @@ from sojourn.runtime.handoff import strays
 from sojourn.runtime.handoff.crash_points import after_write, before_write
 from sojourn.runtime.handoff.source import ROLE, Patience, SourceHandoff, SourceRecord
 from sojourn.runtime.handoff.table import SourceState
+from sojourn.runtime.handoff.target import ROLE as TARGET
 from sojourn.runtime.job import JobHead, Ownership
 from sojourn.runtime.wire.client import Export, Import, Migrate, Progress
 from sojourn.runtime.wire.handoff import (
@@ -150,6 +151,8 @@ class Moves:
             for departure in self._departures.values()
             if departure.machine.state is SourceState.FREEZING and departure.row in round_.quiet
         )
+        if self.arrivals.imported_now:
+            points.append((TARGET, "owned"))
         for role, state in points:
             self._crash.reached(before_write(role, state))
         self._points = [after_write(role, state) for role, state in points]
@@ -160,6 +163,7 @@ class Moves:
             self._crash.reached(point)
         self._points = []
         self.arrivals.owned_now.clear()
+        self.arrivals.imported_now = False
         written, self._written = self._written, []
         for departure in written:
             self._finish_file(departure)
@@ -436,6 +440,7 @@ class Moves:
             handoff=ticket,
         )
         data = json.dumps(document, indent=1).encode()
+        self._crash.reached(before_write(ROLE, "file"))
         write_beside(path, data)
         machine.record.digest = document["digest"]
         machine.record.size = len(data)
@@ -456,6 +461,7 @@ class Moves:
             if asker is not None:
                 self._desk.fail(asker, HostUnable(error.message + where))
             return
+        self._crash.reached(after_write(ROLE, "file"))
         if asker is not None:
             self._desk.reply(
                 asker,

@@ -1,5 +1,6 @@
 """Names of the moments of a hand-off at which a host can be made to die or to stand still: before and
-after each durable write and each send of section 7's table.
+after each durable write and each send of section 7's table. ``file`` is the one that a release goes into:
+before it is written at all, and after it has got its name.
 
 ``SOJOURN_CRASH_POINT=NAME sojourn up …`` kills that supervisor with SIGKILL when it first gets there;
 ``SOJOURN_STOP_POINT=NAME`` stops it with SIGSTOP instead, until somebody sends it SIGCONT.
@@ -11,7 +12,7 @@ VARIABLE = "SOJOURN_CRASH_POINT"
 STOP_VARIABLE = "SOJOURN_STOP_POINT"
 
 WRITES = {
-    "source": ("frozen", "released", "gone"),
+    "source": ("frozen", "file", "released", "gone"),
     "target": ("staging", "prepared", "owned", "dropped"),
 }
 SENDS = {

@@ -11,8 +11,8 @@ import pytest
 from sojourn import Flow, JobState
 from tests.integration.conftest import MakeHost
 from tests.integration.hosting import Host, attempts, check_effects, pair_hosts, read_effects
+from tests.integration.moving import dying_at, warm_up
 from tests.waiting import wait_until
-from tests.integration.moving import warm_up
 
 
 def test_a_released_file_continues_there_and_nowhere_else(
@@ -162,3 +162,56 @@ def test_a_file_can_be_imported_only_once_its_job_is_released(
     b.do("import", str(file))
     b.do("resume", "job", "--input", '{"approved": true}')
     assert b.wait("job")["epoch"] == 2
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "source.before-write-file", "source.before-write-released", "source.after-write-released",
+        "source.after-write-file",
+    ],
+)
+def test_a_source_that_dies_while_it_releases_leaves_a_file_or_goes_on_itself(
+    make_host: MakeHost, tmp_path: Path, effects: Path, point: str
+) -> None:
+    a, b = make_host("a").up(**dying_at(point)), make_host("b").up()
+    pair_hosts(a, b)
+    a.submit("failing:crossing", "job")
+    a.wait("job", "failing.retry_count >= 3")
+    file = tmp_path / "job.json"
+    assert a.run("export", "job", str(file), "--release", "--to", "b").returncode == 5
+    a.died()
+    a.up()
+    released = a.show("job")["status"] == "moving"
+    assert file.exists() == released, "a file that can be imported and an owner that goes on"
+    if released:
+        b.do("import", str(file))
+    final = (b if released else a).wait("job")
+    assert (final["status"], final["epoch"]) == ("completed", 2 if released else 1)
+    assert [o[1] for o in attempts(final, "failing")] == [1, 2, 3, 4]
+    check_effects(read_effects(effects), final)
+    assert a.show("job")["status"] in ("moved" if released else "completed", "moving")
+
+
+@pytest.mark.parametrize(
+    "point", ["target.before-write-owned", "target.after-write-owned", "target.after-send-ack"]
+)
+def test_a_target_that_dies_while_it_imports_can_import_again_and_owns_it_once(
+    make_host: MakeHost, tmp_path: Path, effects: Path, point: str
+) -> None:
+    a, b = make_host("a").up(), make_host("b").up(**dying_at(point))
+    pair_hosts(a, b)
+    a.submit("failing:crossing", "job")
+    a.wait("job", "failing.retry_count >= 3")
+    file = tmp_path / "job.json"
+    a.do("export", "job", str(file), "--release", "--to", "b")
+    b.run("import", str(file))
+    b.died()
+    b.up()
+    again = b.run("import", str(file))
+    assert again.returncode == (0 if point == "target.before-write-owned" else 4), again.stderr
+    final = b.wait("job")
+    assert (final["status"], final["epoch"]) == ("completed", 2)
+    assert [o[1] for o in attempts(final, "failing")] == [1, 2, 3, 4]
+    check_effects(read_effects(effects), final)
+    wait_until(lambda: a.show("job")["status"] == "moved", 30.0, "the source to hear of the import")
