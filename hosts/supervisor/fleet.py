@@ -7,6 +7,7 @@ what an attempt's end means, is the engine's to say.
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -492,17 +493,22 @@ class Fleet:
             page.unlink(missing_ok=True)
 
     def describe(self) -> list[dict[str, object]]:
-        """List the actor processes and how many messages each has, for ``status``."""
-        workers = self._core.dispatcher.workers
+        """List the actor processes and how many messages of which job each has, for ``status``."""
         return [
             {
                 "process": process.name, "routine": process.pool[1], "flow": process.pool[0],
                 "pid": process.handle.pid if process.handle is not None else None,
                 "ready": process.ready,
-                "messages": len(workers[process.name].outstanding) if process.name in workers else 0,
+                "messages": self._messages_at(process.name),
             }
             for process in self._processes.values()
         ]
+
+    def _messages_at(self, name: str) -> dict[str, int]:
+        worker = self._core.dispatcher.workers.get(name)
+        if worker is None:
+            return {}
+        return dict(Counter(m.actor.job.head.job_id for m in worker.outstanding.values()))
 
     def is_running(self, row: int) -> bool:
         """Whether an attempt of a job is executing, by the pages."""

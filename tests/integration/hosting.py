@@ -196,9 +196,10 @@ class Host:
         finally:
             connection.close()
 
-    def messages_at(self, pid: int) -> int:
-        """Give how many messages one of its processes has."""
-        return sum(p["messages"] for p in self.ask(Status())["processes"] if p["pid"] == pid)
+    def messages_at(self, routine: str) -> dict[str, int]:
+        """Give how many messages of each job a routine's only process has."""
+        found = [p["messages"] for p in self.ask(Status())["processes"] if p["routine"] == routine]
+        return found[0] if len(found) == 1 else {}
 
     def submit(self, flow: str, job_id: str, **fields: Any) -> str:
         """Start a job of a flow of ``flows/`` by ``MODULE:ATTR``."""

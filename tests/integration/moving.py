@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -13,7 +14,7 @@ import psutil
 from sojourn import Handoff
 from sojourn.runtime.errors import SojournError
 from sojourn.runtime.handoff.crash_points import STOP_VARIABLE, VARIABLE
-from tests.integration.hosting import Host
+from tests.integration.hosting import Effect, Host, read_effects
 from tests.waiting import wait_until
 
 
@@ -52,6 +53,36 @@ def wait_stopped(host: Host) -> None:
 def go_on(host: Host) -> None:
     """Let a supervisor that stands still go on."""
     os.kill(host.pid, signal.SIGCONT)
+
+
+def hold_a_turn(host: Host, hold: Path, effects: Path, **ahead: int) -> Effect:
+    """Hold a turn of ``crashing:waiting`` by its file while messages wait behind it in its process.
+
+    How much is sent ahead follows the turns' measured time, which is longer at times on a busy machine.
+
+    Args:
+        host: where it runs.
+        hold: the file.
+        effects: the file in which the turn leaves its trace.
+        **ahead: job → how many of its messages must be sent ahead.
+    """
+
+    def enough() -> bool:
+        there = host.messages_at("waiting")
+        return all(there.get(job, 0) > number for job, number in ahead.items())
+
+    for _ in range(20):
+        known = len(read_effects(effects))
+        wait_until(enough, 30.0, f"{ahead} to be sent ahead")
+        hold.touch()
+        wait_until(lambda: len(read_effects(effects)) > known, 30.0, "a turn to be held")  # noqa: B023
+        try:
+            wait_until(enough, 1.0)
+        except AssertionError:
+            hold.unlink()
+            continue
+        return read_effects(effects)[-1]
+    raise AssertionError(f"never were {ahead} sent ahead")
 
 
 def warm_up(host: Host, flow: str, **fields: Any) -> None:

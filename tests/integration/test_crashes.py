@@ -9,6 +9,7 @@ import psutil
 
 from tests.integration.conftest import MakeHost
 from tests.integration.hosting import Host, attempts, check_effects, read_effects, seconds_of
+from tests.integration.moving import hold_a_turn
 from tests.waiting import wait_until
 
 
@@ -84,27 +85,27 @@ def test_an_actor_process_that_dies_is_one_failed_attempt_of_the_right_message(
 
 
 def test_killed_with_a_hundred_more_sent_ahead_exactly_one_attempt_fails(
-    host: Host, effects: Path
+    host: Host, effects: Path, tmp_path: Path
 ) -> None:
-    host.submit("crashing:waiting", "other", n=2000)
-    host.submit("crashing:waiting", "job", n=2000, waits_at=1000)
-    (begun,) = wait_until(lambda: read_effects(effects), what="the turn to begin")
-    wait_until(lambda: host.messages_at(begun.pid) > 100, what="a hundred more to be sent ahead")
+    hold = tmp_path / "hold"
+    host.submit("crashing:waiting", "other", n=4000)
+    host.submit("crashing:waiting", "job", n=8000, hold=str(hold))
+    begun = hold_a_turn(host, hold, effects, job=100)
     psutil.Process(begun.pid).kill()
+    hold.unlink()
     final, other = host.wait("job"), host.wait("other")
+    message = int(begun.turn.partition(":")[2])
     failed = [e for e in final["history"] if e["outcome"] == "failed"]
     assert [(e["message"], e["attempt"], e["error"]["type"]) for e in failed] == [
-        (1002, 1, "ActorCrashed")
+        (message, 1, "ActorCrashed")
     ]
     assert "SIGKILL" in failed[0]["error"]["message"]
-    assert begun.turn == f"{final['instance']}:1002"
-    for document in (final, other):
-        assert (document["status"], document["routines"]["waiting"]["state"]) == (
-            "completed", {"done": 2000}
-        )
+    for document, n in ((final, 8000), (other, 4000)):
+        assert (document["status"], document["routines"]["waiting"]["state"]) == ("completed", {"done": n})
         succeeded = [e for e in document["history"] if e["outcome"] == "succeeded"]
-        assert len({e["message"] for e in succeeded}) == len(succeeded) == 2001
-        assert {e["attempt"] for e in succeeded if e["message"] != 1002} == {1}
+        assert len({e["message"] for e in succeeded}) == len(succeeded) == n + 1
+    assert [e["message"] for e in final["history"] if e["attempt"] > 1] == [message]
+    assert {e["attempt"] for e in other["history"]} == {1}
     assert not [e for e in other["history"] if e["outcome"] == "failed"]
 
 
@@ -150,10 +151,12 @@ def test_a_job_whose_code_broke_is_blocked_and_goes_on_after_retry(
     code.mkdir()
     good = (
         "import time\n"
+        "from pathlib import Path\n"
         "from sojourn import Flow, Routine\n"
         "class First(Routine):\n"
         "    def process(self):\n"
-        "        time.sleep(0.5)\n"
+        "        while not Path(__file__).with_name('gate').exists():\n"
+        "            time.sleep(0.01)\n"
         "        self.emit('output')\n"
         "class Second(Routine):\n"
         "    def process(self):\n"
@@ -167,13 +170,14 @@ def test_a_job_whose_code_broke_is_blocked_and_goes_on_after_retry(
     host = make_host("a", paths=[code]).up()
     with host.client() as client:
         client.submit("breaking:flow", job_id="job")
-        client.wait("job", until="status == 'running'", timeout=30)
+    wait_until(lambda: host.show("job")["status"] == "running", 30.0, "the turn to begin")
     host.kill()
     (code / "breaking.py").write_text("raise RuntimeError('half-written')\n" + good)
     host.up()
     blocked = host.wait("job", "status == 'blocked'")
     assert "half-written" in blocked["reason"]
     (code / "breaking.py").write_text(good)
+    (code / "gate").touch()
     host.do("retry", "job")
     assert host.wait("job")["result"] == {"ok": True}
 

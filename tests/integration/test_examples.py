@@ -15,6 +15,7 @@ import pytest
 
 from tests.integration.conftest import MakeHost
 from tests.integration.hosting import Host, attempts, pair_hosts
+from tests.integration.moving import warm_up
 from tests.waiting import wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -66,6 +67,7 @@ def test_the_corpus_is_counted_exactly_though_it_moves_and_processes_die(
 ) -> None:
     a, b = pair
     database = tmp_path / "corpus.db"
+    warm_up(b, "corpus:flow", database=str(tmp_path / "other.db"), limit=1)
     a.submit("corpus:flow", "corpus", database=str(database), limit=FILES)
     a.wait("corpus", "tokenize.succeeded >= 20")
     kill_actor(a, "corpus/tokenize")
@@ -73,6 +75,9 @@ def test_the_corpus_is_counted_exactly_though_it_moves_and_processes_die(
     a.migrate("corpus", b)
     b.wait("corpus", "tokenize.succeeded >= 120")
     kill_actor(b, "corpus/tokenize")
+    b.wait("corpus", "tokenize.succeeded >= 160")
+    b.kill()
+    b.up()
     final = b.wait("corpus")
 
     assert final["status"] == "completed", final["error"]

@@ -7,15 +7,17 @@ from pathlib import Path
 
 from tests.integration.conftest import MakeHost
 from tests.integration.hosting import FLOWS, Host, attempts, check_effects, pair_hosts, read_effects
+from tests.integration.moving import dying_at, warm_up
 
 
 def test_one_side_that_dials_serves_both_directions(make_host: MakeHost, effects: Path) -> None:
     a, b = make_host("a").up(), make_host("b", listen=False).up()
     pair_hosts(a, b)
-    a.submit("failing:healing", "job")
+    warm_up(b, "failing:crossing")
+    a.submit("failing:crossing", "job")
     a.wait("job", "failing.retry_count >= 1")
     a.migrate("job", b)
-    b.wait("job", "failing.retry_count >= 2")
+    b.wait("job", "failing.retry_count >= 3")
     b.migrate("job", a)
     final = a.wait("job")
     assert (final["status"], final["epoch"]) == ("completed", 3)
@@ -52,10 +54,11 @@ def test_a_paused_job_arrives_paused(pair: tuple[Host, Host]) -> None:
 def test_a_target_that_stays_away_after_the_release_leaves_the_hand_off_in_doubt(
     make_host: MakeHost,
 ) -> None:
-    a, b = make_host("a").up(), make_host("b").up(SOJOURN_CRASH_POINT="target.before-write-owned")
+    a, b = make_host("a").up(), make_host("b").up(**dying_at("target.before-write-owned"))
     pair_hosts(a, b)
-    a.submit("failing:healing", "job")
-    a.wait("job", "failing.retry_count >= 2")
+    warm_up(b, "failing:patient")
+    a.submit("failing:patient", "job")
+    a.wait("job", "failing.retry_count >= 1")
     done = a.run("migrate", "job", "--to", "b")
     assert done.returncode == 8, done.stderr
     b.died()
@@ -91,14 +94,16 @@ def test_different_code_on_the_target_is_refused_by_name(
     (other / "effects.py").write_text((FLOWS / "effects.py").read_text() + "# another version\n")
     a, b = make_host("a").up(), make_host("b", paths=[other]).up()
     pair_hosts(a, b)
-    a.submit("failing:slow_backoff", "job")
+    a.submit("failing:long_backoff", "job")
     a.wait("job", "failing.retry_count >= 1")
     refused = a.run("migrate", "job", "--to", "b")
     assert refused.returncode == 6, refused.stderr
     assert "effects.py" in refused.stderr
     assert "--allow-code-drift" in refused.stderr
     assert a.show("job")["status"] == "running"
+    a.do("pause", "job")  # so that the next attempt comes after the move, however long that takes
     a.do("migrate", "job", "--to", "b", "--allow-code-drift")
+    b.do("resume", "job")
     final = b.wait("job", "failing.retry_count >= 2")
     assert len({entry["code"] for entry in final["history"] if entry["routine"] == "failing"}) == 2
 
@@ -108,7 +113,9 @@ def test_logs_are_followed_to_the_new_owner(pair: tuple[Host, Host]) -> None:
     a.submit("points:talking_slowly", "job")
     reader = a.start("logs", "job", "-f", "-o", "json")
     a.wait("job", "talking.retry_count >= 1")
+    a.do("pause", "job")
     a.migrate("job", b)
+    b.do("resume", "job")
     said, complaint = reader.communicate(timeout=60)
     assert reader.returncode == 0, complaint
     lines = [json.loads(line) for line in said.splitlines()]
@@ -138,12 +145,14 @@ def test_a_target_whose_disk_takes_no_blob_refuses_and_nothing_is_lost(
     a, b = pair
     a.submit("values:keeping", "job")
     a.wait("job", "keeper.retry_count >= 1")
+    a.do("pause", "job")
     blobs = b.home / "blobs"
     blobs.rmdir()
     blobs.write_text("in the way")
     done = a.run("migrate", "job", "--to", "b")
     assert done.returncode == 6, done.stderr
     assert "can't be written" in done.stderr
+    a.do("resume", "job")
     assert a.wait("job")["result"] == {"equal": True}
     assert b.running
     assert json.loads(b.do("jobs", "-o", "json")) == []

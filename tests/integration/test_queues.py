@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.hosting import Host, Json, check_effects, read_effects, seconds_of
-from tests.integration.moving import warm_up
+from tests.integration.moving import hold_a_turn, warm_up
 
 
 def work_of(document: Json) -> list[Json]:
@@ -160,6 +160,39 @@ def test_moving_one_job_leaves_the_other_running(
     final = b.wait("one")
     assert final["result"]["got"] == list(range(400))
     assert {e["host"] for e in work_of(final)} == {"a", "b"}
+
+
+@pytest.mark.parametrize("verb", ["pause", "cancel", "move"])
+def test_what_was_sent_ahead_is_taken_back_while_another_jobs_turn_runs_in_that_process(
+    pair: tuple[Host, Host], effects: Path, tmp_path: Path, verb: str
+) -> None:
+    a, b = pair
+    hold = tmp_path / "hold"
+    warm_up(b, "crashing:waiting")
+    a.submit("crashing:waiting", "job", n=8000)
+    a.submit("crashing:waiting", "busy", n=8000, hold=str(hold))
+    hold_a_turn(a, hold, effects, job=20)
+    if verb == "move":
+        a.migrate("job", b)
+        assert b.wait("job")["routines"]["waiting"]["state"] == {"done": 8000}
+    else:
+        a.do(verb, "job")
+        shown = a.show("job")
+        assert shown["status"] == {"pause": "paused", "cancel": "cancelled"}[verb]
+        assert shown["pending"]
+    assert a.messages_at("waiting").keys() == {"busy"}
+    hold.unlink()
+    check_done(a, "busy", 8000)
+    if verb == "pause":
+        a.do("resume", "job")
+        check_done(a, "job", 8000)
+
+
+def check_done(host: Host, job: str, n: int) -> None:
+    """See that every message was handled at its first attempt."""
+    final = host.wait(job)
+    assert (final["status"], final["routines"]["waiting"]["state"]) == ("completed", {"done": n})
+    assert {(e["attempt"], e["outcome"]) for e in final["history"]} == {(1, "succeeded")}
 
 
 def test_a_job_that_fails_leaves_the_other_running(host: Host, effects: Path) -> None:

@@ -36,15 +36,18 @@ class Dying(Routine):
 
 
 class Waiting(Routine):
-    """Turns of microseconds, but for one message's first attempt, which never ends."""
+    """Turns of microseconds, but for a first attempt that meets the file ``hold``: it waits as long as that
+    exists.
+    """
 
     def __init__(self) -> None:
         self.done = 0
 
-    def process(self, i: int, waits_at: int = -1) -> None:
-        if i == waits_at and self.attempt == 1:
+    def process(self, i: int, hold: str = "") -> None:
+        if hold and self.attempt == 1 and Path(hold).exists():
             note(self, "waiting")
-            time.sleep(600)
+            while Path(hold).exists():
+                time.sleep(0.01)
         self.done += 1
 
 

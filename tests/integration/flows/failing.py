@@ -71,6 +71,7 @@ slow_backoff = build("slow_backoff", 3.0)
 patient = build("patient", 60.0)
 long_backoff = build("long_backoff", 6.0)
 """Time enough for a supervisor to die and to be started on a busy machine."""
+patient = build("patient", 6.0, heals_at=2)
 endless = build("endless", 3600.0)
 """Never gets to its second attempt."""
 unhurried = build("unhurried", 0.8, backoff=1.2)
