@@ -228,6 +228,7 @@ class Desk:
         if isinstance(request.command, Cancel) and self._moves().abort_for(row, "cancelled"):
             return False
         self._held.setdefault(row, []).append((asker, request))
+        core.log.info("command held", job=head.job_id, command=type(request.command).__name__)
         return True
 
     def release_held(self, row: int) -> None:

@@ -7,6 +7,7 @@ that ends when a gate opens holds it in FREEZING.
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -72,6 +73,17 @@ class Crossing:
         assert shown == {"PRECOPY": "paused", "GONE": "moved"}.get(self.phase, "moving")
         return move
 
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command at ``a``, and see that it waits there where it must."""
+        started = self.a.start(*command)
+        if self.phase in ("FREEZING", "FROZEN", "RELEASED"):
+            wait_until(
+                lambda: any(entry["event"] == "command held" for entry in self.a.log()),
+                30.0, f"{command} to be held",
+            )
+            assert started.poll() is None, "it was acknowledged before the hand-off was decided"
+        return started
+
     @property
     def done(self) -> list[str]:
         """What the routines did so far."""
@@ -128,7 +140,7 @@ def test_cancel_after_the_release_reaches_the_new_owner(
     cross: Callable[[str], Crossing], phase: str
 ) -> None:
     crossing = cross(phase)
-    cancel = crossing.a.start("cancel", "job")
+    cancel = crossing.start("cancel", "job")
     crossing.arrive()
     _, complaint = cancel.communicate(timeout=60)
     assert cancel.returncode == 0, complaint
@@ -143,7 +155,7 @@ def test_pause_is_kept(cross: Callable[[str], Crossing], phase: str) -> None:
         a.do("pause", "job")  # answered while the target stands still: it applies at the source
         crossing.arrive()
     else:
-        pause = a.start("pause", "job")
+        pause = crossing.start("pause", "job")
         crossing.arrive()
         _, complaint = pause.communicate(timeout=60)
         assert pause.returncode == 0, complaint
@@ -165,7 +177,7 @@ def test_an_answer_is_kept(cross: Callable[[str], Crossing], phase: str) -> None
         assert isinstance(crossing.move.exception(60), HandoffAborted), "nothing is left to move"
         crossing.check(crossing.a.wait("job"))
         return
-    answer = crossing.a.start(*ANSWER)
+    answer = crossing.start(*ANSWER)
     crossing.arrive()
     _, complaint = answer.communicate(timeout=60)
     assert answer.returncode == 0, complaint
@@ -198,13 +210,11 @@ def test_submit_with_the_same_job_id_is_the_same_job(
 ) -> None:
     crossing = cross(phase)
     a, b = crossing.a, crossing.b
-    same = a.start("submit", FLOW, "--job-id", "job", "--input", json.dumps(crossing.input))
-    other = a.start("submit", FLOW, "--job-id", "job", "--input", '{"gate": "elsewhere"}')
+    same = a.run("submit", FLOW, "--job-id", "job", "--input", json.dumps(crossing.input))
+    assert (same.returncode, same.stdout) == (0, "job\n"), same.stderr
+    other = a.run("submit", FLOW, "--job-id", "job", "--input", '{"gate": "elsewhere"}')
+    assert (other.returncode, "taken" in other.stderr) == (4, True), other.stderr
     crossing.arrive()
-    said, complaint = same.communicate(timeout=60)
-    assert (same.returncode, said) == (0, "job\n"), complaint
-    _, complaint = other.communicate(timeout=60)
-    assert (other.returncode, "taken" in complaint) == (4, True), complaint
     assert [job["job_id"] for job in json.loads(b.do("jobs", "-o", "json"))] == ["job"]
     crossing.finish()
 
