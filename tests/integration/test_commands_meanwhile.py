@@ -266,6 +266,14 @@ def test_what_was_acknowledged_before_the_source_died_is_kept(make_host: MakeHos
     check_effects(read_effects(effects), owner.show("job"))
 
 
+def begin_a_turn(host: Host, folder: Path, effects: Path) -> Path:
+    """Submit the job and wait until its turn is in flight; give the gate at which that ends."""
+    gate = folder / "gate"
+    host.submit(FLOW, "job", gate=str(gate))
+    wait_until(lambda: "busy" in [e.what for e in read_effects(effects)], what="the turn")
+    return gate
+
+
 def on_disk(host: Host, beside: Path) -> dict[str, bool]:
     """Give what an export of the job says beyond its document."""
     file = beside.with_name("export.json")
@@ -279,9 +287,7 @@ def test_a_pause_that_waits_for_a_turn_is_answered_though_the_job_moves(
     pair: tuple[Host, Host], tmp_path: Path, effects: Path
 ) -> None:
     a, b = pair
-    gate = tmp_path / "gate"
-    a.submit(FLOW, "job", gate=str(gate))
-    wait_until(lambda: "busy" in [e.what for e in read_effects(effects)], what="the turn")
+    gate = begin_a_turn(a, tmp_path, effects)
     pause = a.start("pause", "job")
     wait_until(lambda: on_disk(a, gate)["held"], what="the pause to be on disk")
     move = begin_move(a, "job", b, grace=60)
@@ -300,9 +306,7 @@ def test_a_job_that_is_being_cancelled_is_not_moved(
     pair: tuple[Host, Host], tmp_path: Path, effects: Path
 ) -> None:
     a, b = pair
-    gate = tmp_path / "gate"
-    a.submit(FLOW, "job", gate=str(gate))
-    wait_until(lambda: "busy" in [e.what for e in read_effects(effects)], what="the turn")
+    gate = begin_a_turn(a, tmp_path, effects)
     cancel = a.start("cancel", "job")
     wait_until(lambda: on_disk(a, gate)["cancelling"], what="the cancel to be on disk")
     moved = a.run("migrate", "job", "--to", "b")
