@@ -56,8 +56,8 @@ def test_a_target_that_stays_away_after_the_release_leaves_the_hand_off_in_doubt
 ) -> None:
     a, b = make_host("a").up(), make_host("b").up(**dying_at("target.before-write-owned"))
     pair_hosts(a, b)
-    warm_up(b, "failing:patient")
-    a.submit("failing:patient", "job")
+    warm_up(b, "failing:healing_late")
+    a.submit("failing:healing_late", "job")
     a.wait("job", "failing.retry_count >= 1")
     done = a.run("migrate", "job", "--to", "b")
     assert done.returncode == 8, done.stderr

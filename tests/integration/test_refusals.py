@@ -14,7 +14,16 @@ import msgspec
 import pytest
 import zmq
 
-from sojourn import Client, Flow, InvalidFlow, NoSupervisor, NotFound, Refused, ValueNotEncodable
+from sojourn import (
+    Client,
+    Flow,
+    InvalidFlow,
+    NoSupervisor,
+    NotFound,
+    Refused,
+    UsageError,
+    ValueNotEncodable,
+)
 from sojourn.hosts.connection import Connection
 from sojourn.hosts.home import Home
 from sojourn.hosts.peers.tokens import read_token, write_token
@@ -247,6 +256,31 @@ def test_a_wrong_command_is_one_sentence_and_its_exit_code(
     # One sentence; where it is about how to call a command, Click's usage stands before it.
     (sentence,) = [line for line in done.stderr.splitlines() if line.lower().startswith("error: ")]
     assert len(sentence) > len("error: ")
+    assert busy_host.running
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Invite(math.inf), Invite(math.nan), Invite(1e300), Wait(["same-1"], None, math.nan),
+        Wait(["same-1"], None, math.inf), Wait(["same-1"], None, -1.0), Migrate("same-1", "b", math.inf),
+        Show("same-1", history=-1), Show("same-1", after=2**63), Show("same-1", pending=2**40),
+        Logs("same-1", after=-1),
+    ],
+)
+def test_numbers_that_nobody_can_reckon_with_end_no_supervisor(busy_host: Host, command: Command) -> None:
+    request = encode(Request(1, "id", None, command))
+    with zmq.Context() as context, context.socket(zmq.DEALER) as line:
+        line.connect(f"ipc://{Home(busy_host.home).client_socket}")
+        line.send(request)
+        assert line.poll(20_000)
+        answer = decode_answer(line.recv())
+    assert isinstance(answer, Failure)
+    assert "malformed" in answer.message
+    connection = Connection(Home(busy_host.home))
+    with pytest.raises(UsageError, match="can't be asked for like that"):
+        connection.request(command)
+    connection.close()
     assert busy_host.running
 
 

@@ -68,10 +68,9 @@ healing_later = build("healing_later", 4.0, heals_at=2)
 crossing = build("crossing", 0.1, heals_at=4, backoff=4.5)
 """Fails three times at once and then waits for two seconds: time enough for a move to begin."""
 slow_backoff = build("slow_backoff", 3.0)
-patient = build("patient", 60.0)
 long_backoff = build("long_backoff", 6.0)
 """Time enough for a supervisor to die and to be started on a busy machine."""
-patient = build("patient", 6.0, heals_at=2)
+healing_late = build("healing_late", 6.0, heals_at=2)
 endless = build("endless", 3600.0)
 """Never gets to its second attempt."""
 unhurried = build("unhurried", 0.8, backoff=1.2)

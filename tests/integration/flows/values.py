@@ -131,7 +131,7 @@ class Fan(Routine):
 
 
 patient = ErrorHandler(
-    strategy=ErrorStrategy.RETRY, retry_delay=1.0, retry_backoff=1.0,
+    strategy=ErrorStrategy.RETRY, retry_delay=3.0, retry_backoff=1.0,
     retryable_exceptions=(ConnectionError,),
 )
 
@@ -146,7 +146,7 @@ sending.connect("sender", "output", "receiver", "input")
 picky = Flow("picky")
 picky.add_routine(Fan(), "fan")
 picky.add_routine(Picky(), "picky", error_handler=ErrorHandler(
-    strategy=ErrorStrategy.RETRY, max_retries=2, retry_delay=1.5, retry_backoff=1.0,
+    strategy=ErrorStrategy.RETRY, max_retries=2, retry_delay=3.0, retry_backoff=1.0,
     retryable_exceptions=(ConnectionError,), non_retryable_exceptions=(Hopeless,),
     on_exhausted=ErrorStrategy.SKIP,
 ))
