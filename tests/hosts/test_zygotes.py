@@ -120,7 +120,7 @@ def test_a_flow_of_a_mebibyte_passes_both_ways(tmp_path: Path, code: Path) -> No
         ("acts:flow.missing", "NotFound", "'flow.missing'"),
         ("acts", "InvalidInput", "MODULE:ATTR"),
         (":flow", "InvalidInput", "MODULE:ATTR"),
-        ("acts:not_a_flow", "InvalidFlow", "a dict"),
+        ("acts:not_a_flow", "InvalidFlow", "of type dict"),
         ("json:dumps", "AccessDenied", "--allow json"),
         ("sys:path", "AccessDenied", "--allow sys"),
         ("zmq.backend:flow", "AccessDenied", "--allow zmq"),

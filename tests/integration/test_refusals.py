@@ -230,18 +230,20 @@ COMMANDS = [
 def busy_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """One host with two jobs that stay unfinished and one that failed, for commands that change nothing."""
     folder = tmp_path_factory.mktemp("busy")
-    host = Host(folder, "a", folder / "effects").up()
-    for job in ("same-1", "same-2"):
-        host.submit("failing:endless", job)
-        host.wait(job, "failing.retry_count >= 1")
-    host.submit("failing:quick", "ended")
-    host.wait("ended")
-    yield host
-    for job in ("same-1", "same-2"):
-        shown = host.show(job)
-        assert (shown["status"], shown["history_total"]) == ("running", 2), "a refusal did something"
-    assert len(json.loads(host.do("jobs", "-o", "json"))) == 2
-    host.close()
+    host = Host(folder, "a", folder / "effects")
+    try:
+        host.up()
+        for job in ("same-1", "same-2"):
+            host.submit("failing:endless", job)
+            host.wait(job, "failing.retry_count >= 1")
+        host.submit("failing:quick", "ended")
+        host.wait("ended")
+        yield host
+        jobs = {job["job_id"]: job["status"] for job in json.loads(host.do("jobs", "-o", "json"))}
+        assert jobs == {"same-1": "running", "same-2": "running", "ended": "failed"}
+        assert [host.show(job)["history_total"] for job in ("same-1", "same-2")] == [2, 2]
+    finally:
+        host.close()
 
 
 @pytest.mark.parametrize(("arguments", "code", "says"), COMMANDS, ids=[" ".join(c[0]) for c in COMMANDS])
