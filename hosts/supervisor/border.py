@@ -26,7 +26,7 @@ from sojourn.runtime.errors import (
 )
 from sojourn.runtime.handoff.crash_points import after_send, before_send
 from sojourn.runtime.job import InviteRow, PeerRow
-from sojourn.runtime.wire.client import Answer, Invite, Join, Request
+from sojourn.runtime.wire.client import Answer, Failure, Invite, Join, Request
 from sojourn.runtime.wire.handoff import HandoffMessage
 from sojourn.runtime.wire.peer import (
     PROTOCOL_VERSIONS,
@@ -138,7 +138,7 @@ class Border:
 
     def deliver_relayed(self, asker: Asker, answer: Answer) -> None:
         """See ``Part``."""
-        if isinstance(answer, client_wire.Failure):
+        if isinstance(answer, Failure):
             self._refused("relayed command", f"{asker.peer}: {answer.message}")
         self._relays.deliver(asker, answer)
 
