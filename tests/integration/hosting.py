@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +38,8 @@ class Host:
         effects: file that its routines append to.
         listen: whether it listens for peers.
         paths: its import paths.
+        at: IP address on which it listens.
+        inside: what is put before the command that starts it, to start it elsewhere than here.
     """
 
     def __init__(
@@ -48,12 +50,15 @@ class Host:
         *,
         listen: bool = True,
         paths: Iterable[Path] = (FLOWS,),
+        at: str = "127.0.0.1",
+        inside: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.home = folder / name
         self.effects = effects
         self.paths = list(paths)
-        self.address = "tcp://127.0.0.1:0" if listen else None
+        self.address = f"tcp://{at}:0" if listen else None
+        self._inside = tuple(inside)
         self._output = folder / f"{name}.out"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -66,7 +71,7 @@ class Host:
 
     def launch(self, *options: str, **environment: str) -> None:
         """Start its supervisor."""
-        command = [*SOJOURN, "up", "--home", str(self.home), "--name", self.name, *options]
+        command = [*self._inside, *SOJOURN, "up", "--home", str(self.home), "--name", self.name, *options]
         for path in self.paths:
             command.extend(("--path", str(path)))
         if self.address is not None:

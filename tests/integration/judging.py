@@ -1,0 +1,108 @@
+"""What must hold of a job after whatever happened to it: one owner, each message once, exact attempts.
+
+Judged by what anyone can see: the documents of all hosts, and the file to which routines append each
+of their effects. It never asks a supervisor for more than ``show`` gives.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from sojourn.runtime.errors import NoSupervisor, NotFound
+from tests.integration.hosting import Effect, Host, Json, check_effects, read_effects
+from tests.waiting import wait_until
+
+WHOLE = 100_000
+"""History entries: more than any job of a test has."""
+
+
+def the_owner(hosts: Iterable[Host], job: str) -> Host | None:
+    """Give the one host that owns a job; None while it is on its way or a host is down.
+
+    Raises:
+        AssertionError: if two own it.
+    """
+    owners: list[Host] = []
+    moving = False
+    for host in hosts:
+        try:
+            status = host.show(job, history=0)["status"]
+        except NotFound:
+            continue
+        except NoSupervisor:
+            return None
+        moving = moving or status == "moving"
+        if status not in ("moving", "moved"):
+            owners.append(host)
+    assert len(owners) < 2, f"hosts {[host.name for host in owners]} own job {job}"
+    return owners[0] if owners and not moving else None
+
+
+def wait_for_owner(hosts: Iterable[Host], job: str, timeout: float = 60.0) -> Host:
+    """Wait until one host owns a job."""
+    known = list(hosts)
+    owner = wait_until(lambda: the_owner(known, job), timeout, f"job {job} to have an owner")
+    assert owner is not None
+    return owner
+
+
+def check_history(document: Json) -> None:
+    """Check that each message ended once and that its attempts are 1, 2, 3 … without gap or repetition.
+
+    An ``interrupted`` entry charges nothing: the same number is tried again.
+    """
+    entries: dict[int, list[Json]] = defaultdict(list)
+    assert len(document["history"]) == document["history_total"]
+    for entry in document["history"]:
+        entries[entry["message"]].append(entry)
+    pending = {message["message"] for message in document["pending"]}
+    for message, found in entries.items():
+        number = 1
+        ended = False
+        for entry in found:
+            where = f"message {message} of job {document['job_id']}: {entry}"
+            assert not ended, f"an attempt after the end: {where}"
+            assert entry["attempt"] == number, f"attempt {number} was due: {where}"
+            if entry["outcome"] == "interrupted":
+                continue
+            number += 1
+            ended = entry["outcome"] in ("succeeded", "skipped")
+        assert ended or document["status"] != "completed" or message in pending, (
+            f"message {message} of job {document['job_id']} never ended: {found[-1]}"
+        )
+
+
+def check_done(document: Json, effects: Iterable[Effect]) -> None:
+    """Check a job's effects against its history: every recorded attempt left its traces, and no other.
+
+    An attempt that was cut short may have left none, and one that was recorded ``interrupted`` or
+    crashed may have left any.
+    """
+    own = [effect for effect in effects if effect.turn.startswith(document["instance"] + ":")]
+    check_effects(own, document)
+    left = {effect.key for effect in own}
+    recorded = {
+        (f"{document['instance']}:{entry['message']}", entry["attempt"])
+        for entry in document["history"]
+    }
+    assert left <= recorded, f"effects without a record: {sorted(left - recorded)[:5]}"
+    finished = {
+        (f"{document['instance']}:{entry['message']}", entry["attempt"])
+        for entry in document["history"]
+        if entry["outcome"] == "succeeded" and entry["slot"] != "idle"
+    }
+    assert finished <= left, f"records without an effect: {sorted(finished - left)[:5]}"
+
+
+def judge(hosts: Iterable[Host], job: str, timeout: float = 90.0) -> Json:
+    """Wait until a job has ended at its one owner, check all of it, and give its document."""
+    known = list(hosts)
+    owner = wait_for_owner(known, job, timeout)
+    owner.wait(job, timeout=timeout)
+    wait_until(lambda: the_owner(known, job) is owner, timeout, f"host {owner.name} to own {job} alone")
+    document = owner.show(job, history=WHOLE)
+    assert document["status"] == "completed", document["error"] or document["reason"]
+    check_history(document)
+    check_done(document, read_effects(owner.effects))
+    return document
