@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.runtime.errors import HandoffAborted, HandoffInDoubt
 from tests.integration.hosting import Host, Json, connected
-from tests.integration.judging import judge, wait_for_owner
+from tests.integration.judging import judge
 from tests.network.link_model import Conditions
+from tests.network.moving import PATIENCE, finish, move
 from tests.network.network import Network
 from tests.network.proof import LATENT, LOSSY, SHUFFLED
 from tests.waiting import wait_until
@@ -15,24 +15,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.xdist_group("network")
 
 MESSAGES = 40
-PATIENCE = 60.0
-"""Seconds that something may take over a link that loses a third of its packets."""
-
 WORST = Conditions(loss=0.1, delay=0.05, jitter=0.04, held_back=0.2, held_for=0.03)
-
-
-def move(host: Host, job: str, to: Host, hosts: list[Host]) -> None:
-    """Move a job as a person would: again where the link was down, until it is there."""
-    def once() -> bool:
-        try:
-            host.migrate(job, to)
-        except HandoffAborted:
-            return False  # safe at its source: the link was down for a moment
-        except HandoffInDoubt:
-            return wait_for_owner(hosts, job, PATIENCE) is to
-        return True
-
-    wait_until(once, PATIENCE, f"job {job} to move to host {to.name}")
 
 
 @pytest.mark.parametrize(
@@ -51,12 +34,6 @@ def test_a_job_moves_there_and_back(
     move(b, "job", a, [a, b])
     finish(a)
     check(judge((a, b), "job"), epoch=3)
-
-
-def finish(owner: Host) -> None:
-    """Let the job end."""
-    with owner.client() as client:
-        client.resume("job", end=True)
 
 
 def check(final: Json, *, epoch: int) -> None:

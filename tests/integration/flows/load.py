@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 from effects import note
 
@@ -115,6 +116,15 @@ class Heavy(Routine):
         self.set_result(size=len(self.load))
 
 
+class Held(Routine):
+    """A turn that lasts until a file is there."""
+
+    def process(self, flag: str) -> None:
+        note(self, "held")
+        while not Path(flag).exists():
+            time.sleep(0.01)
+
+
 def loaded(
     flow_id: str, worker: Routine, delay: float, *, processes: int = 1, parallel: bool = False,
     ordered: bool = False,
@@ -140,3 +150,6 @@ long_turns = loaded("long_turns", Steps(8, 0.06), 0.1)
 
 heavy = Flow("heavy")
 heavy.add_routine(Heavy(), "heavy", error_handler=retry(1.0))
+
+held = Flow("held")
+held.add_routine(Held(), "held", error_handler=retry(0.1))
