@@ -108,7 +108,8 @@ class Scene:
 
 
 PHASES: dict[str, Callable[[Scene], subprocess.Popen[str]]] = {
-    "precopy": Scene.precopy, "freezing": Scene.freezing, "frozen": Scene.frozen, "released": Scene.released,
+    "precopy": Scene.precopy, "freezing": Scene.freezing, "frozen": Scene.frozen,
+    "released": Scene.released,
 }
 
 
