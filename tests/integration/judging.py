@@ -91,7 +91,7 @@ def check_done(document: Json, effects: Iterable[Effect]) -> None:
     latest = 0
     for effect in own:
         possible = epochs[effect.key, effect.host]
-        assert possible, f"no record of attempt {effect.attempt} of turn {effect.turn} on host {effect.host}"
+        assert possible, f"turn {effect.turn}, attempt {effect.attempt}: no record by host {effect.host}"
         assert max(possible) >= latest, (
             f"host {effect.host} ran turn {effect.turn} at epoch {max(possible)} after a host had begun "
             f"with epoch {latest}"

@@ -168,12 +168,12 @@ class Forwarder:
             return False
         *lines, self._commands = (self._commands + data).split(b"\n")
         for line in lines:
-            match _COMMANDS.decode(line):
-                case SetLink(source, target, conditions):
-                    self._links[source, target].change(conditions)
-                    answer({})
-                case AskCounts():
-                    answer({link.name: link.counts for link in self._links.values()})
+            command = _COMMANDS.decode(line)
+            if isinstance(command, SetLink):
+                self._links[command.source, command.target].change(command.conditions)
+                answer({})
+            else:
+                answer({link.name: link.counts for link in self._links.values()})
         return True
 
 

@@ -2,8 +2,8 @@
 
 How it works: each host is a network namespace (``namespaces``). Its only way out is a TUN device, whose
 other end is a process of ours (``forwarder``) that carries each IP packet on as the link's conditions say
-(``link_model``). Nothing of it needs netem, which many kernels lack: only root, ``ip`` and /dev/net/tun. What it
-claims is measured before any test relies on it (``proof``). Supervisors are started with
+(``link_model``). Nothing of it needs netem, which many kernels lack: only root, ``ip`` and /dev/net/tun.
+What it claims is measured before any test relies on it (``proof``). Supervisors are started with
 ``ip netns exec``; clients reach them over ipc, which knows no namespaces.
 """
 
@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -108,15 +106,6 @@ class Network:
         self.set_all(CLEAN)
         for host in self.hosts:
             ip("tcp_metrics", "flush", namespace=self._namespaces.name(host))
-
-    @contextmanager
-    def partition(self, one: str, other: str) -> Iterator[None]:
-        """Cut a link for a while; it is clean afterwards."""
-        self.cut(one, other)
-        try:
-            yield
-        finally:
-            self.set(one, other, CLEAN)
 
     def counts(self) -> dict[str, Counts]:
         """Say what every direction (``"a>b"``) did so far."""

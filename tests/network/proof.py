@@ -88,7 +88,7 @@ def check_loss(measured: Measured, conditions: Conditions) -> str:
 
 
 def check_delay(measured: Measured, conditions: Conditions) -> str:
-    """Every ping takes at least twice the shortest delay; half of them not much more than twice the longest."""
+    """Every ping takes twice the shortest delay or more; half of them not much more than the longest."""
     assert measured.lost == 0.0, f"a link that only delays lost {measured.lost:.0%}"
     least = 2 * (conditions.delay - conditions.jitter)
     most = 2 * (conditions.delay + conditions.jitter) + LATE

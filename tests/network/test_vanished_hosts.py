@@ -89,7 +89,7 @@ def test_after_the_commit_point_a_target_that_heard_of_it_runs_the_job_alone(
 
 
 def in_doubt(source: Host, code: int, complaint: str) -> None:
-    """The source says so, with the command that ends the doubt, and never runs the job, restarted or not."""
+    """The source says so, names what ends the doubt, and never runs the job, restarted or not."""
     assert code == 8, complaint
     assert "sojourn handoff resolve job" in complaint
     before = by(source)

@@ -143,9 +143,9 @@ def loaded(
     return flow
 
 
-flaky = loaded("flaky", Flaky(0.02), 0.15)
-in_order = loaded("in_order", Flaky(0.02), 0.1, ordered=True)
-side_by_side = loaded("side_by_side", Parallel(0.04), 0.1, processes=2, parallel=True)
+flaky = loaded("flaky", Flaky(0.04), 0.15)
+in_order = loaded("in_order", Flaky(0.04), 0.1, ordered=True)
+side_by_side = loaded("side_by_side", Parallel(0.07), 0.1, processes=2, parallel=True)
 long_turns = loaded("long_turns", Steps(8, 0.06), 0.1)
 
 heavy = Flow("heavy")
