@@ -249,11 +249,14 @@ class Arrivals:
                     )
                 else:
                     self._fleet.prepare(arrival.digest)
-            if arrival.activating is not None and (
-                self._fleet.prepared(arrival.digest) or now > arrival.activating + START_PATIENCE
-            ):
+            if arrival.activating is None:
+                continue
+            if self._fleet.prepared(arrival.digest) or now > arrival.activating + START_PATIENCE:
                 since, arrival.activating = arrival.activating, None
                 self._step(arrival, fx.Activated((now - since) * 1000))
+            else:
+                # those that were forked before COMMIT may have died, or this supervisor since PREPARED
+                self._fleet.prepare(arrival.digest)
 
     # --- carrying out -----------------------------------------------------------------------------------
 

@@ -156,3 +156,19 @@ def test_a_target_whose_disk_takes_no_blob_refuses_and_nothing_is_lost(
     assert a.wait("job")["result"] == {"equal": True}
     assert b.running
     assert json.loads(b.do("jobs", "-o", "json")) == []
+
+
+def test_a_target_that_died_prepared_starts_every_process_at_once_when_it_is_back(
+    make_host: MakeHost,
+) -> None:
+    """Also those of routines that have nothing to do yet: STARTED, and so the downtime, wait for them."""
+    a, b = make_host("a").up(), make_host("b").up(SOJOURN_CRASH_POINT="target.before-write-owned")
+    pair_hosts(a, b)
+    a.submit("failing:slow_backoff", "job")
+    a.wait("job", "failing.retry_count >= 1")
+    mover = a.start("migrate", "job", "--to", "b", "-o", "json")
+    b.died()
+    b.up()
+    said, complaint = mover.communicate(timeout=60)
+    assert mover.returncode == 0, complaint
+    assert json.loads(said)[0]["downtime_ms"] is not None
