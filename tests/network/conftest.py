@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from tests.network.namespaces import unavailable
 from tests.network.network import Network
 from tests.network.proof import prove
 
-SEED = 20_261
+SEED = int(os.environ.get("SOJOURN_NETWORK_SEED", "20261"))
+"""Of every packet's fate."""
+
 HOSTS = ("a", "b", "c")
 
 

@@ -42,10 +42,7 @@ def test_before_the_commit_point_the_job_is_safe_at_its_source(
     final = judge([a], "job")
     assert (final["host"], final["epoch"]) == ("a", 1)
     assert sorted(final["result"]["got"]) == list(range(MESSAGES))
-    b.kill()
-    b.up()
-    with pytest.raises(NotFound):
-        b.show("job")
+    prepared_and_nothing_more(b)
     assert by(b) == []
 
 
@@ -60,10 +57,7 @@ def test_after_the_commit_point_it_is_in_doubt_and_runs_nowhere_until_someone_de
     assert not said(b, "job owned"), "the machine was too slow to cut the link in RELEASED"
     done = len(read_effects(a.effects))
     in_doubt(a, *exit_code(mover))
-    b.kill()
-    b.up()
-    with pytest.raises(NotFound):
-        b.show("job")
+    prepared_and_nothing_more(b)
     assert len(read_effects(a.effects)) == done, "a job in doubt ran"
 
 
@@ -99,6 +93,17 @@ def in_doubt(source: Host, code: int, complaint: str) -> None:
     refused = source.run("migrate", "job", "--to", "b")
     assert refused.returncode == 4, refused.stderr
     assert len(by(source)) == len(before)
+
+
+def prepared_and_nothing_more(target: Host) -> None:
+    """After a restart, too, the target keeps the id for the job that it is to get, and doesn't have it."""
+    target.kill()
+    target.up()
+    with pytest.raises(NotFound):
+        target.show("job")
+    refused = target.run("submit", "load:flaky", "--job-id", "job", "--input", '{"n": 1}')
+    assert refused.returncode == 4, refused.stderr
+    assert "handed over" in refused.stderr
 
 
 def by(host: Host) -> list[Effect]:
