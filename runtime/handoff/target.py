@@ -350,17 +350,17 @@ class TargetHandoff:
         if not forced and (self.wake_at is None or now < self.wake_at):
             return []
         if self.state is TargetState.STAGING:
-            return [] if forced else self._drop()
+            # a source that restarted, or whose ABORT got lost, would be refused until the deadline
+            return [Send(self._query())] if forced else self._drop()
         if self.state is not TargetState.PREPARED:
             self.wake_at = None
             return []
         self._pause = min(self._pause * 2, self._patience.longest)
         self.wake_at = now + self._pause
-        return [
-            Send(
-                Query(self.m, self.job_id, self.instance, self.epoch, self.record.source_store)
-            )
-        ]
+        return [Send(self._query())]
+
+    def _query(self) -> Query:
+        return Query(self.m, self.job_id, self.instance, self.epoch, self.record.source_store)
 
 
 def check_image(data: bytes, offer: Offer) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.integration.conftest import MakeHost
 from tests.integration.hosting import FLOWS, Host, attempts, check_effects, pair_hosts, read_effects
 from tests.integration.moving import dying_at, warm_up
+from tests.waiting import wait_until
 
 
 def test_one_side_that_dials_serves_both_directions(make_host: MakeHost, effects: Path) -> None:
@@ -156,6 +157,23 @@ def test_a_target_whose_disk_takes_no_blob_refuses_and_nothing_is_lost(
     assert a.wait("job")["result"] == {"equal": True}
     assert b.running
     assert json.loads(b.do("jobs", "-o", "json")) == []
+
+
+def test_a_source_that_died_before_the_commit_point_can_move_the_job_as_soon_as_it_is_back(
+    make_host: MakeHost,
+) -> None:
+    """The target holds a piece of the first hand-off, and asks whether that still lives."""
+    a, b = make_host("a").up(SOJOURN_CRASH_POINT="source.after-write-frozen"), make_host("b").up()
+    pair_hosts(a, b)
+    a.submit("points:asking", "job")
+    a.wait("job", "status == 'paused'")
+    first = a.run("migrate", "job", "--to", "b")
+    assert first.returncode == 5, first.stderr
+    a.died()
+    a.up()
+    wait_until(
+        lambda: a.run("migrate", "job", "--to", "b").returncode == 0, 20.0, "the job to be taken"
+    )
 
 
 def test_a_target_that_died_prepared_starts_every_process_at_once_when_it_is_back(

@@ -243,6 +243,15 @@ def test_a_prepared_target_never_drops_by_itself_and_asks_for_ever() -> None:
     assert kinds(machine.step(Abort("m", "over"), 99.0)) == ["Erase", "Ended"]
 
 
+def test_a_staging_target_asks_when_the_source_is_back_whether_the_hand_off_still_lives() -> None:
+    machine = target()
+    assert kinds(machine.step(fx.LinkBack(), 1.0)) == ["Query"]
+    assert machine.state is TargetState.STAGING
+    for state in (SourceState.PRECOPY, SourceState.FREEZING, SourceState.FROZEN):
+        assert source(state).step(Query("m", "job", "instance", 3, "store-a"), 1.0) == []
+    assert kinds(machine.step(Abort("m", "no such hand-off"), 1.0)) == ["Erase", "Ended"]
+
+
 @pytest.mark.parametrize(
     ("facts", "says"),
     [
