@@ -148,8 +148,6 @@ class Killing:
 
     def _step(self) -> None:
         choose = self._random
-        if self._disturb is not None and choose.random() < 0.3:
-            self._disturb(choose)
         moving: list[Future[str]] = []
         source = target = self._hosts[0]
         for job in choose.sample(sorted(self._jobs), choose.randint(1, 3)):
@@ -161,6 +159,8 @@ class Killing:
         time.sleep(choose.uniform(0.0, LONGEST_WAIT))
         (victim,) = choose.choices(tuple(VICTIMS), tuple(VICTIMS.values()))
         self._kill(victim, source, target)
+        if self._disturb is not None and choose.random() < 0.3:
+            self._disturb(choose)
         for host in self._hosts:
             if not host.running:
                 host.up()

@@ -9,7 +9,14 @@ from pathlib import Path
 import psutil
 
 from tests.integration.conftest import MakeHost
-from tests.integration.hosting import Host, attempts, check_effects, read_effects, seconds_of
+from tests.integration.hosting import (
+    Host,
+    attempts,
+    check_effects,
+    pair_hosts,
+    read_effects,
+    seconds_of,
+)
 from tests.integration.moving import hold_a_turn
 from tests.waiting import wait_until
 
@@ -331,3 +338,21 @@ def test_sigterm_interrupts_a_turn_that_outlasts_its_grace(make_host: MakeHost, 
     host.up()
     final = host.wait("job")
     assert attempts(final, "sleeper") == [(1, 1, "interrupted", "a"), (1, 1, "succeeded", "a")]
+
+
+def test_killed_after_a_process_died_and_before_that_is_on_disk(
+    make_host: MakeHost, effects: Path, tmp_path: Path
+) -> None:
+    """The process's page is what still tells that its turn had begun: it must outlive the commit."""
+    a, b = make_host("a").up(SOJOURN_CRASH_POINT="source.before-write-frozen"), make_host("b").up()
+    pair_hosts(a, b)
+    flag = tmp_path / "end-the-turn"
+    a.submit("load:held", "job", flag=str(flag))
+    wait_until(lambda: read_effects(effects), what="the turn to begin")
+    a.run("migrate", "job", "--to", "b", "--grace", "0")
+    a.died()
+    flag.touch()
+    a.up()
+    final = a.wait("job")
+    assert attempts(final, "held") == [(1, 1, "interrupted", "a"), (1, 1, "succeeded", "a")]
+    check_effects(read_effects(effects), final)
