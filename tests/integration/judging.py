@@ -13,6 +13,9 @@ from sojourn.runtime.errors import NoSupervisor, NotFound
 from tests.integration.hosting import Effect, Host, Json, check_effects, read_effects
 from tests.waiting import wait_until
 
+NOT_OWNED = (None, "moving", "moved")
+"""What a host says of a job that it doesn't run."""
+
 WHOLE = 100_000
 """History entries: more than any job of a test has."""
 
@@ -23,20 +26,25 @@ def the_owner(hosts: Iterable[Host], job: str) -> Host | None:
     Raises:
         AssertionError: if two own it.
     """
-    owners: list[Host] = []
-    moving = False
-    for host in hosts:
-        try:
-            status = host.show(job, history=0)["status"]
-        except NotFound:
-            continue
-        except NoSupervisor:
-            return None
-        moving = moving or status == "moving"
-        if status not in ("moving", "moved"):
-            owners.append(host)
+    known = list(hosts)
+    try:
+        statuses = {host: _status(host, job) for host in known}
+        owners = [host for host in known if statuses[host] not in NOT_OWNED]
+        if len(owners) > 1:
+            # it may have moved on between two looks: then the first one doesn't own it any more
+            owners = [host for host in owners if _status(host, job) not in NOT_OWNED]
+    except NoSupervisor:
+        return None
     assert len(owners) < 2, f"hosts {[host.name for host in owners]} own job {job}"
-    return owners[0] if owners and not moving else None
+    return owners[0] if owners and "moving" not in statuses.values() else None
+
+
+def _status(host: Host, job: str) -> str | None:
+    try:
+        status: str = host.show(job, history=0)["status"]
+    except NotFound:
+        return None
+    return status
 
 
 def wait_for_owner(hosts: Iterable[Host], job: str, timeout: float = 60.0) -> Host:

@@ -19,6 +19,7 @@ import psutil
 from sojourn.runtime.errors import (
     HandoffAborted,
     HandoffInDoubt,
+    HostUnable,
     NoSupervisor,
     Refused,
     SojournError,
@@ -207,7 +208,7 @@ def move(source: Host, job: str, target: Host, grace: float | None) -> str:
         return "in doubt"
     except NoSupervisor:
         return "without an answer"
-    except Refused:
+    except (Refused, HostUnable):
         return "refused"
     return "done"
 

@@ -15,6 +15,7 @@ from sojourn import HandoffInDoubt, SojournError
 from sojourn.runtime.handoff.crash_points import ALL
 from tests.integration.conftest import MakeHost
 from tests.integration.hosting import Host, attempts, check_effects, pair_hosts, read_effects
+from tests.integration.judging import wait_for_owner
 from tests.integration.moving import begin_move, dying_at, go_on, stopping_at, wait_stopped, warm_up
 from tests.waiting import wait_until
 
@@ -161,8 +162,7 @@ def start_to_die(host: Host, point: str) -> None:
 
 def check_the_end(hosts: dict[str, Host], effects: Path) -> None:
     """One owner, which finishes the job with exact attempts."""
-    owner = wait_until(lambda: the_owner(hosts), 60.0, "the job to be owned by one host")
-    assert owner is not None
+    owner = wait_for_owner(hosts.values(), "job")
     final = owner.wait("job")
     assert (final["status"], final["epoch"]) == ("completed", 1 if owner is hosts["a"] else 2)
     assert [
@@ -175,19 +175,3 @@ def check_the_end(hosts: dict[str, Host], effects: Path) -> None:
         (f"{final['instance']}:2", attempt) for attempt in (1, 2, 3, 4)
     }
     assert {effect.key for effect in done if effect.what == "after"} == {(f"{final['instance']}:3", 1)}
-
-
-def the_owner(hosts: dict[str, Host]) -> Host | None:
-    """Give the one host that owns the job; None while it is on its way."""
-    owners: list[Host] = []
-    for host in hosts.values():
-        try:
-            shown = host.show("job")
-        except SojournError:
-            continue
-        if shown["status"] == "moving":
-            return None
-        if shown["status"] != "moved":
-            owners.append(host)
-    assert len(owners) < 2, "two hosts own the job"
-    return owners[0] if owners else None
