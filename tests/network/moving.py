@@ -14,8 +14,8 @@ from tests.waiting import wait_until
 PATIENCE = 60.0
 """Seconds that something may take over a link that was bad."""
 
-SLOW = Conditions(delay=0.7)
-"""So slow that each phase of a hand-off lasts long enough to be met by a fault."""
+SLOW = Conditions(delay=1.2)
+"""So slow that each phase of a hand-off lasts long enough to be met by a fault, and no heartbeat fails."""
 
 
 def move(host: Host, job: str, to: Host, hosts: list[Host]) -> None:
@@ -44,6 +44,16 @@ def said(host: Host, event: str, *, after: int = 0, **fields: str) -> bool:
     return any(
         entry["event"] == event and fields.items() <= entry.items() for entry in host.log()[after:]
     )
+
+
+def until_moving(host: Host, job: str = "job") -> None:
+    """Wait until a job is frozen for its move."""
+    wait_until(lambda: host.show(job)["status"] == "moving", PATIENCE, f"job {job} to be frozen")
+
+
+def until_said(host: Host, event: str, **fields: str) -> None:
+    """Wait until a host's log has an entry."""
+    wait_until(lambda: said(host, event, **fields), PATIENCE, f"host {host.name} to say {event!r}")
 
 
 def noticed(host: Host, peer: Host, after: int) -> None:

@@ -18,7 +18,18 @@ import pytest
 from tests.integration.hosting import Host, connected, read_effects
 from tests.integration.judging import judge, the_owner, wait_for_owner
 from tests.network.link_model import CLEAN, CUT
-from tests.network.moving import SLOW, exit_code, finish, hold, move, noticed, said
+from tests.network.moving import (
+    PATIENCE,
+    SLOW,
+    exit_code,
+    finish,
+    hold,
+    move,
+    noticed,
+    said,
+    until_moving,
+    until_said,
+)
 from tests.network.network import Network
 from tests.waiting import wait_until
 
@@ -72,7 +83,7 @@ class Scene:
         self.submit()
         self.network.set_one_way("b", "a", CUT)
         mover = self.start()
-        wait_until(lambda: said(self.target, "hand-off offered", job="job"), what="PREFLIGHT to arrive")
+        until_said(self.target, "hand-off offered", job="job")
         self.cut()
         assert self.source.show("job")["status"] != "moving"
         return mover
@@ -80,9 +91,9 @@ class Scene:
     def freezing(self) -> subprocess.Popen[str]:
         """A turn is in flight until its flag is there."""
         self.source.submit("load:held", "job", flag=str(self.flag))
-        wait_until(lambda: read_effects(self.source.effects), what="the turn to begin")
+        wait_until(lambda: read_effects(self.source.effects), PATIENCE, "the turn to begin")
         mover = self.start()
-        wait_until(lambda: self.source.show("job")["status"] == "moving", what="the freeze")
+        until_moving(self.source)
         self.cut()
         return mover
 
@@ -91,7 +102,7 @@ class Scene:
         self.submit()
         self.network.set("a", "b", SLOW)
         mover = self.start()
-        wait_until(lambda: self.source.show("job")["status"] == "moving", what="the freeze")
+        until_moving(self.source)
         self.cut()
         assert not said(self.source, "job released"), "the machine was too slow to cut the link in FROZEN"
         return mover
@@ -101,7 +112,7 @@ class Scene:
         self.submit()
         self.network.set("a", "b", SLOW)
         mover = self.start()
-        wait_until(lambda: said(self.source, "job released"), what="the commit point")
+        until_said(self.source, "job released")
         self.cut()
         assert not said(self.target, "job owned"), "the machine was too slow to cut the link in RELEASED"
         return mover
@@ -170,7 +181,7 @@ def test_a_host_that_restarts_behind_a_cut_link_is_found_again(
     b.kill()
     b.up()
     network.set("a", "b", CLEAN)
-    wait_until(lambda: connected(a) and connected(b), 30.0, "the hosts to be connected")
+    wait_until(lambda: connected(a) and connected(b), PATIENCE, "the hosts to be connected")
     move(a, "job", b, [a, b])
     finish(b)
     judge(pair, "job")

@@ -8,9 +8,8 @@ from sojourn.runtime.errors import NotFound
 from tests.integration.hosting import Effect, Host, read_effects
 from tests.integration.judging import WHOLE, check_done, check_history, judge
 from tests.network.link_model import CUT
-from tests.network.moving import SLOW, exit_code, finish, said
+from tests.network.moving import SLOW, exit_code, finish, said, until_moving, until_said
 from tests.network.network import Network
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("network")
 
@@ -31,7 +30,7 @@ def test_before_the_commit_point_the_job_is_safe_at_its_source(
     a, b = pair
     begin(network, a)
     mover = a.start("migrate", "job", "--to", "b")
-    wait_until(lambda: a.show("job")["status"] == "moving", what="the freeze")
+    until_moving(a)
     network.set_one_way("b", "a", CUT)
     code, complaint = exit_code(mover)
     assert not said(a, "job released"), "the machine was too slow to cut the link in FROZEN"
@@ -52,7 +51,7 @@ def test_after_the_commit_point_it_is_in_doubt_and_runs_nowhere_until_someone_de
     a, b = pair
     begin(network, a)
     mover = a.start("migrate", "job", "--to", "b")
-    wait_until(lambda: said(a, "job released"), what="the commit point")
+    until_said(a, "job released")
     network.cut("a", "b")
     assert not said(b, "job owned"), "the machine was too slow to cut the link in RELEASED"
     done = len(read_effects(a.effects))
@@ -67,9 +66,9 @@ def test_after_the_commit_point_a_target_that_heard_of_it_runs_the_job_alone(
     a, b = pair
     begin(network, a)
     mover = a.start("migrate", "job", "--to", "b")
-    wait_until(lambda: said(a, "job released"), what="the commit point")
+    until_said(a, "job released")
     network.set_one_way("b", "a", CUT)
-    wait_until(lambda: said(b, "job owned"), what="COMMIT to arrive")
+    until_said(b, "job owned")
     network.cut("a", "b")
     in_doubt(a, *exit_code(mover))
     finish(b)
