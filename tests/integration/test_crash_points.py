@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from sojourn import HandoffInDoubt, SojournError
+from sojourn import HandoffInDoubt
 from sojourn.runtime.handoff.crash_points import ALL
 from tests.integration.conftest import MakeHost
 from tests.integration.hosting import Host, attempts, check_effects, pair_hosts, read_effects
 from tests.integration.judging import wait_for_owner
 from tests.integration.moving import begin_move, dying_at, go_on, stopping_at, wait_stopped, warm_up
-from tests.waiting import wait_until
 
 RARE = ("abort", "refused", "query", "dropped", "unknown")
 """Points that a hand-off reaches only where something went wrong before."""

@@ -53,7 +53,7 @@ def until_moving(host: Host, job: str = "job") -> None:
 
 def until_said(host: Host, event: str, **fields: str) -> None:
     """Wait until a host's log has an entry."""
-    wait_until(lambda: said(host, event, **fields), PATIENCE, f"host {host.name} to say {event!r}")
+    wait_until(lambda: said(host, event, after=0, **fields), PATIENCE, f"host {host.name} to say {event!r}")
 
 
 def noticed(host: Host, peer: Host, after: int) -> None:
