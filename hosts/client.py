@@ -15,9 +15,10 @@ import msgspec
 from sojourn.hosts.connection import Connection
 from sojourn.hosts.files import read_file, write_document
 from sojourn.hosts.home import Home
+from sojourn.runtime.commands import given_fields
 from sojourn.runtime.document import JobState
 from sojourn.runtime.document_image import image_from_document
-from sojourn.runtime.errors import InvalidInput, JobFailed, UsageError
+from sojourn.runtime.errors import JobFailed, UsageError
 from sojourn.runtime.export import export_document
 from sojourn.runtime.flow import FlowLike, FlowSpec, encode_flow
 from sojourn.runtime.values import encode_fields
@@ -116,7 +117,7 @@ class Client:
             ValueNotEncodable: if a field can't be stored.
             Refused: if the id is taken.
         """
-        return self.submit_many(flow, [_fields(data, input)], job_ids=[job_id])[0]
+        return self.submit_many(flow, [given_fields(data, input)], job_ids=[job_id])[0]
 
     def submit_many(
         self,
@@ -139,7 +140,7 @@ class Client:
             UsageError: if there are more or fewer ids than inputs.
             SojournError: as ``submit``; then nothing of the batch was started.
         """
-        encoded = [encode_fields(_fields(fields, {}), where="input") for fields in inputs]
+        encoded = [encode_fields(given_fields(fields, {}), where="input") for fields in inputs]
         ids: list[str | None] = [None] * len(encoded) if job_ids is None else list(job_ids)
         if len(ids) != len(encoded):
             raise UsageError(f"there are {len(ids)} job ids for {len(encoded)} inputs: give one for each")
@@ -239,7 +240,7 @@ class Client:
         """
         answer: bytes | None = None
         if data is not None or input:
-            answer = encode_fields(_fields(data, input), where="the answer")
+            answer = encode_fields(given_fields(data, input), where="the answer")
         self._ask(wire.Resume(job, answer, question))
 
     def cancel(self, job: JobName) -> None:
@@ -331,17 +332,6 @@ class Client:
         file = export_document(image, spec, host=str(document.get("host", "")), now=0.0, blobs={})
         job_id: str = self._ask(wire.Import(json.dumps(file).encode()))["job_id"]
         return job_id
-
-
-def _fields(data: object, more: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge fields that were given in two ways; what a caller passes may be anything."""
-    if data is not None and not isinstance(data, Mapping):
-        raise InvalidInput(
-            f"fields are a mapping from names to values, not {type(data).__name__}: write "
-            "{'url': ...}, or keyword arguments"
-        )
-    given: Mapping[str, Any] = data or {}  # pyright: ignore[reportUnknownVariableType]
-    return {**given, **more}
 
 
 def _batches(

@@ -13,7 +13,14 @@ import msgspec
 from sojourn.hosts.supervisor.core import Asker, Core
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.papers import shown_now
-from sojourn.hosts.supervisor.submissions import check_fields
+from sojourn.runtime.commands import (
+    check_fields,
+    check_live,
+    check_pause,
+    check_resume,
+    check_retry,
+    find_question,
+)
 from sojourn.runtime.engine.inputs import (
     AnswerQuestion,
     CancelJob,
@@ -23,7 +30,7 @@ from sojourn.runtime.engine.inputs import (
     RetryJob,
     Round,
 )
-from sojourn.runtime.errors import AmbiguousName, NotFound, Refused, SojournError
+from sojourn.runtime.errors import Refused, SojournError
 from sojourn.runtime.job import JobHead, JobStatus, Ownership
 from sojourn.runtime.wire.client import Cancel, Forget, Pause, Resume, Retry
 
@@ -75,15 +82,7 @@ class Acting:
             Refused: if it is.
         """
         row, head = self._core.find(name)
-        if head.status.finished:
-            helps = (
-                f"retry {head.job_id}` takes it up again" if head.status is JobStatus.FAILED
-                else f"show {head.job_id}` tells how it ended"
-            )
-            raise Refused(
-                f"job {head.job_id} is {head.status.value} on host {self._core.host!r}: there is "
-                f"nothing to {verb}; `sojourn {helps}"
-            )
+        check_live(head, self._core.host, verb)
         return row, head
 
     def check_not_cancelling(self, head: JobHead) -> None:
@@ -100,12 +99,8 @@ class Acting:
 
     def pause(self, asker: Asker, command: Pause) -> None:
         """Let no new turn start; answered once none is in flight."""
-        row, head = self.live(command.job, "pause")
-        if head.held:
-            raise Refused(
-                f"job {head.job_id} is paused already on host {self._core.host!r}: "
-                f"`sojourn resume {head.job_id}` lifts it"
-            )
+        row, head = self._core.find(command.job)
+        check_pause(head, self._core.host)
         self._waiters.append(Waiter(asker, row, head.job_id, "pause"))
         self._core.apply(Hold(row))
 
@@ -113,18 +108,11 @@ class Acting:
         """Lift a pause, or answer a question."""
         row, head = self.live(command.job, "resume")
         if command.data is not None:
-            self._answer_question(row, head, command)
-        elif not head.held:
-            if self._asks(row):
-                raise Refused(
-                    f"nobody paused job {head.job_id} on host {self._core.host!r}, it waits for an answer: "
-                    f"`sojourn show {head.job_id}` shows the question, --input JSON answers it"
-                )
-            raise Refused(
-                f"job {head.job_id} is not paused on host {self._core.host!r}, but "
-                f"{shown_now(self._core, row, head)}: there is no pause to lift"
-            )
+            self._answer_question(row, head, command.data, command.question)
         else:
+            check_resume(
+                head, self._core.host, shown_now(self._core, row, head), asks=self._asks(row)
+            )
             self._core.apply(Lift(row))
         self._answers.reply(asker, self._status_body(row, head))
 
@@ -132,30 +120,13 @@ class Acting:
         job = self._core.engine.job(row)
         return job is not None and bool(job.questions)
 
-    def _answer_question(self, row: int, head: JobHead, command: Resume) -> None:
+    def _answer_question(self, row: int, head: JobHead, data: bytes, name: str | None) -> None:
         job = self._core.engine.job(row)
-        questions = {} if job is None else job.questions
-        if not questions or job is None or command.data is None:
-            raise Refused(
-                f"job {head.job_id} on host {self._core.host!r} has no open question: "
-                f"`sojourn resume {head.job_id}` without --input lifts a pause"
-            )
-        name = command.question
-        if name is None:
-            if len(questions) > 1:
-                raise AmbiguousName(
-                    f"job {head.job_id} has several open questions ({', '.join(questions)}): name one "
-                    "with --question"
-                )
-            name = next(iter(questions))
-        if name not in questions:
-            raise NotFound(
-                f"job {head.job_id} has no open question {name!r} (it has {', '.join(questions)})"
-            )
-        asked = questions[name]
+        asked = find_question({} if job is None else job.questions, head, self._core.host, name)
+        assert job is not None  # it has a question
         slot = job.plan.routines[asked.routine].slot(asked.slot)
-        check_fields(command.data, slot, f"the answer for {asked.routine}.{asked.slot}")
-        self._core.apply(AnswerQuestion(row, name, command.data))
+        check_fields(data, slot, f"the answer for {asked.routine}.{asked.slot}")
+        self._core.apply(AnswerQuestion(row, asked.question, data))
 
     def cancel(self, asker: Asker, command: Cancel) -> None:
         """Cancel; answered once the job is cancelled."""
@@ -168,11 +139,7 @@ class Acting:
     def retry(self, asker: Asker, command: Retry) -> None:
         """Give failed messages a fresh budget, or lift a block."""
         row, head = self._core.find(command.job)
-        if head.status not in (JobStatus.FAILED, JobStatus.BLOCKED):
-            raise Refused(
-                f"job {head.job_id} is {shown_now(self._core, row, head)} on host "
-                f"{self._core.host!r}: only a failed or blocked job can be retried"
-            )
+        check_retry(head, self._core.host, shown_now(self._core, row, head))
         if head.status is JobStatus.BLOCKED:
             self._fleet.clear_failures(head.flow_digest)
             self._core.apply(RetryJob(row))

@@ -11,14 +11,11 @@ import signal
 import msgspec
 
 from sojourn.hosts.supervisor.core import Core
+from sojourn.runtime.deaths import actor_crashed, turn_timed_out
 from sojourn.runtime.dispatch import Worker
 from sojourn.runtime.engine.inputs import Interrupt, Settle, Unsend
-from sojourn.runtime.flow import HandlerSpec
 from sojourn.runtime.progress_page import Running
-from sojourn.runtime.wire.actor import Ending, Result, TurnError
-
-CRASHED = "sojourn.runtime.errors:ActorCrashed"
-TIMED_OUT = "sojourn.runtime.errors:TurnTimeout"
+from sojourn.runtime.wire.actor import Ending, Result
 
 
 class Death(msgspec.Struct, frozen=True):
@@ -59,20 +56,12 @@ def _settle_running(core: Core, worker: Worker, running: Running, death: Death) 
     handler = message.actor.handler
     own_timeout = death.doom == "timeout" and death.dispatch == running.begun
     if own_timeout:
-        error = TurnError(
-            "TurnTimeout",
-            f"the attempt took longer than its timeout of {message.actor.spec.timeout} s",
-            retryable=_retryable(handler, TIMED_OUT),
-        )
+        error = turn_timed_out(handler, message.actor.spec.timeout)
     elif death.doom:
         core.apply(Interrupt(running.begun, running.wall_start, worker.code))
         return
     else:
-        error = TurnError(
-            "ActorCrashed",
-            f"the process of routine {worker.pool[1]!r} {describe_exit(death.status)}",
-            retryable=_retryable(handler, CRASHED),
-        )
+        error = actor_crashed(handler, worker.pool[1], describe_exit(death.status))
     result = Result(running.begun, Ending.FAILED, running.wall_start, core.now.wall, error=error)
     core.apply(Settle([result], worker.code))
 
@@ -86,8 +75,3 @@ def describe_exit(status: int) -> str:
     except ValueError:
         name = f"signal {-status}"
     return f"was killed by {name}"
-
-
-def _retryable(handler: HandlerSpec, name: str) -> bool:
-    """``ActorCrashed`` and ``TurnTimeout`` are retried unless the error handler excludes them by name."""
-    return name not in handler.non_retryable_exceptions

@@ -10,18 +10,17 @@ import msgspec
 
 from sojourn.hosts.supervisor.codebases import CodeBases, LoadAnswer
 from sojourn.hosts.supervisor.core import Asker, Core, new_id
+from sojourn.runtime.commands import check_fields
 from sojourn.runtime.engine.inputs import Create
 from sojourn.runtime.engine.model import FlowPlan
-from sojourn.runtime.errors import InvalidInput, Refused, SojournError, UsageError, from_wire
-from sojourn.runtime.flow import INPUT_SLOT, FlowSpec, SlotSpec, decode_flow
+from sojourn.runtime.errors import Refused, SojournError, UsageError, from_wire
+from sojourn.runtime.flow import INPUT_SLOT, FlowSpec, decode_flow
 from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.job import Ownership
 from sojourn.runtime.wire.client import Request, Submit
-from sojourn.runtime.wire.decoding import FrameDecoder
 from sojourn.runtime.wire.zygote import Inspected
 
 JOB_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_FIELDS = FrameDecoder(msgspec.msgpack.Decoder(dict[str, msgspec.Raw]))
 
 
 class Answers(Protocol):
@@ -163,24 +162,3 @@ class Submissions:
             raise Refused(f"a job {name} is being handed over to host {core.host!r}: wait for it")
         core.apply(Create(core.new_row(name), name, new_id(), plan, data, submission))
         return name
-
-
-def check_fields(data: bytes, slot: SlotSpec | None, what: str) -> None:
-    """Check encoded fields against the slot that they are for.
-
-    Raises:
-        InvalidInput: naming the field that is missing or too many.
-    """
-    try:
-        names = _FIELDS.decode(data).keys()
-    except msgspec.DecodeError as error:
-        raise InvalidInput(f"{what} must be named fields: {error}") from None
-    if slot is None:
-        return
-    for name in slot.required:
-        if name not in names:
-            raise InvalidInput(f"{what} lacks the field {name!r}: give it in --input")
-    for name in names:
-        if not slot.open and name not in slot.required and name not in slot.optional:
-            takes = ", ".join((*slot.required, *slot.optional)) or "no fields"
-            raise InvalidInput(f"{what} has a field {name!r}, but the slot takes {takes}")
