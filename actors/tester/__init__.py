@@ -1,0 +1,1 @@
+"""``FlowTester``: whole flows in one process and virtual time, for users' tests."""
