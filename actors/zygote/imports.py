@@ -96,12 +96,12 @@ def _find(name: str) -> ModuleSpec | None:
         found = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return None
-    path = top
     for part in rest:
         if found is None or found.submodule_search_locations is None:
             return found
-        path = f"{path}.{part}"
-        inner = PathFinder.find_spec(path, list(found.submodule_search_locations))
+        # By its last name alone: under its whole one, a namespace package looks for its parent among the
+        # imported modules. Finders look for files by the last name anyway.
+        inner = PathFinder.find_spec(part, list(found.submodule_search_locations))
         if inner is None:
             return found
         found = inner
