@@ -25,7 +25,10 @@ def test_importing_sojourn_imports_neither_sockets_nor_stores_nor_a_folder_of_it
 
 
 def test_authoring_a_flow_imports_neither_sockets_nor_stores() -> None:
-    script = "import sys; from sojourn import Flow, Routine, slot, event, ErrorHandler; print(*sys.modules)"
+    script = (
+        "import sys; from sojourn import Flow, Routine, slot, event, ErrorHandler; "
+        "from sojourn.testing import FlowTester; print(*sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
@@ -58,5 +61,7 @@ def test_a_name_that_does_not_exist_is_an_attribute_error_that_names_it() -> Non
 
 
 def test_testing_gives_out_what_it_names() -> None:
-    assert sojourn.testing.__all__ == ["TurnResult", "run_turn"]
+    assert sojourn.testing.__all__ == [
+        "Fault", "FlowTester", "LogLine", "TurnReport", "TurnResult", "run_turn",
+    ]
     assert all(hasattr(sojourn.testing, name) for name in sojourn.testing.__all__)

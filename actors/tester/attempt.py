@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from sojourn.actors.tester.clock import handler_time
+from sojourn.actors.tester.event_loop import no_running_loop
 from sojourn.actors.tester.faults import Fault, Strike, TurnKilled
 from sojourn.actors.tester.host import CODE, ROW, PlayedHost
 from sojourn.actors.tester.output import captured
@@ -17,6 +18,7 @@ from sojourn.actors.tester.reports import TurnReport
 from sojourn.actors.turn import clean
 from sojourn.runtime.deaths import actor_crashed, turn_timed_out
 from sojourn.runtime.engine.inputs import Interrupt, Recover, Round
+from sojourn.runtime.errors import UsageError
 from sojourn.runtime.job import LogRow, Outcome
 from sojourn.runtime.values import decode_fields
 from sojourn.runtime.wire.actor import Ending, Result, Turn
@@ -33,6 +35,9 @@ class Attempt:
         process: the process that it waits in.
         turn: it.
         strike: what strikes it, if anything.
+
+    Raises:
+        UsageError: if its timeout is to strike and it has none.
     """
 
     def __init__(
@@ -44,6 +49,11 @@ class Attempt:
         self._strike = strike
         message = host.engine.book.outstanding[turn.dispatch]
         self._spec = message.actor.spec
+        if strike is not None and strike.fault == "timeout" and self._spec.timeout is None:
+            raise UsageError(
+                f"the next turn is one of routine {self._spec.id!r}, which has no timeout that could be "
+                "over: give it one with add_routine(..., timeout=)"
+            )
         self._handler = message.actor.handler
         self._epoch = message.actor.job.head.epoch
         self._started = host.clock.now()
@@ -68,14 +78,16 @@ class Attempt:
     def run(self) -> TurnReport:
         """Execute it, and take in what comes of it."""
         strike = self._strike
+        self._process.running = True
         if strike is not None and strike.fault == "move" and strike.after is None:
             self._host.freeze()
-        with captured(self._take_line), handler_time(self._host.clock, self._spend):
+        time_around = handler_time(self._host.clock, self._spend)
+        with captured(self._take_line), time_around, no_running_loop():
             result = self._process.run(self._turn, self)
         if self._dead is None and strike is not None and strike.fault != "move":
             self._dead = strike.fault
         seconds = self._spent
-        return self._report(self._settle(result), result, seconds)
+        return self._report(self._settle(result), seconds)
 
     def _settle(self, result: Result) -> Round:
         host, turn, now = self._host, self._turn, self._host.clock.now()
@@ -104,10 +116,11 @@ class Attempt:
         logs, self._unsent = self._unsent, []
         return self._host.settle(self._process, result, logs)
 
-    def _report(self, round_: Round, result: Result, seconds: float) -> TurnReport:
+    def _report(self, round_: Round, seconds: float) -> TurnReport:
         turn = self._turn
         entry = next(row for row in round_.writes.history if row.message == turn.message)
-        final = self._committed[-1] if self._committed else result
+        last = self._committed[-1] if self._committed else None
+        error = last.error if last is not None and last.ending is Ending.FAILED else None
         classes = self._process.loaded.classes
         # Any: fields are the author's own.
         emitted: list[tuple[str, dict[str, Any]]] = [
@@ -117,11 +130,9 @@ class Attempt:
         raised = self._process.raised
         return TurnReport(
             routine=self._spec.id, slot=turn.slot, message=turn.message, attempt=turn.attempt,
-            outcome=Outcome(entry.outcome).word,
-            error=final.error if final.ending is Ending.FAILED else None,
-            emitted=emitted, lines=self._lines, host=self._host.name, epoch=self._epoch,
-            at=self._at, seconds=seconds,
-            exception=raised if self._dead is None and final.ending is Ending.FAILED else None,
+            outcome=Outcome(entry.outcome).word, error=error, emitted=emitted, lines=self._lines,
+            host=self._host.name, epoch=self._epoch, at=self._at, seconds=seconds,
+            exception=raised if self._dead is None and error is not None else None,
         )
 
     # --- the surroundings of the turn ----------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from sojourn.runtime.engine.inputs import Now
@@ -16,8 +16,7 @@ from sojourn.runtime.engine.inputs import Now
 BOOTED = 1.0
 """What the monotonic clock of every host shows at its start, in seconds."""
 
-_SECONDS = ("monotonic", "perf_counter")
-_READINGS = (*_SECONDS, "time")
+_READINGS = ("monotonic", "perf_counter", "time")
 
 
 class VirtualClock:
@@ -59,7 +58,7 @@ class VirtualClock:
 
 
 @contextmanager
-def handler_time(clock: VirtualClock, spend: Callable[[float], None]) -> Iterator[None]:
+def handler_time(clock: VirtualClock, spend: Callable[[float], None]) -> Generator[None]:
     """Let this thread's calls into the ``time`` module see virtual time, until the block ends.
 
     Readings begin at the virtual clock and go on with the real one; ``time.sleep`` takes no time.
@@ -72,8 +71,8 @@ def handler_time(clock: VirtualClock, spend: Callable[[float], None]) -> Iterato
     real: dict[str, Callable[..., float]] = {name: getattr(time, name) for name in _READINGS}
     real |= {f"{name}_ns": getattr(time, f"{name}_ns") for name in _READINGS}
     real_sleep = time.sleep
-    shifts = dict.fromkeys(_SECONDS, 0.0)
-    shifts["time"] = clock.wall - clock.elapsed - time.time()
+    # Monotonic readings only ever gain what was skipped; the wall clock begins where the virtual one is.
+    shifts = {"monotonic": 0.0, "perf_counter": 0.0, "time": clock.wall - clock.elapsed - time.time()}
 
     def seconds(name: str) -> Callable[[], float]:
         def read() -> float:

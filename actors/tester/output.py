@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TextIO, cast
 
@@ -61,7 +61,7 @@ class _Tee(io.TextIOBase):
 
 
 @contextmanager
-def captured(take: Take) -> Iterator[None]:
+def captured(take: Take) -> Generator[None]:
     """Keep what this thread prints, until the block ends."""
     before = sys.stdout, sys.stderr
     out, err = _Tee("stdout", before[0], take), _Tee("stderr", before[1], take)

@@ -59,9 +59,8 @@ class PlayedProcess:
         return self._units
 
     def run(self, turn: Turn, surroundings: Surroundings) -> Result:
-        """Run the turn that waits."""
+        """Run the turn that waits and was said to be running."""
         self.raised = None
-        self.running = True
         try:
             if self._actor is None:
                 self._actor = self._make_actor()

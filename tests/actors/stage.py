@@ -10,8 +10,9 @@ from sojourn import ErrorHandler, Flow, InvalidFlow, Routine
 from sojourn.actors.actor import Actor
 from sojourn.actors.classes import LoadedClasses
 from sojourn.actors.loading import LoadedRoutine, load_routine
+from sojourn.actors.tester.blobs import MemoryBlobs
 from sojourn.actors.turn import run_turn
-from sojourn.runtime.values import BlobReference, decode, decode_fields, digest_of, encode, encode_fields
+from sojourn.runtime.values import decode, decode_fields, encode, encode_fields
 from sojourn.runtime.wire.actor import JobContext, Result, SharedKind, Turn
 from tests.actors.steps import Act, Sink
 
@@ -31,23 +32,6 @@ def loaded(
     flow.add_routine(Sink(), "elsewhere")
     flow.add_routine(routine, "acting", parallel=parallel, error_handler=error_handler)
     return load_routine(flow.freeze(), "acting", classes_of_tests())
-
-
-class MemoryBlobs:
-    """Large values, in memory."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-
-    def put(self, data: bytes) -> BlobReference:
-        """Keep bytes."""
-        digest = digest_of(data)
-        self.kept[digest] = data
-        return BlobReference(digest, len(data))
-
-    def get(self, digest: str) -> bytes:
-        """Give bytes."""
-        return self.kept[digest]
 
 
 class Around:

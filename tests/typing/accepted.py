@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, assert_type
 
-from sojourn import ErrorHandler, ErrorStrategy, Flow, Routine, event, slot
-from sojourn.testing import TurnResult, run_turn
+from sojourn import ErrorHandler, ErrorStrategy, Flow, JobState, Routine, event, slot
+from sojourn.testing import Fault, FlowTester, LogLine, TurnReport, TurnResult, run_turn
 
 
 class Fetch(Routine):
@@ -90,3 +90,22 @@ assert_type(flow.find_routines_by_type(Load), list[str])
 result = run_turn(Load("data.db"), "page", body="x")
 assert_type(result, TurnResult)
 assert_type(result.emitted, list[tuple[str, dict[str, Any]]])
+
+tester = FlowTester(
+    flow, move_every_turn=True, crash_every_turn=True, restart_every_turn=False, seed=7,
+    replace={"fetch": Anything()}, job_id="typed", host="a", start=0.0,
+)
+assert_type(tester.submit({"url": "x"}, more=1), str)
+assert_type(tester.run(until="load.failed > 1", turns=10), JobState)
+assert_type(tester.step("crash", after=2), TurnReport | None)
+assert_type(tester.advance(3600), JobState)
+tester.answer({"text": "yes"}, question="q", more=1)
+tester.move("b", seconds=1.5)
+tester.crash(seconds=1.5)
+assert_type(tester.job, JobState)
+assert_type(tester.outcomes("load"), list[str])
+assert_type(tester.result(), dict[str, Any])
+assert_type(tester.turns, list[TurnReport])
+assert_type(tester.logs, list[LogLine])
+assert_type(tester.elapsed, float)
+fault: Fault = "interrupt"

@@ -1,6 +1,7 @@
 """What type checkers must refuse: mypy's errors in this file are exactly those that its lines announce."""
 
 from sojourn import ErrorHandler, ErrorStrategy, Flow, Routine, event, slot
+from sojourn.testing import FlowTester
 
 
 class Load(Routine):
@@ -53,3 +54,6 @@ flow.connect(load.loaded, "load")  # error: [call-overload]
 ErrorHandler(strategy="retry")  # error: [arg-type]
 ErrorHandler(retryable_exceptions=(ValueError(),))  # error: [arg-type]
 ErrorHandler(retries=3)  # error: [call-arg]
+FlowTester(load)  # error: [arg-type]
+FlowTester(flow).step("explode")  # error: [arg-type]
+FlowTester(flow).advance("1 h")  # error: [arg-type]
