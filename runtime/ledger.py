@@ -97,7 +97,10 @@ class Ledger:
             self._of(row).messages.pop(number, None)
 
     def _of(self, row: int) -> _Rows:
-        return self._jobs.setdefault(row, _Rows())
+        found = self._jobs.get(row)
+        if found is None:
+            found = self._jobs[row] = _Rows()
+        return found
 
     def head(self, row: int) -> JobHead:
         """Give a job's head.

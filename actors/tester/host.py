@@ -67,6 +67,7 @@ class PlayedHost:
         self.plan = plan
         self.ledger = Ledger()
         self.blobs = MemoryBlobs()
+        self._flow = encode_flow(plan.spec)
         self._routines = routines
         self._random = random
         self._committed = committed
@@ -114,7 +115,7 @@ class PlayedHost:
     def apply(self, *inputs: Input, logs: Iterable[LogRow] = ()) -> Round:
         """Let things happen: one step of the engine, one commit, then what follows from it."""
         done = self.engine.step(inputs, self.clock.now())
-        done.writes.flows_put[self.plan.digest] = encode_flow(self.plan.spec)
+        done.writes.flows_put[self.plan.digest] = self._flow
         done.writes.logs.extend(logs)
         self.ledger.commit(done.writes)
         self._committed(done)

@@ -10,7 +10,7 @@ from sojourn import ErrorHandler, Flow, InvalidFlow, Routine
 from sojourn.actors.actor import Actor
 from sojourn.actors.classes import LoadedClasses
 from sojourn.actors.loading import LoadedRoutine, load_routine
-from sojourn.actors.tester.blobs import MemoryBlobs
+from sojourn.actors.tester.blobs import MemoryBlobs as MemoryBlobs
 from sojourn.actors.turn import run_turn
 from sojourn.runtime.values import decode, decode_fields, encode, encode_fields
 from sojourn.runtime.wire.actor import JobContext, Result, SharedKind, Turn

@@ -6,10 +6,9 @@ import pytest
 
 from sojourn import Routine
 from sojourn.actors.actor import Actor
-from sojourn.actors.tester.blobs import MemoryBlobs
 from sojourn.runtime.values import encode
 from sojourn.runtime.wire.actor import Ending, JobContext
-from tests.actors.stage import Stage, attributes, error_of, loaded
+from tests.actors.stage import MemoryBlobs, Stage, attributes, error_of, loaded
 from tests.actors.steps import Acting, Broken, Listing, Load, Point
 
 

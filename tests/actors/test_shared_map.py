@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from sojourn.actors.shared_map import SharedMap, SharedState, Write
-from sojourn.actors.tester.blobs import MemoryBlobs
 from sojourn.runtime.errors import ValueMalformed, ValueNotEncodable
 from sojourn.runtime.values import BLOB_THRESHOLD, decode, encode
 from sojourn.runtime.wire.actor import Ending, SharedKind
-from tests.actors.stage import Stage, classes_of_tests, error_of, written
+from tests.actors.stage import MemoryBlobs, Stage, classes_of_tests, error_of, written
 from tests.actors.steps import Acting, Broken, Point
 
 
