@@ -11,6 +11,7 @@ import pytest
 from sojourn import Flow, NotFound
 from sojourn.actors.tester.host import ROW
 from sojourn.hosts.store.sqlite import SqliteStore
+from sojourn.runtime.document_image import image_from_document
 from sojourn.runtime.job import JobHead, Writes
 from sojourn.runtime.ledger import Ledger
 from sojourn.testing import FlowTester
@@ -101,6 +102,30 @@ def test_what_a_ledger_gives_is_a_copy() -> None:
     ledger.head(1).epoch = 78
     assert ledger.head(1) == msgspec.structs.replace(head, epoch=2)
     assert isinstance(ledger.head(1), JobHead)
+
+
+def test_a_job_that_is_cleared_keeps_its_head_alone() -> None:
+    tester = FlowTester(flows.fan())
+    tester.submit(numbers=2)
+    tester.run()
+    document = tester.job.serialize()
+    image = image_from_document(document, flows.fan().freeze())
+    ledger = Ledger()
+    for _ in range(2):
+        writes = Writes()
+        writes.jobs_cleared.append(1)
+        writes.heads[1] = image.head
+        writes.flows_put[image.head.flow_digest] = image.flow
+        writes.origins_put.update(image.origins)
+        writes.history.extend(row._replace(job=1) for row in image.history)
+        ledger.commit(writes)
+        assert len(ledger.image(1).history) == len(document["history"]) > 0
+    gone = Writes()
+    gone.jobs_cleared.append(1)
+    ledger.commit(gone)
+    assert ledger.image(1).history == []
+    assert ledger.last_numbers(1) == (0, 0, 0)
+    assert ledger.head(1).job_id == "test"
 
 
 def test_a_job_that_a_ledger_does_not_have_is_not_found() -> None:

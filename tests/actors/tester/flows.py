@@ -114,6 +114,19 @@ class Repeating(Routine):
         self.set_result(steps=steps)
 
 
+class Stubborn(Routine):
+    """Holds up whatever ends it, and goes on."""
+
+    def process(self) -> None:
+        for step in range(4):
+            try:
+                self.shared.append("steps", step)
+                print(f"step {step}")
+                self.checkpoint()
+            except BaseException:  # noqa: BLE001 - what is tested is that this doesn't help
+                continue
+
+
 class Sleeper(Routine):
     """Sleeps, and says what the clocks showed."""
 

@@ -63,6 +63,17 @@ def test_a_fault_after_a_checkpoint_keeps_what_the_checkpoint_committed() -> Non
         assert max(entry["attempt"] for entry in tester.history) == 1 + charged, fault
 
 
+def test_a_handler_that_holds_its_death_up_commits_and_logs_nothing_more() -> None:
+    faults: list[Fault] = ["interrupt", "crash"]
+    for fault in faults:
+        tester = submitted(flows.one(flows.Stubborn()))
+        report = tester.step(fault, after=2)
+        assert report is not None
+        assert report.lines == ["step 0", "step 1"]
+        assert tester.shared == {"steps": [0, 1]}
+        assert [line.text for line in tester.logs] == ["step 0", "step 1"]
+
+
 def test_a_fault_that_comes_too_late_strikes_at_the_end() -> None:
     tester = submitted(flows.steps(2))
     report = tester.step("interrupt", after=5)

@@ -192,8 +192,9 @@ def test_pause_resume_cancel_and_retry_do_what_the_commands_do() -> None:
         tester.resume()
     assert tester.run().status == "failed"
     assert tester.outcomes() == ["failed"] * 4
-    with pytest.raises(Refused, match="nothing to cancel"):
-        tester.cancel()
+    for act, verb in ((tester.cancel, "cancel"), (tester.pause, "pause"), (tester.resume, "resume")):
+        with pytest.raises(Refused, match=f"nothing to {verb}"):
+            act()
     tester.retry()
     assert tester.run().status == "failed"
     assert [entry["attempt"] for entry in tester.history] == list(range(1, 9))
@@ -250,6 +251,13 @@ def test_parallel_turns_see_what_was_committed_before_they_were_handed_out() -> 
     saw = tester.shared["saw"]
     assert [number for number, _ in saw] == [0, 1, 2, 3, 4, 5]
     assert [before for _, before in saw] == [0, 0, 0, 1, 2, 3], "the first three were out together"
+
+
+def test_an_actor_that_lives_on_sees_its_own_shared_writes_once() -> None:
+    tester = FlowTester(flows.fan(processes=1), restart_every_turn=False)
+    tester.submit(numbers=5)
+    tester.run()
+    assert [before for _, before in tester.shared["saw"]] == [0, 1, 2, 3, 4]
 
 
 def test_a_seed_shuffles_what_has_no_order_and_repeats_itself() -> None:
