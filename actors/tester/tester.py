@@ -1,7 +1,7 @@
 """``FlowTester``: one job of a flow, in this process and in virtual time, by the supervisors' engine.
 
-The face alone: carries out what a test asks for on the played host that has the job. How a job goes on
-is ``running.py``'s.
+The face: carries out what a test asks for on the played host that has the job. What is seen of it is
+``looking.py``'s, how it goes on ``running.py``'s.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 from sojourn.actors.routine import Routine
 from sojourn.actors.tester.faults import EveryTurn, Fault, Strike
 from sojourn.actors.tester.host import ROW
-from sojourn.actors.tester.reports import LogLine, TurnReport
+from sojourn.actors.tester.looking import Looking
+from sojourn.actors.tester.reports import TurnReport
 from sojourn.actors.tester.running import MOST_TURNS, Running
 from sojourn.runtime.commands import (
     check_fields,
@@ -25,16 +26,15 @@ from sojourn.runtime.commands import (
     given_fields,
 )
 from sojourn.runtime.conditions import parse
-from sojourn.runtime.document import JobState, Presentation, job_document, shown_status
-from sojourn.runtime.document_format import Document
+from sojourn.runtime.document import JobState, shown_status
 from sojourn.runtime.engine.inputs import AnswerQuestion, CancelJob, Create, Hold, Lift, RetryJob
-from sojourn.runtime.errors import JobFailed, NotFound, Refused, UsageError
+from sojourn.runtime.errors import JobFailed, Refused, UsageError
 from sojourn.runtime.flow import INPUT_SLOT, FlowLike
-from sojourn.runtime.values import decode, decode_fields, encode_fields
+from sojourn.runtime.values import decode_fields, encode_fields
 
 
 # Any: inputs, states and results are the author's own.
-class FlowTester:
+class FlowTester(Looking):
     """Runs one job of a flow in this process: no daemon, no sockets, no disk, and no waiting.
 
     Engine, retry policy, dispatching, conditions and the codec are those of a supervisor; the clock is
@@ -76,12 +76,14 @@ class FlowTester:
         host: str = "host-1",
         start: float | None = None,
     ) -> None:
-        self._job_id = job_id
-        self._submitted = False
-        self._running = Running(
-            flow.freeze(), replace or {}, EveryTurn(crash=crash_every_turn, move=move_every_turn),
-            restart=restart_every_turn, seed=seed, host=host, wall=time.time() if start is None else start,
+        super().__init__(
+            Running(
+                flow.freeze(), replace or {}, EveryTurn(crash=crash_every_turn, move=move_every_turn),
+                restart=restart_every_turn, seed=seed, host=host,
+                wall=time.time() if start is None else start,
+            )
         )
+        self._job_id = job_id
 
     def __repr__(self) -> str:
         flow = self._running.host.plan.spec.id
@@ -284,42 +286,6 @@ class FlowTester:
         self._require_job()
         self._running.crash(seconds)
 
-    # --- looking -------------------------------------------------------------------------------------
-
-    @property
-    def job(self) -> JobState:
-        """The job's state: the document of ``sojourn show -o json``, with the whole history."""
-        self._require_job()
-        host = self._running.host
-        image = host.ledger.image(ROW)
-        total = host.ledger.history_total(ROW)
-        shown = Presentation(host=host.name, now=host.clock.wall, history_total=total)
-        return JobState(job_document(image, host.plan.spec, shown))
-
-    @property
-    def status(self) -> str:
-        """The job's status."""
-        self._require_job()
-        return shown_status(self._running.host.head)
-
-    @property
-    def history(self) -> list[Document]:
-        """Every attempt that ended, as in the document."""
-        return self.job.history
-
-    def outcomes(self, routine: str | None = None) -> list[str]:
-        """Give the outcomes of attempts, in order.
-
-        Args:
-            routine: of which routine; None for all.
-
-        Raises:
-            NotFound: if the flow has no such routine.
-        """
-        if routine is not None:
-            self._require_routine(routine, NotFound)
-        return [entry["outcome"] for entry in self.history if routine in (None, entry["routine"])]
-
     def result(self) -> dict[str, Any]:
         """Run the job to its end and give its result, as Python values.
 
@@ -340,56 +306,3 @@ class FlowTester:
         if encoded is None:
             return {}
         return decode_fields(encoded, self._running.classes, self._running.host.blobs)
-
-    def attributes(self, routine: str) -> dict[str, Any]:
-        """Give a routine's committed attributes, as Python values.
-
-        Raises:
-            NotFound: if the flow has no such routine.
-        """
-        self._require_job()
-        self._require_routine(routine, NotFound)
-        image = self._running.host.ledger.image(ROW, history=False, logs=False)
-        return {
-            row.name: self._decode(row.value) for row in image.attributes if row.routine == routine
-        }
-
-    @property
-    def shared(self) -> dict[str, Any]:
-        """The shared map, as Python values."""
-        self._require_job()
-        image = self._running.host.ledger.image(ROW, history=False, logs=False)
-        return {row.key: self._decode(row.value) for row in image.shared}
-
-    @property
-    def turns(self) -> list[TurnReport]:
-        """Every execution of a handler so far, in order."""
-        return self._running.reports
-
-    @property
-    def logs(self) -> list[LogLine]:
-        """The job's log: what routines printed and logged, in order."""
-        self._require_job()
-        return [
-            LogLine(line.routine, line.message, line.attempt, line.stream, line.text)
-            for line in self._running.host.ledger.image(ROW, history=False).logs
-        ]
-
-    @property
-    def elapsed(self) -> float:
-        """Virtual seconds since the tester was made."""
-        return self._running.host.clock.elapsed
-
-    def _decode(self, data: bytes) -> object:
-        return decode(data, self._running.classes, self._running.host.blobs)
-
-    def _require_job(self) -> None:
-        if not self._submitted:
-            raise Refused("nothing was submitted yet: call submit(...) first")
-
-    def _require_routine(self, name: str, error: type[NotFound] | type[UsageError]) -> None:
-        plan = self._running.host.plan
-        if name not in plan.routines:
-            raise error(
-                f"flow {plan.spec.id!r} has no routine {name!r} (it has {', '.join(plan.routines)})"
-            )
