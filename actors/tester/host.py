@@ -16,12 +16,12 @@ from sojourn.actors.tester.process import PlayedProcess
 from sojourn.runtime.dispatch import Dispatcher, Pool, Worker
 from sojourn.runtime.engine.engine import Engine
 from sojourn.runtime.engine.inputs import Adopt, Freeze, Input, Round, Settle, Thaw, Unsend
-from sojourn.runtime.engine.load import arrived_job, relative_image
+from sojourn.runtime.engine.load import relative_image
 from sojourn.runtime.engine.model import FlowPlan, Job, Origins
 from sojourn.runtime.errors import ValueMalformed
 from sojourn.runtime.flow import encode_flow
 from sojourn.runtime.handoff.target import check_image, decode_image
-from sojourn.runtime.job import HandoffFigures, JobHead, LogRow
+from sojourn.runtime.job import HandoffFigures, JobHead, JobImage, LogRow
 from sojourn.runtime.ledger import Ledger
 from sojourn.runtime.values import digest_of
 from sojourn.runtime.wire.actor import Result
@@ -208,6 +208,15 @@ class PlayedHost:
         if problem is not None:
             raise ValueMalformed(f"no host would take job {head.job_id}: {problem}")
         self.blobs.kept.update(luggage.blobs.kept)
-        epoch = head.epoch + 1
-        figures = HandoffFigures(source, self.name, epoch, size)
-        self.apply(arrived_job(ROW, image, self.plan, epoch, figures))
+        head.epoch += 1
+        head.handoffs = [*head.handoffs, HandoffFigures(source, self.name, head.epoch, size)]
+        self.apply(Adopt(ROW, image, self.plan, _numbers(image), True))
+
+
+def _numbers(image: JobImage) -> tuple[int, int]:
+    """Give the highest message number and history sequence that an image uses."""
+    spoken = (image.messages, image.history, image.questions)
+    return (
+        max((entry.message for rows in spoken for entry in rows), default=0),
+        max((entry.sequence for entry in image.history), default=0),
+    )
