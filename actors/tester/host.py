@@ -188,7 +188,7 @@ class PlayedHost:
 
     def pack(self) -> Luggage:
         """Give the image of the frozen job as a hand-off would send it."""
-        image = relative_image(self.ledger.image(ROW), self.clock.wall)
+        image = relative_image(self.ledger.image(ROW), self.clock.now())
         blobs = self.blobs.some(blob.digest for blob in image.blobs)
         return Luggage(msgspec.msgpack.encode(image), blobs)
 
