@@ -27,7 +27,12 @@ def write_file(path: Path, data: bytes) -> None:
         HostUnable: if it can't be written.
     """
     write_beside(path, data)
-    put_in_place(path)
+    try:
+        put_in_place(path)
+    except HostUnable:
+        with contextlib.suppress(OSError):
+            beside(path).unlink()
+        raise
 
 
 def write_beside(path: Path, data: bytes) -> None:

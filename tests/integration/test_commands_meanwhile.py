@@ -239,7 +239,7 @@ def test_a_target_that_is_about_to_own_a_job_refuses_its_id_to_others(
     refused = b.run("submit", FLOW, "--job-id", "job")
     assert (refused.returncode, "is being handed over" in refused.stderr) == (4, True), refused.stderr
     taken = b.run("import", str(tmp_path / "released.json"))
-    assert (taken.returncode, "arriving" in taken.stderr) == (4, True), taken.stderr
+    assert (taken.returncode, "is being handed over" in taken.stderr) == (4, True), taken.stderr
     assert b.do("import", str(file)) != "job", "without a release it is a new job"
     go_on(a)
     assert move.result(60).epoch == 2

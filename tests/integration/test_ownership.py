@@ -81,7 +81,7 @@ def test_a_pause_that_waits_for_a_turn_is_answered_though_the_job_moves(
     assert b.show("job")["status"] == "paused"
 
 
-def test_a_cancel_that_waits_for_a_turn_ends_a_hand_off_that_is_asked_for_meanwhile(
+def test_a_job_that_is_being_cancelled_is_not_handed_over(
     pair: tuple[Host, Host], effects: Path
 ) -> None:
     a, _ = pair
@@ -90,7 +90,7 @@ def test_a_cancel_that_waits_for_a_turn_ends_a_hand_off_that_is_asked_for_meanwh
     cancel = a.start("cancel", "job")
     wait_until(lambda: kept_head(a).cancelling, what="the cancel to be asked for")
     done = a.run("migrate", "job", "--to", "b", "--grace", "0.3")
-    assert (done.returncode, "cancelled" in done.stderr) == (7, True)
+    assert (done.returncode, "cancelled" in done.stderr) == (4, True)
     said, complaint = cancel.communicate(timeout=30)
     assert cancel.returncode == 0, said + complaint
     assert a.show("job")["status"] == "cancelled"

@@ -9,7 +9,9 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -35,17 +37,26 @@ def without_figures(text: str) -> list[str]:
     return [re.sub(r"\d+(\.\d+)?", "N", line) for line in text.strip().splitlines()]
 
 
-def test_the_demonstration_prints_what_the_readme_shows_and_all_of_it_is_true(tmp_path: Path) -> None:
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for a socket's."""
+    with tempfile.TemporaryDirectory(prefix="d-") as folder:
+        yield Path(folder)
+
+
+def test_the_demonstration_prints_what_the_readme_shows_and_all_of_it_is_true(short_folder: Path) -> None:
     done = subprocess.run(
-        [*SOJOURN, "demo"], capture_output=True, text=True, check=False, timeout=100, cwd=tmp_path,
-        env={**os.environ, "TMPDIR": str(tmp_path), "SOJOURN_HOME": str(tmp_path / "not-this-one")},
+        [*SOJOURN, "demo"], capture_output=True, text=True, check=False, timeout=100, cwd=short_folder,
+        env={
+            **os.environ, "TMPDIR": str(short_folder), "SOJOURN_HOME": str(short_folder / "not-this-one"),
+        },
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.rstrip().splitlines()[-1].startswith("every claim is true")
     assert "✘" not in done.stdout
     printed, recorded = without_figures(done.stdout), without_figures(block("text"))
     assert recorded == printed[printed.index(recorded[0]):][: len(recorded)]
-    assert list(tmp_path.iterdir()) == [], "it leaves nothing behind"
+    assert list(short_folder.iterdir()) == [], "it leaves nothing behind"
 
 
 def test_the_flow_of_the_readme_is_retried_moved_and_completed_as_told(
