@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 
-import msgspec
-
-from sojourn.runtime.job import JobHead
 from tests.integration.conftest import MakeHost
 from tests.integration.hosting import Host, pair_hosts, read_effects
 from tests.waiting import wait_until
@@ -55,45 +51,6 @@ def test_who_waits_for_a_job_that_goes_there_and_back_is_answered(pair: tuple[Ho
     assert waiter.returncode == 0, complaint
     _, complaint = reader.communicate(timeout=30)
     assert reader.returncode == 0, complaint
-
-
-def kept_head(host: Host) -> JobHead:
-    """Read the head of a host's only job from its store."""
-    db = sqlite3.connect(f"file:{host.home / 'store.db'}?mode=ro", uri=True)
-    try:
-        ((head,),) = db.execute("SELECT head FROM jobs")
-    finally:
-        db.close()
-    return msgspec.msgpack.decode(head, type=JobHead)
-
-
-def test_a_pause_that_waits_for_a_turn_is_answered_though_the_job_moves(
-    pair: tuple[Host, Host], effects: Path
-) -> None:
-    a, b = pair
-    a.submit("crashing:sleeper", "job", seconds=30.0)
-    wait_until(lambda: read_effects(effects), what="the turn to begin")
-    pause = a.start("pause", "job")
-    wait_until(lambda: kept_head(a).held, what="the pause to be asked for")
-    a.do("migrate", "job", "--to", "b", "--grace", "0.3")
-    said, complaint = pause.communicate(timeout=30)
-    assert pause.returncode == 0, said + complaint
-    assert b.show("job")["status"] == "paused"
-
-
-def test_a_job_that_is_being_cancelled_is_not_handed_over(
-    pair: tuple[Host, Host], effects: Path
-) -> None:
-    a, _ = pair
-    a.submit("crashing:sleeper", "job", seconds=30.0)
-    wait_until(lambda: read_effects(effects), what="the turn to begin")
-    cancel = a.start("cancel", "job")
-    wait_until(lambda: kept_head(a).cancelling, what="the cancel to be asked for")
-    done = a.run("migrate", "job", "--to", "b", "--grace", "0.3")
-    assert (done.returncode, "cancelled" in done.stderr) == (4, True)
-    said, complaint = cancel.communicate(timeout=30)
-    assert cancel.returncode == 0, said + complaint
-    assert a.show("job")["status"] == "cancelled"
 
 
 def test_a_file_is_refused_while_its_job_arrives_over_a_link(
