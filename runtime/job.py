@@ -267,6 +267,15 @@ class JobImage(msgspec.Struct):
     counts: dict[str, RoutineCounts]
 
 
+class StagedRows(NamedTuple):
+    """The rows of a job that an engine holds in memory: all but history, logs and blobs."""
+
+    messages: list[MessageRow]
+    attributes: list[AttributeRow]
+    shared: list[SharedRow]
+    questions: list[QuestionRow]
+
+
 class HandoffRow(msgspec.Struct):
     """The durable record of one hand-off on one side.
 
@@ -279,7 +288,7 @@ class HandoffRow(msgspec.Struct):
         epoch: epoch that the source holds.
         peer: host on the other side.
         record: the machine's own record, encoded.
-        image: the image received so far (target only), encoded; None at a source.
+        final: what ended the copy, encoded, from PREPARED on (target only).
     """
 
     m: str
@@ -290,7 +299,7 @@ class HandoffRow(msgspec.Struct):
     epoch: int
     peer: str
     record: bytes
-    image: bytes | None = None
+    final: bytes | None = None
 
 
 class PeerRow(msgspec.Struct):
@@ -320,9 +329,9 @@ class Writes:
     """
 
     __slots__ = (
-        "attributes", "blobs_put", "commands_put", "flows_put", "handoffs_deleted", "handoffs_put",
-        "heads", "history", "invites_put", "jobs_cleared", "logs", "messages_changed",
-        "messages_deleted", "messages_put", "meta_put", "origins_put", "peers_put",
+        "attributes", "blobs_deleted", "blobs_put", "commands_put", "flows_put", "handoffs_deleted",
+        "handoffs_put", "heads", "history", "invites_put", "jobs_cleared", "jobs_removed", "logs",
+        "messages_changed", "messages_deleted", "messages_put", "meta_put", "origins_put", "peers_put",
         "questions_deleted", "questions_put", "shared", "starts_put",
     )
 
@@ -331,6 +340,8 @@ class Writes:
         """digest → encoded FlowSpec."""
         self.jobs_cleared: list[int] = []
         """Rows of jobs whose rows in every table but ``jobs`` and ``handoffs`` go (before puts)."""
+        self.jobs_removed: list[int] = []
+        """Rows of jobs whose head goes too, since the job goes on under another row (before puts)."""
         self.heads: dict[int, JobHead] = {}
         """job row → head, inserted or replaced."""
         self.origins_put: dict[int, Origin] = {}
@@ -347,6 +358,8 @@ class Writes:
         self.questions_deleted: list[tuple[int, str]] = []
         self.logs: list[LogRow] = []
         self.blobs_put: list[BlobRow] = []
+        self.blobs_deleted: list[tuple[int, str]] = []
+        """(job, digest) that the job refers to no more."""
         self.handoffs_put: dict[str, HandoffRow] = {}
         """"role:m" → record."""
         self.handoffs_deleted: list[tuple[str, str]] = []
@@ -361,3 +374,15 @@ class Writes:
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__slots__)
+
+    def drop_rows(self, job: int) -> None:
+        """Take back what this round would put for a job's row, and clear what earlier rounds put."""
+        self.messages_put = [row for row in self.messages_put if row.job != job]
+        self.messages_changed = [row for row in self.messages_changed if row[4] != job]
+        self.history = [row for row in self.history if row.job != job]
+        self.questions_put = [row for row in self.questions_put if row.job != job]
+        self.logs = [row for row in self.logs if row.job != job]
+        self.blobs_put = [row for row in self.blobs_put if row.job != job]
+        self.attributes = {key: value for key, value in self.attributes.items() if key[0] != job}
+        self.shared = {key: value for key, value in self.shared.items() if key[0] != job}
+        self.jobs_cleared.append(job)

@@ -27,6 +27,7 @@ from sojourn.runtime.values_encoding import pack_checked
 from sojourn.runtime.values_leaves import read_leaf
 from sojourn.runtime.values_raw import (
     DEEPEST,
+    REFERENCE_BYTES,
     SEQUENCES,
     BlobReference,
     ExtensionCode,
@@ -61,11 +62,18 @@ __all__ = [
     "digest_of",
     "encode",
     "encode_fields",
+    "is_digest",
+    "may_hold_blobs",
     "read_reference",
 ]
 
 BLOB_THRESHOLD = 64 * 1024
 """Encoded bytes above which a field, attribute or shared value becomes a blob."""
+
+DIGEST_CHARACTERS = 64
+
+_BLOB_MARK = bytes((0xC7, REFERENCE_BYTES, ExtensionCode.BLOB))
+"""How every reference to a blob begins: MessagePack's ext 8, its length and its type."""
 
 
 class BlobSink(Protocol):
@@ -198,9 +206,19 @@ def blob_references(data: bytes) -> list[BlobReference]:
     return _references(parse(data)[1])
 
 
+def may_hold_blobs(data: bytes) -> bool:
+    """Tell, at the price of one search, whether encoded bytes can refer to blobs at all."""
+    return _BLOB_MARK in data
+
+
 def digest_of(data: bytes) -> str:
     """Name bytes by their sha256 (hex)."""
     return sha256(data).hexdigest()
+
+
+def is_digest(text: str) -> bool:
+    """Tell whether a text is a sha256 in hex, and so can name a blob."""
+    return len(text) == DIGEST_CHARACTERS and all(character in "0123456789abcdef" for character in text)
 
 
 def _blob(data: bytes, blobs: BlobSink) -> bytes:

@@ -24,7 +24,7 @@ _SMALL_BYTES = 4096
 """Up to this size the memory that false lengths can claim is harmless."""
 
 _DIGEST_BYTES = 32
-_REFERENCE_BYTES = 40
+REFERENCE_BYTES = 40
 _CONTAINER_HEADERS = bytes(
     [*range(0x80, 0xA0), *range(0xC7, 0xCA), *range(0xD4, 0xD9), *range(0xDC, 0xE0)]
 )
@@ -265,8 +265,8 @@ def read_reference(body: bytes) -> BlobReference:
     Raises:
         ValueMalformed: if it is none.
     """
-    if len(body) != _REFERENCE_BYTES:
-        raise ValueMalformed(f"a reference to a blob must have {_REFERENCE_BYTES} bytes")
+    if len(body) != REFERENCE_BYTES:
+        raise ValueMalformed(f"a reference to a blob must have {REFERENCE_BYTES} bytes")
     return BlobReference(body[:_DIGEST_BYTES].hex(), int.from_bytes(body[_DIGEST_BYTES:], "big"))
 
 
@@ -280,7 +280,7 @@ def write_reference(reference: BlobReference) -> bytes:
         body = bytes.fromhex(reference.digest) + reference.size.to_bytes(8, "big")
     except (ValueError, OverflowError):
         body = b""
-    if len(body) != _REFERENCE_BYTES:
+    if len(body) != REFERENCE_BYTES:
         raise ValueMalformed(f"blob {reference.digest!r} of {reference.size} bytes can't exist")
     return body
 

@@ -15,17 +15,15 @@ from sojourn.actors.tester.clock import VirtualClock
 from sojourn.actors.tester.process import PlayedProcess
 from sojourn.runtime.dispatch import Dispatcher, Pool, Worker
 from sojourn.runtime.engine.engine import Engine
-from sojourn.runtime.engine.inputs import Adopt, Freeze, Input, Round, Settle, Thaw, Unsend
+from sojourn.runtime.engine.inputs import Adopt, Freeze, Input, Round, Settle, Thaw, Unsend, Whence
 from sojourn.runtime.engine.load import relative_image
 from sojourn.runtime.engine.model import FlowPlan, Job, Origins
 from sojourn.runtime.errors import ValueMalformed
 from sojourn.runtime.flow import encode_flow
-from sojourn.runtime.handoff.target import check_image, decode_image
+from sojourn.runtime.handoff.parts import decode_part, encode_part, image_of, part_of, problem_of
 from sojourn.runtime.job import HandoffFigures, JobHead, JobImage, LogRow
 from sojourn.runtime.ledger import Ledger
-from sojourn.runtime.values import digest_of
 from sojourn.runtime.wire.actor import Result
-from sojourn.runtime.wire.handoff import Offer
 
 ROW = 1
 """The row of the only job."""
@@ -35,9 +33,9 @@ CODE = "in-process"
 
 
 class Luggage(msgspec.Struct):
-    """What a hand-off carries: the encoded image and the blobs that it refers to."""
+    """What a hand-off carries: the job as one encoded part, and the blobs that it refers to."""
 
-    image: bytes
+    part: bytes
     blobs: MemoryBlobs
 
 
@@ -166,7 +164,7 @@ class PlayedHost:
         """Read the job from what is committed, for taking it up."""
         image = self.ledger.image(ROW, history=False, logs=False)
         message, sequence, _ = self.ledger.last_numbers(ROW)
-        return Adopt(ROW, image, self.plan, (message, sequence), False)
+        return Adopt(ROW, image, self.plan, (message, sequence), Whence.STORE)
 
     def restart(self, *inputs: Input) -> Round:
         """Die, and begin again from what is committed.
@@ -187,30 +185,32 @@ class PlayedHost:
         self.apply(Thaw(ROW))
 
     def pack(self) -> Luggage:
-        """Give the image of the frozen job as a hand-off would send it."""
-        image = relative_image(self.ledger.image(ROW), self.clock.now())
+        """Give the frozen job as a hand-off would send it."""
+        image = relative_image(self.ledger.image(ROW), self.clock.now(), self.engine.job(ROW))
+        part = part_of(image, self.ledger.last_numbers(ROW)[2])
         blobs = self.blobs.some(blob.digest for blob in image.blobs)
-        return Luggage(msgspec.msgpack.encode(image), blobs)
+        return Luggage(encode_part(part), blobs)
 
     def unpack(self, luggage: Luggage, source: str) -> None:
         """Take up a job that comes from another host.
 
         Raises:
-            ValueMalformed: if its image isn't what a target would take.
+            ValueMalformed: if it isn't what a target would take.
         """
-        image = decode_image(luggage.image)
+        try:
+            part = decode_part(luggage.part)
+        except msgspec.DecodeError as error:
+            raise ValueMalformed(f"no host would take the job: {error}") from None
+        problem = problem_of(part, self.plan.routines, ())
+        if problem is not None or part.final is None:
+            raise ValueMalformed(f"no host would take the job: {problem or 'its end is missing'}")
+        image = image_of(part, part.final, encode_flow(self.plan.spec))
         head = image.head
-        size = len(luggage.image) + sum(map(len, luggage.blobs.kept.values()))
-        offer = Offer(
-            "m", head.job_id, head.instance, head.epoch, 1, digest_of(luggage.image), source, 1, size
-        )
-        problem = check_image(luggage.image, offer)
-        if problem is not None:
-            raise ValueMalformed(f"no host would take job {head.job_id}: {problem}")
+        size = len(luggage.part) + sum(map(len, luggage.blobs.kept.values()))
         self.blobs.kept.update(luggage.blobs.kept)
         head.epoch += 1
         head.handoffs = [*head.handoffs, HandoffFigures(source, self.name, head.epoch, size)]
-        self.apply(Adopt(ROW, image, self.plan, _numbers(image), True))
+        self.apply(Adopt(ROW, image, self.plan, _numbers(image), Whence.ELSEWHERE))
 
 
 def _numbers(image: JobImage) -> tuple[int, int]:

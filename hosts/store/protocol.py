@@ -6,6 +6,7 @@ from typing import Protocol
 
 from sojourn.runtime.job import (
     HandoffRow,
+    HistoryRow,
     InviteRow,
     JobHead,
     JobImage,
@@ -13,6 +14,7 @@ from sojourn.runtime.job import (
     Origin,
     PeerRow,
     RoutineCounts,
+    StagedRows,
     Writes,
 )
 
@@ -90,6 +92,14 @@ class Store(Protocol):
         Raises:
             NotFound: if there is no such row.
         """
+        ...
+
+    def staged_rows(self, row: int) -> StagedRows:
+        """Read what a job that arrives under a row needs in memory; it has no head there yet."""
+        ...
+
+    def history_after(self, row: int, after: int, limit: int) -> list[HistoryRow]:
+        """Give entries of a job's history after a sequence number, oldest first."""
         ...
 
     def history_total(self, row: int) -> int:

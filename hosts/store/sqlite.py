@@ -34,6 +34,7 @@ from sojourn.runtime.job import (
     QuestionRow,
     RoutineCounts,
     SharedRow,
+    StagedRows,
     Writes,
 )
 
@@ -194,6 +195,19 @@ class SqliteStore:
             origins=self._origins_of(head, entries),
             counts=self.counts(row),
         )
+
+    def staged_rows(self, row: int) -> StagedRows:
+        """See ``Store.staged_rows``."""
+        return StagedRows(
+            self._rows(MessageRow._make, "messages WHERE job = ? ORDER BY message", row),
+            self._rows(AttributeRow._make, "attributes WHERE job = ?", row),
+            self._rows(SharedRow._make, "shared WHERE job = ?", row),
+            self._rows(QuestionRow._make, "questions WHERE job = ? ORDER BY since, question", row),
+        )
+
+    def history_after(self, row: int, after: int, limit: int) -> list[HistoryRow]:
+        """See ``Store.history_after``."""
+        return self._history(row, limit, after)
 
     def _history(self, row: int, count: int | None, after: int | None) -> list[HistoryRow]:
         if count == 0:

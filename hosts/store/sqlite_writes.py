@@ -71,6 +71,8 @@ def apply_writes(db: sqlite3.Connection, writes: Writes) -> None:
     many = db.executemany
     for table in PER_JOB if writes.jobs_cleared else ():
         many(f"DELETE FROM {table} WHERE job = ?", [(row,) for row in writes.jobs_cleared])
+    if writes.jobs_removed:
+        many("DELETE FROM jobs WHERE row = ?", [(row,) for row in writes.jobs_removed])
     if writes.heads:
         many(_PUT_HEAD, [_head_row(row, head) for row, head in writes.heads.items()])
     if writes.messages_put:
@@ -172,6 +174,7 @@ def _put_rare(db: sqlite3.Connection, writes: Writes) -> None:
         (_put("questions", 8), writes.questions_put),
         ("DELETE FROM questions WHERE job = ? AND question = ?", writes.questions_deleted),
         (_put("blob_refs", 3), writes.blobs_put),
+        ("DELETE FROM blob_refs WHERE job = ? AND digest = ?", writes.blobs_deleted),
         (_put("handoffs", 3), [(r.role, r.m, encode(r)) for r in writes.handoffs_put.values()]),
         ("DELETE FROM handoffs WHERE role = ? AND m = ?", writes.handoffs_deleted),
         (_put("peers", 2), [(peer.name, encode(peer)) for peer in writes.peers_put]),

@@ -12,16 +12,18 @@ from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Core, ToPeer, new_id, read_clocks
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.keeping import Reservations, keep_blob
-from sojourn.runtime.engine.inputs import Adopt, Block
-from sojourn.runtime.errors import CodeNotLoadable, HostUnable, Refused, SojournError
+from sojourn.hosts.supervisor.staging import Staging, held_blobs
+from sojourn.runtime.engine.inputs import Adopt, Block, Whence
+from sojourn.runtime.errors import CodeNotLoadable, HandoffAborted, HostUnable, Refused, SojournError
 from sojourn.runtime.export import Export, ReleaseTicket
 from sojourn.runtime.flow import decode_flow, encode_flow
 from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.handoff import effects as fx
 from sojourn.runtime.handoff import strays
+from sojourn.runtime.handoff.parts import decode_final
 from sojourn.runtime.handoff.source import TWO_OWNERS, Patience
 from sojourn.runtime.handoff.table import TargetState
-from sojourn.runtime.handoff.target import ROLE, TargetFacts, TargetHandoff, decode_image
+from sojourn.runtime.handoff.target import ROLE, TargetFacts, TargetHandoff
 from sojourn.runtime.job import (
     HandoffFigures,
     HandoffRow,
@@ -35,10 +37,12 @@ from sojourn.runtime.wire.handoff import (
     Ack,
     Chunk,
     Commit,
+    Credit,
     HandoffRefused,
     Measured,
     Offer,
     Preflight,
+    Waiting,
 )
 
 START_PATIENCE = 15.0
@@ -57,15 +61,17 @@ class Arrival(msgspec.Struct, eq=False):
         preparing: monotonic deadline for its processes, before READY.
         activating: monotonic time at which the job was owned, until its actors are up.
         owned_at: the same, kept.
-        row: the job's row, once owned.
+        staging: what came of it so far.
+        credit: an answer to what came in this round, given once.
     """
 
     machine: TargetHandoff
+    staging: Staging
     digest: str = ""
+    credit: Credit | None = None
     preparing: float | None = None
     activating: float | None = None
     owned_at: float | None = None
-    row: int = 0
 
 
 class Arrivals:
@@ -94,16 +100,19 @@ class Arrivals:
 
     def recover(self, row: HandoffRow) -> None:
         """Take up a record of an earlier run: PREPARED is in doubt, anything less is dropped."""
+        core = self._core
+        machine = TargetHandoff.recover(row, core.store.store_id, self._patience)
+        core.reserve_row(machine.record.row)
         if row.state != TargetState.PREPARED:
-            self._core.round.writes.handoffs_deleted.append((ROLE, row.m))
+            core.round.writes.handoffs_deleted.append((ROLE, row.m))
+            core.round.writes.drop_rows(machine.record.row)
             return
-        machine = TargetHandoff.recover(row, self._core.store.store_id, self._patience)
-        self._arrivals[row.m] = Arrival(machine)
+        self._arrivals[row.m] = Arrival(machine, Staging(core, machine.record.row))
 
     # --- messages -----------------------------------------------------------------------------------
 
     def received(
-        self, peer: str, message: Preflight | Chunk | Offer | Commit | Abort | Measured
+        self, peer: str, message: Preflight | Chunk | Waiting | Offer | Commit | Abort | Measured
     ) -> None:
         """Take in a message of a source."""
         arrival = self._arrivals.get(message.m)
@@ -111,14 +120,15 @@ class Arrivals:
             self._step(arrival, message)
         elif isinstance(message, Preflight):
             self._begin(peer, message)
-        elif isinstance(message, (Commit, Offer, Chunk)):
+        elif isinstance(message, (Commit, Offer, Chunk, Waiting)):
             self._stray(peer, message)
 
     def _begin(self, peer: str, asked: Preflight) -> None:
         core = self._core
         facts = self._facts(asked)
-        machine = TargetHandoff(asked, peer, core.store.store_id, self._patience)
-        arrival = self._arrivals[asked.m] = Arrival(machine)
+        row = core.staging_row()
+        machine = TargetHandoff(asked, peer, core.store.store_id, self._patience, row)
+        arrival = self._arrivals[asked.m] = Arrival(machine, Staging(core, row))
         core.log.info("hand-off offered", job=asked.job_id, source=peer, m=asked.m)
         effects = machine.begin(facts, read_clocks().monotonic)
         for effect in effects:
@@ -158,7 +168,7 @@ class Arrivals:
             None,
         )
 
-    def _stray(self, peer: str, message: Commit | Offer | Chunk) -> None:
+    def _stray(self, peer: str, message: Commit | Offer | Chunk | Waiting) -> None:
         core = self._core
         epoch, same = 0, False
         if isinstance(message, Commit):
@@ -230,7 +240,10 @@ class Arrivals:
                 "hand-off refused", job=arrival.machine.job_id, source=arrival.machine.peer,
                 reason=message,
             )
-        self._step(arrival, fx.InspectionDone(kind, message))
+        held: list[tuple[str, int]] = []
+        if not kind:
+            held = held_blobs(self._core.home.blobs, arrival.machine.asked.blobs)
+        self._step(arrival, fx.InspectionDone(kind, message, held))
 
     def look(self) -> None:
         """See whether processes that hand-offs wait for are up."""
@@ -267,9 +280,9 @@ class Arrivals:
         for effect in effects:
             try:
                 self._do_one(arrival, effect)
-            except HostUnable as error:
+            except (HostUnable, HandoffAborted) as error:
                 self._core.log.error("hand-off refused", job=arrival.machine.job_id, reason=error.message)
-                self._do(arrival, arrival.machine.cannot_keep(error.message))
+                self._do(arrival, arrival.machine.cannot_keep(error))
                 return
 
     def _do_one(self, arrival: Arrival, effect: fx.Effect) -> None:
@@ -277,6 +290,8 @@ class Arrivals:
         machine = arrival.machine
         writes = core.round.writes
         match effect:
+            case fx.Send(message=Credit() as credit):
+                arrival.credit = credit
             case fx.Send():
                 name = str(effect.message.__struct_config__.tag)
                 core.send(ToPeer(machine.peer, effect.message, f"{ROLE}.{name}"))
@@ -290,9 +305,16 @@ class Arrivals:
                 self._inspect(arrival, effect)
             case fx.Reserve():
                 self._room.reserve(machine.m, effect.size)
-            case fx.KeepBlob():
-                keep_blob(core.home.blobs, effect.digest, effect.data)
+            case fx.KeepPiece():
+                arrival.staging.keep(effect.piece)
+            case fx.StagePart():
+                arrival.staging.put(effect.part)
+            case fx.RequireBlobs():
+                arrival.staging.require_blobs()
+            case fx.Discard():
+                arrival.staging.discard()
             case fx.OwnJob():
+                self._room.release(machine.m)
                 self._own(arrival, effect)
             case fx.Activate():
                 arrival.activating = arrival.owned_at = read_clocks().monotonic
@@ -318,27 +340,43 @@ class Arrivals:
         self._core.round.writes.flows_put[arrival.digest] = effect.flow
         self._fleet.code.check(arrival.digest, effect.flow, arrival.machine.m)
 
+    def give_credit(self) -> None:
+        """Answer once to all that came in the round under way; it leaves when that is on disk."""
+        for arrival in self._arrivals.values():
+            credit, arrival.credit = arrival.credit, None
+            if credit is not None:
+                self._core.send(ToPeer(arrival.machine.peer, credit, f"{ROLE}.credit"))
+
     def _own(self, arrival: Arrival, effect: fx.OwnJob) -> None:
+        """Take a job up whose rows are on disk: head, dues and the end of its record are one commit."""
         core = self._core
         machine = arrival.machine
-        image = decode_image(effect.image)
+        final = decode_final(effect.final)
+        head = final.head
         figures = HandoffFigures(machine.peer, core.host, effect.epoch, effect.size)
-        arrival.row = self._adopt(image, effect.epoch, figures)
-        arrival.digest = image.head.flow_digest
+        _give(head, effect.epoch, figures)
+        flow = core.store.flow(head.flow_digest)
+        assert flow is not None, "the flow was written with the first record of the hand-off"
+        image = arrival.staging.image(final, flow)
+        row = arrival.staging.row
+        before = core.settle_at(head.job_id, row)
+        if before is not None:
+            core.round.writes.jobs_cleared.append(before)
+            core.round.writes.jobs_removed.append(before)
+        core.renumber_logs(row, final.last_log)
+        numbers = (head.next_message - 1, head.next_sequence - 1)
+        core.apply(Adopt(row, image, core.plan(head.flow_digest, flow), numbers, Whence.STAGED))
+        arrival.digest = head.flow_digest
         self.owned_now.add(machine.m)
         core.log.info(
             "job owned", job=machine.job_id, source=machine.peer, epoch=effect.epoch
         )
 
     def _adopt(self, image: JobImage, epoch: int, figures: HandoffFigures | None) -> int:
-        """Take a job up that comes from elsewhere."""
+        """Take a job up that comes with a file."""
         core = self._core
         head = image.head
-        head.epoch = epoch
-        head.ownership = Ownership.OWNED
-        head.moved_to = None
-        if figures is not None:
-            head.handoffs = [*head.handoffs, figures]
+        _give(head, epoch, figures)
         row = core.new_row(head.job_id)
         plan = core.plan(head.flow_digest, image.flow)
         message = max(
@@ -347,16 +385,17 @@ class Arrivals:
         )
         sequence = max((entry.sequence for entry in image.history), default=0)
         core.renumber_logs(row, max((line.sequence for line in image.logs), default=0))
-        core.apply(Adopt(row, image, plan, (message, sequence), True))
+        core.apply(Adopt(row, image, plan, (message, sequence), Whence.ELSEWHERE))
         return row
 
     def _record(self, arrival: Arrival, figures: fx.RecordFigures) -> None:
         core = self._core
-        job = core.engine.job(arrival.row)
-        pending = core.round.writes.heads.get(arrival.row)
+        row = arrival.staging.row
+        job = core.engine.job(row)
+        pending = core.round.writes.heads.get(row)
         head: JobHead | None = job.head if job is not None else pending
         if head is None:
-            head = core.store.head(arrival.row)
+            head = core.store.head(row)
         if head is None:
             return
         head.handoffs = [
@@ -368,7 +407,7 @@ class Arrivals:
         if job is not None:
             core.engine.book.save(job, core.round)
         else:
-            core.round.writes.heads[arrival.row] = head
+            core.round.writes.heads[row] = head
 
     # --- files ------------------------------------------------------------------------------------------
 
@@ -434,6 +473,15 @@ class Arrivals:
                 f"host {core.host!r} knows job {job} at epoch {head.epoch}: the file was imported "
                 "already"
             )
+
+
+def _give(head: JobHead, epoch: int, figures: HandoffFigures | None) -> None:
+    """Make a job that comes from elsewhere this host's own."""
+    head.epoch = epoch
+    head.ownership = Ownership.OWNED
+    head.moved_to = None
+    if figures is not None:
+        head.handoffs = [*head.handoffs, figures]
 
 
 def differing(theirs: list[tuple[str, str]], ours: list[tuple[str, str]]) -> list[str]:

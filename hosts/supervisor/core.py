@@ -19,7 +19,7 @@ from sojourn.hosts.options import UpOptions
 from sojourn.hosts.store.protocol import Store
 from sojourn.runtime.dispatch import Dispatcher
 from sojourn.runtime.engine.engine import Engine
-from sojourn.runtime.engine.inputs import Adopt, Input, Now, Round
+from sojourn.runtime.engine.inputs import Adopt, Input, Now, Round, Whence
 from sojourn.runtime.engine.model import FlowPlan, Job, Origins
 from sojourn.runtime.errors import AmbiguousName, NotFound
 from sojourn.runtime.flow import decode_flow
@@ -140,6 +140,22 @@ class Core:
             self._rows[job_id] = found
         return found
 
+    def staging_row(self) -> int:
+        """Give a row that no job ever had, for a job that arrives."""
+        row = self._next_row
+        self._next_row += 1
+        return row
+
+    def reserve_row(self, row: int) -> None:
+        """A row is in use though the store has no head for it: a job arrives there."""
+        self._next_row = max(self._next_row, row + 1)
+
+    def settle_at(self, job_id: str, row: int) -> int | None:
+        """A job that arrived goes on under its new row; give the row that it had here before, if any."""
+        known = self.head(job_id)
+        self._rows[job_id] = row
+        return None if known is None else known[0]
+
     def head(self, job_id: str) -> tuple[int, JobHead] | None:
         """Give row and head of a job by its whole id, the newest state of it."""
         row = self._rows.get(job_id)
@@ -211,7 +227,9 @@ class Core:
         self._rows[image.head.job_id] = row
         message, sequence, log = self.store.last_numbers(row)
         self._log_numbers.setdefault(row, log)
-        return Adopt(row, image, self.plan(image.head.flow_digest), (message, sequence), False)
+        return Adopt(
+            row, image, self.plan(image.head.flow_digest), (message, sequence), Whence.STORE
+        )
 
     def add_log(
         self, row: int, routine: str, message: int, attempt: int, at: float, stream: str, text: str

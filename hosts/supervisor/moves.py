@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,14 @@ from sojourn.hosts.files import beside, put_in_place, write_beside
 from sojourn.hosts.supervisor.arrivals import Arrivals
 from sojourn.hosts.supervisor.border import Border
 from sojourn.hosts.supervisor.codebases import LoadAnswer
+from sojourn.hosts.supervisor.copying import Copying
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer, new_id, read_clocks
 from sojourn.hosts.supervisor.crashing import CrashPoint
 from sojourn.hosts.supervisor.desk import Desk
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.papers import read_blobs
-from sojourn.runtime.engine.inputs import Block, Drop, Freeze, Round, Thaw
-from sojourn.runtime.engine.load import relative_image
+from sojourn.runtime.engine.inputs import Block, Drop, Freeze, Now, Round, Thaw
+from sojourn.runtime.engine.references import referenced_blobs
 from sojourn.runtime.errors import (
     HandoffAborted,
     HostUnable,
@@ -38,7 +38,7 @@ from sojourn.runtime.handoff.crash_points import after_write, before_write
 from sojourn.runtime.handoff.source import ROLE, Patience, SourceHandoff, SourceRecord
 from sojourn.runtime.handoff.table import SourceState
 from sojourn.runtime.handoff.target import ROLE as TARGET
-from sojourn.runtime.job import JobHead, Ownership
+from sojourn.runtime.job import JobHead, JobImage, Ownership
 from sojourn.runtime.wire.client import Export, Import, Migrate, Progress
 from sojourn.runtime.wire.handoff import (
     Abort,
@@ -56,12 +56,13 @@ from sojourn.runtime.wire.handoff import (
     Prepared,
     Query,
     Unknown,
+    Waiting,
 )
 
 FOR_SOURCE = (
     PreflightReady, HandoffRefused, Credit, Prepared, Ack, Unknown, ActorsStarted, Query,
 )
-FOR_TARGET = (Preflight, Chunk, Offer, Commit, Abort, Measured)
+FOR_TARGET = (Preflight, Chunk, Waiting, Offer, Commit, Abort, Measured)
 
 
 class Departure(msgspec.Struct, eq=False):
@@ -71,13 +72,19 @@ class Departure(msgspec.Struct, eq=False):
         machine: its state.
         row: the job's row.
         asker: who waits for it, if anybody does.
+        begun: both clocks at its begin.
         path: file that it goes into, instead of over a link.
+        copying: what of the job travels and what changed since.
+        wanted: what the machine asked for and gets after the next commit.
     """
 
     machine: SourceHandoff
     row: int
     asker: Asker | None
+    begun: Now
     path: Path | None = None
+    copying: Copying | None = None
+    wanted: fx.NeedParts | None = None
 
 
 class Moves:
@@ -117,7 +124,7 @@ class Moves:
                 self.arrivals.recover(row)
             elif row.state == SourceState.RELEASED:
                 machine = SourceHandoff.recover(row, self._patience)
-                self._departures[row.m] = Departure(machine, machine.record.job, None)
+                self._departures[row.m] = Departure(machine, machine.record.job, None, core.now)
                 core.moving.add(machine.record.job)
                 if machine.record.file and beside(Path(machine.record.path)).exists():
                     self._written.append(self._departures[row.m])
@@ -142,6 +149,7 @@ class Moves:
 
     def before_commit(self, round_: Round) -> None:
         """See ``Part``."""
+        self.arrivals.give_credit()
         writes = round_.writes
         points = [(row.role, row.state) for row in writes.handoffs_put.values()]
         for role, m in writes.handoffs_deleted:
@@ -168,10 +176,13 @@ class Moves:
         for departure in written:
             self._finish_file(departure)
         for departure in list(self._departures.values()):
+            if departure.copying is not None:
+                departure.copying.note(committed.writes)
             if departure.row in committed.ended and departure.machine.state is SourceState.PRECOPY:
                 self._step(departure, fx.JobEnded(self._head(departure.row).status.value))
             elif departure.row in committed.quiet:
                 self._quiet(departure)
+            self._give_parts(departure)
         settled, self._settled = self._settled, []
         for row in settled:
             self._desk.release_held(row)
@@ -193,6 +204,8 @@ class Moves:
                 wake = departure.machine.wake_at
             if departure.machine.m in self._departures:
                 times.extend(() if wake is None else (wake,))
+                if departure.wanted is not None:
+                    times.append(now)
         arriving = self.arrivals.tick(now)
         if arriving is not None:
             times.append(arriving)
@@ -270,14 +283,20 @@ class Moves:
             return
         known = self._fleet.code.code_of(head.flow_digest)
         flow = core.store.flow(head.flow_digest) or b""
+        job = core.engine.job(row)
+        blobs = [] if job is None else sorted(referenced_blobs(job).items())
         preflight = Preflight(
             m, head.job_id, head.instance, head.epoch, core.store.store_id, flow,
             known.code if known is not None else "", known.files if known is not None else [],
-            sum(size for _, size in core.store.job_blobs(row)), command.allow_code_drift,
+            sum(size for _, size in blobs), command.allow_code_drift, blobs,
         )
         record = SourceRecord(row, core.host, "", 0, "")
-        machine = SourceHandoff(preflight, record, command.to, command.grace, self._patience)
-        departure = self._departures[m] = Departure(machine, row, asker)
+        bound = command.max_downtime_ms
+        machine = SourceHandoff(
+            preflight, record, command.to, command.grace, self._patience,
+            max_downtime=None if bound is None else bound / 1000,
+        )
+        departure = self._departures[m] = Departure(machine, row, asker, core.now)
         core.log.info("hand-off begins", job=head.job_id, to=command.to, m=m)
         self._step(departure, None)
 
@@ -308,7 +327,7 @@ class Moves:
         )
         record = SourceRecord(row, core.host, "", 0, peer.store_id, file=True)
         machine = SourceHandoff(preflight, record, peer.name, None, self._patience)
-        departure = Departure(machine, row, asker, Path(command.path))
+        departure = Departure(machine, row, asker, core.now, Path(command.path))
         self._departures[m] = departure
         self._do(departure, machine.begin_file(read_clocks().monotonic))
 
@@ -389,8 +408,14 @@ class Moves:
                 self._fleet.recalls.calm(departure.row)
                 core.apply(Thaw(departure.row))
                 self._settled.append(departure.row)
-            case fx.NeedImage():
-                self._give_image(departure)
+            case fx.StartCopy():
+                job = core.engine.job(departure.row)
+                if job is not None:
+                    departure.copying = Copying(core, job, effect.there, departure.begun)
+            case fx.NeedParts():
+                departure.wanted = effect
+            case fx.NeedFile():
+                self._give_file(departure)
             case fx.ReleaseJob():
                 self._release(departure)
             case fx.MarkGone():
@@ -411,33 +436,35 @@ class Moves:
             case _:
                 raise AssertionError(f"{type(effect).__name__} is no effect of a source")
 
-    def _give_image(self, departure: Departure) -> None:
-        core = self._core
-        image = core.store.read_image(departure.row)
-        try:
-            blobs = read_blobs(core, image)
-            if departure.path is not None:
-                self._write_release(departure, departure.path, blobs)
+    def _give_parts(self, departure: Departure) -> None:
+        """Read what the machine asked for; memory and disk agree just after a commit."""
+        while departure.wanted is not None and departure.copying is not None:
+            wanted, departure.wanted = departure.wanted, None
+            try:
+                pieces, final = departure.copying.take(wanted.room, final=wanted.final)
+            except SojournError as error:
+                self._step(departure, fx.Cancelled(error.message))
                 return
+            left = 0 if final else departure.copying.left()
+            self._step(departure, fx.PartsReady(pieces, left, final))
+
+    def _give_file(self, departure: Departure) -> None:
+        image = self._core.store.read_image(departure.row)
+        assert departure.path is not None
+        try:
+            self._write_release(departure, departure.path, image)
         except SojournError as error:
             self._step(departure, fx.Cancelled(error.message))
-            return
-        encoded = msgspec.msgpack.encode(relative_image(image, core.now, core.engine.job(departure.row)))
-        self._step(
-            departure,
-            fx.ImageReady(encoded, sha256(encoded).hexdigest(), sorted(blobs.items())),
-        )
 
-    def _write_release(self, departure: Departure, path: Path, blobs: dict[str, bytes]) -> None:
+    def _write_release(self, departure: Departure, path: Path, image: JobImage) -> None:
         core = self._core
         machine = departure.machine
-        image = core.store.read_image(departure.row)
         ticket = ReleaseTicket(
             machine.m, machine.epoch, core.store.store_id, machine.record.target_store
         )
         document = export_document(
-            image, decode_flow(image.flow), host=core.host, now=core.now.wall, blobs=blobs,
-            handoff=ticket,
+            image, decode_flow(image.flow), host=core.host, now=core.now.wall,
+            blobs=read_blobs(core, image), handoff=ticket,
         )
         data = json.dumps(document, indent=1).encode()
         self._crash.reached(before_write(ROLE, "file"))

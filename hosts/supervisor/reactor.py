@@ -133,10 +133,10 @@ class Reactor:
     def commit(self) -> None:
         """Put the round on disk, then send what waited for it."""
         core = self._core
+        for part in self.parts:
+            part.before_commit(core.round)
         outbox, core.outbox = core.outbox, []
         committed = core.fresh_round()
-        for part in self.parts:
-            part.before_commit(committed)
         if committed.writes:
             core.store.commit(committed.writes)
         for message in outbox:

@@ -5,6 +5,7 @@ A closed set: every input is handled by exactly one function of ``engine.py``.
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import NamedTuple
 
 import msgspec
@@ -32,22 +33,33 @@ class Create(msgspec.Struct):
     submission: str
 
 
+class Whence(Enum):
+    """Where a job is taken up from."""
+
+    STORE = "store"
+    """Its rows are in this store as they are; its dues are wall clock."""
+    STAGED = "staged"
+    """Its rows arrived in this store; its dues are seconds from now, so that they are written anew."""
+    ELSEWHERE = "elsewhere"
+    """None of its rows is in this store: all are written. Its dues are seconds from now."""
+
+
 class Adopt(msgspec.Struct):
     """A job is taken up from its image.
 
     Attributes:
         row: its row in this store.
-        image: the job; its dues are seconds from now where ``relative``, else wall clock.
+        image: the job.
         plan: its flow.
         numbers: highest message number and history sequence in use.
-        relative: whether it comes from another host or a file: then all its rows are written.
+        whence: where its rows are, and what its dues mean.
     """
 
     row: int
     image: JobImage
     plan: FlowPlan
     numbers: tuple[int, int]
-    relative: bool
+    whence: Whence
 
 
 class Settle(msgspec.Struct, gc=False):

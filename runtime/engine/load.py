@@ -5,7 +5,7 @@ from __future__ import annotations
 from heapq import heapify
 
 from sojourn.runtime.engine.book import Book
-from sojourn.runtime.engine.inputs import Adopt, Now, Round
+from sojourn.runtime.engine.inputs import Adopt, Now, Round, Whence
 from sojourn.runtime.engine.model import Job, Message
 from sojourn.runtime.job import JobImage, MessageRow, Origin
 
@@ -23,7 +23,7 @@ def adopt(book: Book, round_: Round, given: Adopt, now: Now) -> None:
         job.actor(attribute.routine).attributes[attribute.name] = attribute.value
     for shared in image.shared:
         job.shared[shared.key] = shared.value
-    base = now.monotonic if given.relative else now.monotonic - now.wall
+    base = now.monotonic - now.wall if given.whence is Whence.STORE else now.monotonic
     for row in image.messages:
         _take_up(book, job, row, base)
     for actor in job.actors.values():
@@ -32,8 +32,10 @@ def adopt(book: Book, round_: Round, given: Adopt, now: Now) -> None:
         job.questions[question.question] = question._replace(job=given.row)
         if question.due is not None:
             book.ask(job, question.question, base + question.due)
-    if given.relative:
+    if given.whence is Whence.ELSEWHERE:
         _write_whole(book, round_, job, image, now)
+    elif given.whence is Whence.STAGED:
+        _write_dues(book, round_, job, image, now)
     book.jobs[given.row] = job
     job.refresh()
     book.wake_all(job)
@@ -84,6 +86,23 @@ def _write_whole(book: Book, round_: Round, job: Job, image: JobImage, now: Now)
         job.questions[question.question] = moved
     writes.logs.extend(entry._replace(job=row) for entry in image.logs)
     writes.blobs_put.extend(entry._replace(job=row) for entry in image.blobs)
+    book.save(job, round_)
+
+
+def _write_dues(book: Book, round_: Round, job: Job, image: JobImage, now: Now) -> None:
+    """Write the head and, by this host's clock, when what waits is due: the other rows are there."""
+    writes = round_.writes
+    for message in image.messages:
+        if message.due:
+            writes.messages_changed.append(
+                (message.attempts, message.retry_count, now.wall + message.due, message.progress,
+                 job.row, message.message)
+            )
+    for question in image.questions:
+        if question.due is not None:
+            moved = question._replace(job=job.row, due=now.wall + question.due)
+            writes.questions_put.append(moved)
+            job.questions[question.question] = moved
     book.save(job, round_)
 
 

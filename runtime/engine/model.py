@@ -242,17 +242,23 @@ class Origins:
         self.host = host
         self._next = max(known, default=0) + 1
         self._ids = {origin: number for number, origin in known.items()}
+        self._origins = dict(known)
         self._mine: dict[OriginKey, int] = {
             (origin.epoch, origin.code): number
             for number, origin in known.items()
             if origin.host == host
         }
 
+    def origin(self, number: int) -> Origin:
+        """Give the origin that an id stands for."""
+        return self._origins[number]
+
     def intern(self, origin: Origin, fresh: dict[int, Origin]) -> int:
         """Give the id of any host's origin; a new one is put into ``fresh``."""
         number = self._ids.get(origin)
         if number is None:
             number = self._ids[origin] = self._next
+            self._origins[number] = origin
             self._next += 1
             fresh[number] = origin
             if origin.host == self.host:

@@ -1,13 +1,15 @@
 """What the hand-off machines ask of the supervisor, and what it tells them.
 
 Effects are carried out in order; every durable one (``Persist``, ``Erase``, ``ReleaseJob``, ``MarkGone``,
-``OwnJob``, ``KeepBlob``) is on disk before any ``Send`` behind it leaves (G1).
+``OwnJob``, ``StagePart``, ``KeepPiece``) is on disk before any ``Send`` behind it leaves (G1).
 """
 
 from __future__ import annotations
 
 import msgspec
 
+from sojourn.runtime.handoff.parts import Part
+from sojourn.runtime.handoff.stream import Piece
 from sojourn.runtime.job import HandoffFigures, HandoffRow
 from sojourn.runtime.wire.handoff import HandoffMessage
 
@@ -41,8 +43,24 @@ class Thaw(msgspec.Struct, frozen=True):
     """The job goes on here."""
 
 
-class NeedImage(msgspec.Struct, frozen=True):
-    """Read the frozen job; the answer is ``ImageReady``."""
+class StartCopy(msgspec.Struct, frozen=True):
+    """Begin to note what changes of the job; ``there`` is what the target holds: (blob, bytes)."""
+
+    there: list[tuple[str, int]]
+
+
+class NeedParts(msgspec.Struct, frozen=True):
+    """Read what is to be copied next, up to about ``room`` bytes; the answer is ``PartsReady``.
+
+    ``final``: the job is frozen, so that the copy ends with the part that says so.
+    """
+
+    room: int
+    final: bool
+
+
+class NeedFile(msgspec.Struct, frozen=True):
+    """Write the frozen job into its file."""
 
 
 class ReleaseJob(msgspec.Struct, frozen=True):
@@ -53,11 +71,24 @@ class MarkGone(msgspec.Struct, frozen=True):
     """The new owner has it; in the same commit as the record before it."""
 
 
-class KeepBlob(msgspec.Struct, frozen=True):
-    """Write a blob's file, durably."""
+class KeepPiece(msgspec.Struct, frozen=True):
+    """Add to a blob's file; the last piece is followed by a check of its digest, and made durable."""
 
-    digest: str
-    data: bytes
+    piece: Piece
+
+
+class StagePart(msgspec.Struct, frozen=True):
+    """Write rows of the job that is arriving."""
+
+    part: Part
+
+
+class RequireBlobs(msgspec.Struct, frozen=True):
+    """See that every blob that the staged rows refer to is here."""
+
+
+class Discard(msgspec.Struct, frozen=True):
+    """Delete what was staged; in the same commit as the ``Erase`` beside it."""
 
 
 class Reserve(msgspec.Struct, frozen=True):
@@ -76,9 +107,9 @@ class Inspect(msgspec.Struct, frozen=True):
 
 
 class OwnJob(msgspec.Struct, frozen=True):
-    """Own the job of this image at ``epoch``; in the same commit as the ``Erase`` beside it."""
+    """Own the staged job at ``epoch``; in the same commit as the ``Erase`` beside it."""
 
-    image: bytes
+    final: bytes
     epoch: int
     size: int
 
@@ -127,9 +158,9 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 Effect = (
-    Send | Persist | Erase | StartFreeze | Thaw | NeedImage | ReleaseJob | MarkGone | KeepBlob
-    | Reserve | Inspect | OwnJob | Activate | RecordFigures | PhaseReached | Finished | Failed | Conflict
-    | Ended
+    Send | Persist | Erase | StartCopy | NeedParts | NeedFile | StartFreeze | Thaw | ReleaseJob | MarkGone
+    | KeepPiece | StagePart | RequireBlobs | Discard | Reserve | Inspect | OwnJob | Activate | RecordFigures
+    | PhaseReached | Finished | Failed | Conflict | Ended
 )
 
 
@@ -151,12 +182,18 @@ class JobEnded(msgspec.Struct, frozen=True):
     status: str
 
 
-class ImageReady(msgspec.Struct, frozen=True):
-    """The frozen job as bytes, and its blobs (digest, bytes)."""
+class PartsReady(msgspec.Struct, frozen=True):
+    """Answer to ``NeedParts``.
 
-    image: bytes
-    digest: str
-    blobs: list[tuple[str, bytes]]
+    Attributes:
+        pieces: what is to travel next, in order.
+        left: about how many bytes more there are to copy by now.
+        final: whether the part that ends the copy is among them.
+    """
+
+    pieces: list[Piece]
+    left: int
+    final: bool = False
 
 
 class Cancelled(msgspec.Struct, frozen=True):
@@ -166,10 +203,14 @@ class Cancelled(msgspec.Struct, frozen=True):
 
 
 class InspectionDone(msgspec.Struct, frozen=True):
-    """Answer to ``Inspect``; ``kind`` is empty where the flow can run here."""
+    """Answer to ``Inspect``; ``kind`` is empty where the flow can run here.
+
+    ``blobs`` is what this host holds of the job's blobs already: (digest, bytes).
+    """
 
     kind: str
     message: str
+    blobs: list[tuple[str, int]] = []
 
 
 class Activated(msgspec.Struct, frozen=True):
@@ -187,6 +228,6 @@ class LinkBack(msgspec.Struct, frozen=True):
 
 
 Happening = (
-    Quiet | JobEnded | ImageReady | Cancelled | InspectionDone | Activated | Tick | LinkBack
+    Quiet | JobEnded | PartsReady | Cancelled | InspectionDone | Activated | Tick | LinkBack
     | HandoffMessage
 )

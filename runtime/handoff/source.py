@@ -1,10 +1,17 @@
-"""The source of a hand-off, coordinator of the two-phase commit: alone until RELEASED is on disk."""
+"""The source of a hand-off, coordinator of the two-phase commit: alone until RELEASED is on disk.
+
+While the job runs it is copied under the target's credit, pass after pass, until little is left; then it
+is frozen, the rest follows, and the OFFER ends the copy.
+"""
 
 from __future__ import annotations
+
+from typing import assert_never
 
 import msgspec
 
 from sojourn.runtime.errors import HandoffAborted, HandoffInDoubt
+from sojourn.runtime.handoff.convergence import Convergence, CopyFigures, Verdict
 from sojourn.runtime.handoff.effects import (
     Cancelled,
     Conflict,
@@ -13,29 +20,29 @@ from sojourn.runtime.handoff.effects import (
     Failed,
     Finished,
     Happening,
-    ImageReady,
     JobEnded,
     LinkBack,
     MarkGone,
-    NeedImage,
+    NeedFile,
+    NeedParts,
+    PartsReady,
     Persist,
     PhaseReached,
     Quiet,
     ReleaseJob,
     Send,
+    StartCopy,
     StartFreeze,
     Thaw,
     Tick,
 )
+from sojourn.runtime.handoff.stream import OutgoingStream
 from sojourn.runtime.handoff.table import SourceState, SourceStep, next_source
 from sojourn.runtime.job import HandoffFigures, HandoffRow
 from sojourn.runtime.wire.handoff import (
-    CHUNK_BYTES,
-    WINDOW_BYTES,
     Abort,
     Ack,
     ActorsStarted,
-    Chunk,
     Commit,
     Credit,
     HandoffRefused,
@@ -46,11 +53,11 @@ from sojourn.runtime.wire.handoff import (
     Prepared,
     Query,
     Unknown,
+    Waiting,
 )
 
 ROLE = "source"
 TWO_OWNERS = "TwoOwners"
-WINDOW_CHUNKS = WINDOW_BYTES // CHUNK_BYTES
 
 
 class Patience(msgspec.Struct, frozen=True):
@@ -58,7 +65,7 @@ class Patience(msgspec.Struct, frozen=True):
 
     Attributes:
         preflight: for READY; the target may have to import the code first.
-        offer: for news of the target while the job is frozen.
+        offer: for news of the target while it is sent something.
         commit: for ACK, before whoever asked is told that the hand-off is in doubt.
         started: for STARTED, before the downtime is given up as unknown.
         resend: until a message is repeated; doubles up to ``longest``.
@@ -79,7 +86,7 @@ class SourceRecord(msgspec.Struct):
     Attributes:
         job: row of the job.
         source_host: this host.
-        digest: of the image that was offered.
+        digest: over the parts that were offered.
         size: bytes of what travelled.
         target_store: store that may own it.
         file: whether the image went into a file.
@@ -104,11 +111,12 @@ class SourceHandoff:
         peer: the target.
         grace: seconds that turns in flight get; None for their routines' own.
         patience: how long is waited.
+        max_downtime: seconds that the job may be frozen for; None for no bound.
     """
 
     def __init__(
         self, preflight: Preflight, record: SourceRecord, peer: str, grace: float | None,
-        patience: Patience,
+        patience: Patience, *, max_downtime: float | None = None,
     ) -> None:
         self.m = preflight.m
         self.job_id = preflight.job_id
@@ -121,11 +129,15 @@ class SourceHandoff:
         self._preflight = preflight
         self._grace = grace
         self._patience = patience
-        self._chunks: list[Chunk] = []
-        self._acked = 0
-        self._sent = 0
+        self._stream = OutgoingStream(preflight.m)
+        self._convergence = Convergence(max_downtime)
+        self._figures_of_copy = CopyFigures()
+        self._copying = False
+        self._pass_begins = False
+        """Whether the next pieces are all that changed since everything before them was acknowledged."""
+        self._left = 0
+        self._version = 0
         self._offer: Offer | None = None
-        self._offered = False
         self._deadline = 0.0
         self._pause = patience.resend
         self._told = False
@@ -163,13 +175,13 @@ class SourceHandoff:
             case None:
                 return self._begin(now)
             case PreflightReady():
-                return self._ready(now)
+                return self._ready(happening, now)
             case HandoffRefused():
                 return self._refused(happening)
             case Quiet():
                 return self._quiet(happening, now)
-            case ImageReady():
-                return self._image(happening, now)
+            case PartsReady():
+                return self._parts(happening, now)
             case Credit():
                 return self._credit(happening, now)
             case Prepared():
@@ -197,7 +209,7 @@ class SourceHandoff:
         """Begin a hand-off through a file: nobody is asked before the freeze."""
         self._begun = now
         self._go(SourceStep.ASKED)
-        return self._ready(now)
+        return self._freeze(now)
 
     def release_to_file(self, now: float) -> list[Effect]:
         """Pass the commit point with a file that is on disk, instead of a target's PREPARED."""
@@ -226,12 +238,84 @@ class SourceHandoff:
         self._again(now)
         return [Send(self._preflight), PhaseReached("precopy")]
 
-    def _ready(self, now: float) -> list[Effect]:
-        if not self._go(SourceStep.READY):
+    def _ready(self, ready: PreflightReady, now: float) -> list[Effect]:
+        if self._copying or not self._go(SourceStep.READY):
+            return []
+        self._copying = True
+        self._pass_begins = True
+        self._pause = self._patience.resend
+        self._deadline = now + self._patience.offer
+        self._again(now)
+        return [StartCopy(ready.blobs), NeedParts(self._stream.room, False)]
+
+    def _parts(self, ready: PartsReady, now: float) -> list[Effect]:
+        """Send what was read; at the begin of a pass, judge whether to freeze."""
+        if not self._copying or self._past_commit() or self.state is SourceState.OWNED:
+            return []
+        stream = self._stream
+        effects: list[Effect] = [Send(chunk) for chunk in stream.add(ready.pieces)]
+        self._left = ready.left
+        if effects:
+            self._figures_of_copy.sent(now)
+            self._again(now)
+        if ready.final:
+            effects.append(Send(self._make_offer()))
+            self._again(now)
+        elif self.state is SourceState.PRECOPY and self._pass_begins:
+            self._pass_begins = False
+            effects.extend(self._judge(ready, now))
+        return effects
+
+    def _judge(self, ready: PartsReady, now: float) -> list[Effect]:
+        figures = self._figures_of_copy
+        left = sum(len(piece.data) for piece in ready.pieces) + ready.left
+        verdict = self._convergence.passed(
+            left, figures.rate(self._stream.bytes_acked, now), figures.round_trip
+        )
+        match verdict:
+            case Verdict.AGAIN:
+                return [self._news()]
+            case Verdict.FREEZE:
+                return self._freeze(now)
+            case Verdict.GIVE_UP:
+                return self._abort(
+                    "the pre-copy doesn't converge: the job changes faster than it is copied, and the "
+                    f"freeze would take about {self._convergence.estimate * 1000:.0f} ms; move it without "
+                    "--max-downtime, or with a larger one",
+                    HandoffAborted.__name__,
+                )
+            case _:
+                assert_never(verdict)
+
+    def _credit(self, credit: Credit, now: float) -> list[Effect]:
+        if not self._copying or self._past_commit():
+            return []
+        stream = self._stream
+        if stream.credited(credit):
+            self._figures_of_copy.acked(now)
+            self._pause = self._patience.resend
+            self._deadline = now + self._patience.offer
+            if not stream.empty:
+                self._again(now)
+        if self._offer is not None or not stream.room:
+            return []
+        frozen = self.state is SourceState.FROZEN
+        if self._left or frozen or (stream.empty and self.state is SourceState.PRECOPY):
+            self._pass_begins = self._pass_begins or not self._left
+            return [self._news(), NeedParts(stream.room, frozen)]
+        return []
+
+    def _news(self) -> PhaseReached:
+        stream = self._stream
+        phase = "precopy" if self.state is SourceState.PRECOPY else "delta"
+        return PhaseReached(phase, stream.bytes_acked, stream.bytes_sent + self._left)
+
+    def _freeze(self, now: float) -> list[Effect]:
+        if not self._go(SourceStep.COPIED):
             return []
         self._marks["precopy"] = now - self._begun
         self._frozen_from = now
-        self.wake_at = None
+        self._again(now)
         return [PhaseReached("freeze"), StartFreeze(self._grace)]
 
     def _quiet(self, quiet: Quiet, now: float) -> list[Effect]:
@@ -244,61 +328,32 @@ class SourceHandoff:
         self._deadline = now + self._patience.offer
         self._again(now)
         self._version = quiet.version
-        return [NeedImage()]
+        if self.record.file:
+            return [NeedFile()]
+        return [NeedParts(self._stream.room, True)] if self._stream.room else []
 
-    _version = 0
-
-    def _image(self, ready: ImageReady, now: float) -> list[Effect]:
-        if self.state is not SourceState.FROZEN:
-            return []
-        pieces: list[Chunk] = []
-        for blob, data in [*ready.blobs, (None, ready.image)]:
-            for start in range(0, max(1, len(data)), CHUNK_BYTES):
-                part = data[start : start + CHUNK_BYTES]
-                pieces.append(Chunk(self.m, len(pieces), part, blob))
-        self._chunks = pieces
-        size = len(ready.image) + sum(len(data) for _, data in ready.blobs)
-        self.record.size = size
-        self.record.digest = ready.digest
+    def _make_offer(self) -> Offer:
+        """The last part is in the stream: what is offered is whole."""
+        stream = self._stream
+        self.record.size = stream.bytes_sent
+        self.record.digest = stream.digest()
         self._offer = Offer(
-            self.m, self.job_id, self.instance, self.epoch, self._version, ready.digest,
-            self._preflight.source_store, len(pieces), size,
+            self.m, self.job_id, self.instance, self.epoch, self._version, self.record.digest,
+            self._preflight.source_store, stream.count, stream.bytes_sent,
         )
-        return [PhaseReached("delta", 0, size), *self._fill(now)]
-
-    def _fill(self, now: float) -> list[Effect]:
-        """Send what the window allows; the offer follows the last piece."""
-        effects: list[Effect] = []
-        while self._sent < min(len(self._chunks), self._acked + WINDOW_CHUNKS):
-            effects.append(Send(self._chunks[self._sent]))
-            self._sent += 1
-        if self._sent == len(self._chunks) and self._offer is not None and not self._offered:
-            self._offered = True
-            effects.append(Send(self._offer))
-        self._again(now)
-        return effects
-
-    def _credit(self, credit: Credit, now: float) -> list[Effect]:
-        if self.state is not SourceState.FROZEN or credit.next_chunk <= self._acked:
-            return []
-        self._acked = min(credit.next_chunk, len(self._chunks))
-        self._sent = max(self._sent, self._acked)
-        self._pause = self._patience.resend
-        self._deadline = now + self._patience.offer
-        done = sum(len(chunk.data) for chunk in self._chunks[: self._acked])
-        return [PhaseReached("delta", done, self.record.size), *self._fill(now)]
+        return self._offer
 
     def _prepared(self, prepared: Prepared, now: float) -> list[Effect]:
         if self._past_commit():
             return [Send(self._commit())]
-        if not self._offered or prepared.digest != self.record.digest:
+        if self._offer is None or prepared.digest != self.record.digest:
             return []
         if not self._go(SourceStep.PREPARED):
             return []
         self._marks["delta"] = now - self._marks["frozen_at"]
         self._marks["released_at"] = now
         self.record.target_store = prepared.target_store
-        self._chunks = []
+        self._stream.close()
         self._deadline = now + self._patience.commit
         self._pause = self._patience.resend
         self._again(now)
@@ -414,13 +469,18 @@ class SourceHandoff:
     def _repeat(self, now: float) -> list[Effect]:
         """Send again what may have been lost."""
         self._again(now)
-        if self.state is SourceState.PRECOPY:
-            return [Send(self._preflight)]
-        if self.state is SourceState.FROZEN:
-            self._sent = self._acked
-            self._offered = False
-            return self._fill(now)
-        if self.state is SourceState.RELEASED:
-            return [Send(self._commit())]
-        self.wake_at = None if self.state is not SourceState.GONE else self.wake_at
+        match self.state:
+            case SourceState.PRECOPY if not self._copying:
+                return [Send(self._preflight)]
+            case SourceState.PRECOPY | SourceState.FREEZING | SourceState.FROZEN:
+                effects: list[Effect] = [Send(chunk) for chunk in self._stream.repeat()]
+                if self._offer is not None:
+                    effects.append(Send(self._offer))
+                return effects or [Send(Waiting(self.m))]
+            case SourceState.RELEASED:
+                return [Send(self._commit())]
+            case SourceState.GONE:
+                self.wake_at = self._deadline
+            case SourceState.OWNED:
+                self.wake_at = None
         return []

@@ -17,6 +17,7 @@ from sojourn.runtime.wire.handoff import (
     Prepared,
     Query,
     Unknown,
+    Waiting,
 )
 
 
@@ -43,7 +44,7 @@ def answer_at_source(
 
 
 def answer_at_target(
-    message: Commit | Offer | Chunk, known_epoch: int, same_instance: bool, own_store: str
+    message: Commit | Offer | Chunk | Waiting, known_epoch: int, same_instance: bool, own_store: str
 ) -> HandoffMessage:
     """Answer for a hand-off that this target knows nothing of.
 

@@ -33,6 +33,7 @@ class SourceStep(StrEnum):
 
     ASKED = "migrate"
     READY = "READY"
+    COPIED = "little is left to copy"
     QUIET = "nothing in flight"
     PREPARED = "PREPARED"
     ACKNOWLEDGED = "ACK"
@@ -51,9 +52,10 @@ class TargetStep(StrEnum):
 
 _SOURCE = (
     (SourceState.OWNED, SourceStep.ASKED, SourceState.PRECOPY, "sends PREFLIGHT; turns go on"),
-    (SourceState.PRECOPY, SourceStep.READY, SourceState.FREEZING, "dispatches nothing, recalls"),
+    (SourceState.PRECOPY, SourceStep.READY, SourceState.PRECOPY, "CHUNKs under credit; turns go on"),
+    (SourceState.PRECOPY, SourceStep.COPIED, SourceState.FREEZING, "dispatches nothing, recalls"),
     (SourceState.PRECOPY, SourceStep.ABORTED, SourceState.OWNED, "sends ABORT"),
-    (SourceState.FREEZING, SourceStep.QUIET, SourceState.FROZEN, "final checkpoint, CHUNKs, OFFER"),
+    (SourceState.FREEZING, SourceStep.QUIET, SourceState.FROZEN, "final checkpoint, last CHUNKs, OFFER"),
     (SourceState.FREEZING, SourceStep.ABORTED, SourceState.OWNED, "sends ABORT, thaws"),
     (SourceState.FROZEN, SourceStep.PREPARED, SourceState.RELEASED, "commit point; sends COMMIT"),
     (SourceState.FROZEN, SourceStep.WRITTEN, SourceState.RELEASED, "the file is the COMMIT"),
@@ -62,7 +64,7 @@ _SOURCE = (
 )
 _TARGET = (
     (TargetState.UNKNOWN, TargetStep.PREFLIGHT, TargetState.STAGING, "code loads, processes forked"),
-    (TargetState.STAGING, TargetStep.OFFER, TargetState.PREPARED, "image on disk; sends PREPARED"),
+    (TargetState.STAGING, TargetStep.OFFER, TargetState.PREPARED, "all of it on disk; sends PREPARED"),
     (TargetState.STAGING, TargetStep.ABORTED, TargetState.DROPPED, "deletes what came"),
     (TargetState.PREPARED, TargetStep.COMMIT, TargetState.OWNED, "owns at e+1; sends ACK"),
     (TargetState.PREPARED, TargetStep.ABORTED, TargetState.DROPPED, "durable delete"),

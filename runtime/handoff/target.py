@@ -1,9 +1,10 @@
-"""The target of a hand-off: casts every veto before PREPARED, and never runs a job before COMMIT."""
+"""The target of a hand-off: casts every veto before PREPARED, and never runs a job before COMMIT.
+
+What arrives is staged row by row while the job still runs over there, so that only the last part, one
+commit and the decision are left once it is frozen.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from hashlib import sha256
 
 import msgspec
 
@@ -14,32 +15,46 @@ from sojourn.runtime.errors import (
     HostUnable,
     ProtocolViolation,
     Refused,
+    SojournError,
     ValueMalformed,
+    to_wire,
 )
 from sojourn.runtime.flow import decode_flow
 from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.handoff.effects import (
     Activate,
     Activated,
+    Discard,
     Effect,
     Ended,
     Erase,
     Happening,
     Inspect,
     InspectionDone,
-    KeepBlob,
+    KeepPiece,
     LinkBack,
     OwnJob,
     Persist,
     RecordFigures,
+    RequireBlobs,
     Reserve,
     Send,
+    StagePart,
     Tick,
 )
+from sojourn.runtime.handoff.parts import (
+    LARGEST_NUMBER,
+    LARGEST_PART,
+    Final,
+    decode_part,
+    encode_final,
+    problem_of,
+)
 from sojourn.runtime.handoff.source import TWO_OWNERS, Patience
+from sojourn.runtime.handoff.stream import IncomingStream
 from sojourn.runtime.handoff.table import TargetState, TargetStep, next_target
-from sojourn.runtime.job import HandoffRow, JobImage
-from sojourn.runtime.wire.decoding import FrameDecoder
+from sojourn.runtime.job import HandoffRow
+from sojourn.runtime.values import is_digest
 from sojourn.runtime.wire.handoff import (
     WINDOW_BYTES,
     Abort,
@@ -55,18 +70,12 @@ from sojourn.runtime.wire.handoff import (
     PreflightReady,
     Prepared,
     Query,
+    Waiting,
 )
 
 ROLE = "target"
 LARGEST_IMAGE = 1 << 33
-"""Bytes of an image with its blobs."""
-
-LARGEST_RECORD = 900_000_000
-"""Bytes of an image without its blobs: it must fit into one field of a store (SQLite: 10**9)."""
-
-_IMAGE = FrameDecoder(msgspec.msgpack.Decoder(JobImage))
-LARGEST_NUMBER = 1 << 53
-"""Above any number that a job comes to; stores hold no more than 64 bits."""
+"""Bytes of all that may travel for one job."""
 
 
 class TargetFacts(msgspec.Struct, frozen=True):
@@ -94,9 +103,17 @@ class TargetFacts(msgspec.Struct, frozen=True):
 
 
 class TargetRecord(msgspec.Struct):
-    """What of this side is durable from STAGING on."""
+    """What of this side is durable from STAGING on.
+
+    Attributes:
+        source_store: store that may still own the job.
+        row: row under which its rows are staged.
+        digest: over its parts, from PREPARED on.
+        size: bytes of what travelled.
+    """
 
     source_store: str
+    row: int = 0
     digest: str = ""
     size: int = 0
 
@@ -137,16 +154,19 @@ class TargetHandoff:
         peer: the source.
         store_id: of this host.
         patience: how long is waited.
+        row: row of this store that no job ever had, for what arrives.
     """
 
-    def __init__(self, asked: Preflight, peer: str, store_id: str, patience: Patience) -> None:
+    def __init__(
+        self, asked: Preflight, peer: str, store_id: str, patience: Patience, row: int = 0
+    ) -> None:
         self.m = asked.m
         self.job_id = asked.job_id
         self.instance = asked.instance
         self.epoch = asked.epoch
         self.peer = peer
         self.state = TargetState.UNKNOWN
-        self.record = TargetRecord(asked.source_store)
+        self.record = TargetRecord(asked.source_store, row)
         self.wake_at: float | None = None
         self.flow = asked.flow
         self.asked = asked
@@ -154,11 +174,16 @@ class TargetHandoff:
         self._patience = patience
         self._pause = patience.resend
         self._ready = False
-        self._next = 0
-        self._held = 0
-        self._image = bytearray()
-        self._blobs: dict[str, bytearray] = {}
-        self._prepared_image = b""
+        self._there: list[tuple[str, int]] = []
+        self._stream = IncomingStream()
+        self._routines: frozenset[str] = frozenset()
+        self._flow_digest = ""
+        self._part = bytearray()
+        self._origins: set[int] = set()
+        self._last: Final | None = None
+        self._final = b""
+        self.credit = WINDOW_BYTES
+        """Bytes that this host takes beyond what it has."""
         self._deadline: float | None = None
 
     @classmethod
@@ -166,7 +191,7 @@ class TargetHandoff:
         """Go on with a PREPARED hand-off after a restart: in doubt until the source answers.
 
         Args:
-            row: its record, with the image.
+            row: its record, with what ended the copy.
             store_id: of this host.
             patience: how long is waited.
         """
@@ -177,7 +202,7 @@ class TargetHandoff:
         machine = cls(asked, row.peer, store_id, patience)
         machine.state = TargetState.PREPARED
         machine.record = record
-        machine._prepared_image = row.image or b""
+        machine._final = row.final or b""
         machine.wake_at = 0.0
         return machine
 
@@ -186,10 +211,21 @@ class TargetHandoff:
         against = veto(self.asked, facts)
         if against is not None:
             return [Send(HandoffRefused(self.m, *against)), Ended()]
+        asked = self.asked
+        try:
+            flow = decode_flow(asked.flow)
+            self._flow_digest = flow_digest(flow)
+        except (msgspec.DecodeError, ValueMalformed) as error:
+            return [
+                Send(HandoffRefused(
+                    self.m, ProtocolViolation.__name__, f"the flow of the job doesn't decode: {error}"
+                )),
+                Ended(),
+            ]
+        self._routines = frozenset(routine.id for routine in flow.routines)
         self._go(TargetStep.PREFLIGHT)
         self._deadline = now + 2 * self._patience.preflight
         self.wake_at = self._deadline
-        asked = self.asked
         return [
             Persist(self._row(None)),
             Inspect(asked.flow, asked.code, asked.files, asked.allow_code_drift),
@@ -207,11 +243,13 @@ class TargetHandoff:
         """
         match happening:
             case Preflight():
-                return [Send(PreflightReady(self.m))] if self._ready else []
+                return [Send(PreflightReady(self.m, self._there))] if self._ready else []
             case InspectionDone():
                 return self._inspected(happening, now)
             case Chunk():
                 return self._chunk(happening, now)
+            case Waiting():
+                return self._wait(now)
             case Offer():
                 return self._offer(happening, now)
             case Commit():
@@ -237,24 +275,24 @@ class TargetHandoff:
         self.state = following
         return True
 
-    def _row(self, image: bytes | None) -> HandoffRow:
+    def _row(self, final: bytes | None) -> HandoffRow:
         return HandoffRow(
             self.m, ROLE, self.state.value, self.job_id, self.instance, self.epoch, self.peer,
-            msgspec.msgpack.encode(self.record), image,
+            msgspec.msgpack.encode(self.record), final,
         )
 
     def _refuse(self, kind: str, message: str) -> list[Effect]:
         return [Send(HandoffRefused(self.m, kind, message)), *self._drop()]
 
-    def cannot_keep(self, message: str) -> list[Effect]:
-        """This host's disk couldn't take what the job needs: refuse it, before PREPARED is sent."""
-        return self._refuse(HostUnable.__name__, message)
+    def cannot_keep(self, error: SojournError) -> list[Effect]:
+        """This host couldn't take what the job needs: refuse it, before PREPARED is sent."""
+        return self._refuse(*to_wire(error))
 
     def _drop(self) -> list[Effect]:
         if not self._go(TargetStep.ABORTED):
             return []
         self.wake_at = None
-        return [Erase(ROLE, self.m), Ended()]
+        return [Discard(), Erase(ROLE, self.m), Ended()]
 
     def _inspected(self, done: InspectionDone, now: float) -> list[Effect]:
         if self.state is not TargetState.STAGING:
@@ -264,62 +302,96 @@ class TargetHandoff:
             kind = done.kind if done.kind in known else CodeNotLoadable.__name__
             return self._refuse(kind, done.message)
         self._ready = True
+        self._there = done.blobs
         self._deadline = now + 2 * self._patience.offer
         self.wake_at = self._deadline
-        return [Send(PreflightReady(self.m))]
+        return [Send(PreflightReady(self.m, self._there))]
 
-    # --- the image --------------------------------------------------------------------------------
+    # --- the copy ---------------------------------------------------------------------------------
 
     def _chunk(self, chunk: Chunk, now: float) -> list[Effect]:
         if self.state is not TargetState.STAGING or not self._ready:
             return []
-        if chunk.n == self._next:
-            self._held += len(chunk.data)
-            if self._held > LARGEST_IMAGE:
-                return self._refuse(HostUnable.__name__, "the job is larger than any image may be")
-            if chunk.blob is None:
-                self._image += chunk.data
-                if len(self._image) > LARGEST_RECORD:
-                    return self._refuse(
-                        HostUnable.__name__,
-                        f"the state of the job has more than {LARGEST_RECORD} bytes beside its blobs",
-                    )
-            else:
-                self._blobs.setdefault(chunk.blob, bytearray()).extend(chunk.data)
-            self._next += 1
-            self._deadline = now + 2 * self._patience.offer
-            self.wake_at = self._deadline
-        return [Send(Credit(self.m, self._next, WINDOW_BYTES))]
+        stream = self._stream
+        try:
+            piece = stream.take(chunk)
+        except ValueError as error:
+            return self._refuse(ProtocolViolation.__name__, str(error))
+        if piece is None:
+            return [Send(self._credit())]
+        if stream.size > LARGEST_IMAGE:
+            return self._refuse(HostUnable.__name__, "the job is larger than any may be")
+        self._deadline = now + 2 * self._patience.offer
+        self.wake_at = self._deadline
+        if piece.blob is not None:
+            if not is_digest(piece.blob):
+                return self._refuse(ProtocolViolation.__name__, "it names a blob that can't be one")
+            return [KeepPiece(piece), Send(self._credit())]
+        self._part += piece.data
+        if len(self._part) > LARGEST_PART:
+            return self._refuse(HostUnable.__name__, "a part of the job is larger than any may be")
+        if not piece.last:
+            return [Send(self._credit())]
+        data = bytes(self._part)
+        self._part.clear()
+        return self._stage(data)
+
+    def _wait(self, now: float) -> list[Effect]:
+        """The source is there, though it has nothing to send."""
+        if self.state is not TargetState.STAGING or not self._ready:
+            return []
+        self._deadline = now + 2 * self._patience.offer
+        self.wake_at = self._deadline
+        return [Send(self._credit())]
+
+    def _stage(self, data: bytes) -> list[Effect]:
+        try:
+            part = decode_part(data)
+        except msgspec.DecodeError as error:
+            return self._refuse(ProtocolViolation.__name__, f"what came is no part of a job: {error}")
+        problem = problem_of(part, self._routines, self._origins)
+        if problem is None and self._last is not None:
+            problem = "more came behind the end of the copy"
+        if problem is not None:
+            return self._refuse(ProtocolViolation.__name__, problem)
+        self._origins.update(part.origins)
+        self._last = part.final
+        return [StagePart(part), Send(self._credit())]
+
+    def _credit(self) -> Credit:
+        return Credit(self.m, self._stream.next, self.credit)
 
     def _offer(self, offer: Offer, now: float) -> list[Effect]:
         if self.state is TargetState.PREPARED and offer.digest == self.record.digest:
             return [Send(self._prepared())]
-        if self.state is not TargetState.STAGING or offer.chunks != self._next:
-            return [Send(Credit(self.m, self._next, WINDOW_BYTES))]
-        image = bytes(self._image)
-        if sha256(image).hexdigest() != offer.digest:
+        if self.state is not TargetState.STAGING or offer.chunks != self._stream.next:
+            return [Send(self._credit())]
+        if self._stream.digest() != offer.digest:
             return self._refuse(
                 HandoffAborted.__name__, "the image arrived damaged: its digest doesn't match"
             )
-        problem = check_image(image, offer)
-        if problem is None:
-            problem = next(
-                (f"blob {name} arrived damaged" for name, data in self._blobs.items()
-                 if sha256(data).hexdigest() != name),
-                None,
+        last = self._last
+        if last is None or self._part:
+            return self._refuse(ProtocolViolation.__name__, "the image was offered before it was whole")
+        head = last.head
+        if (head.job_id, head.instance, head.epoch) != (offer.job_id, offer.instance, offer.epoch) or (
+            (self.job_id, self.instance, self.epoch) != (offer.job_id, offer.instance, offer.epoch)
+        ):
+            return self._refuse(
+                ProtocolViolation.__name__, "the image holds another job than the offer"
             )
-        if problem is not None:
-            return self._refuse(ProtocolViolation.__name__, problem)
+        if head.flow_digest != self._flow_digest:
+            return self._refuse(
+                ProtocolViolation.__name__, "the image's flow is another one than its digest says"
+            )
         self._go(TargetStep.OFFER)
         self.record.digest = offer.digest
         self.record.size = offer.size
-        self._prepared_image = image
-        self._image.clear()
-        keeping = [KeepBlob(name, bytes(data)) for name, data in self._blobs.items()]
-        self._blobs.clear()
+        self._final = encode_final(last)
         self.wake_at = now + self._patience.offer
         return [
-            Reserve(len(image)), *keeping, Persist(self._row(image)), Send(self._prepared()),
+            RequireBlobs(), Reserve(self._stream.part_bytes), Persist(self._row(self._final)),
+            Send(self._prepared()),
         ]
 
     def _prepared(self) -> Prepared:
@@ -333,10 +405,10 @@ class TargetHandoff:
         if commit.epoch != self.epoch or not self._go(TargetStep.COMMIT):
             return []
         self.wake_at = None
-        image, self._prepared_image = self._prepared_image, b""
+        final, self._final = self._final, b""
         return [
             Erase(ROLE, self.m),
-            OwnJob(image, self.epoch + 1, self.record.size),
+            OwnJob(final, self.epoch + 1, self.record.size),
             Send(Ack(self.m, self.epoch + 1)),
             Activate(),
         ]
@@ -361,64 +433,3 @@ class TargetHandoff:
 
     def _query(self) -> Query:
         return Query(self.m, self.job_id, self.instance, self.epoch, self.record.source_store)
-
-
-def check_image(data: bytes, offer: Offer) -> str | None:
-    """Tell what is wrong with an image; None if nothing is."""
-    try:
-        image = _IMAGE.decode(data)
-    except msgspec.DecodeError as error:
-        return f"the image is no job: {error}"
-    head = image.head
-    if (head.job_id, head.instance, head.epoch) != (offer.job_id, offer.instance, offer.epoch):
-        return "the image holds another job than the offer"
-    problem = _check_flow(image)
-    if problem is not None:
-        return problem
-    if not all(0 <= number < LARGEST_NUMBER for number in _numbers(image)):
-        return "the image holds numbers that no job comes to"
-    missing = {row.origin for row in image.history} - image.origins.keys()
-    if missing:
-        return "the image's history points to hosts that it doesn't name"
-    return None
-
-
-def _check_flow(image: JobImage) -> str | None:
-    try:
-        flow = decode_flow(image.flow)
-        digest = flow_digest(flow)
-    except (msgspec.DecodeError, ValueMalformed) as error:
-        return f"the image's flow doesn't decode: {error}"
-    if digest != image.head.flow_digest:
-        return "the image's flow is another one than its digest says"
-    routines = {routine.id for routine in flow.routines}
-    for rows in (image.messages, image.attributes, image.questions):
-        for row in rows:
-            if row.routine not in routines:
-                return f"the image names a routine {row.routine!r} that its flow doesn't have"
-    return None
-
-
-def _numbers(image: JobImage) -> Iterator[int]:
-    yield from (image.head.epoch, image.head.next_message, image.head.next_sequence)
-    for message in image.messages:
-        yield from (message.message, message.attempts, message.retry_count)
-    for entry in image.history:
-        yield from (entry.sequence, entry.message, entry.attempt, entry.retry_count, entry.origin)
-    for line in image.logs:
-        yield from (line.sequence, line.message, line.attempt)
-    for question in image.questions:
-        yield question.message
-    for blob in image.blobs:
-        yield blob.size
-    for origin in image.origins.values():
-        yield origin.epoch
-
-
-def decode_image(data: bytes) -> JobImage:
-    """Decode an image that was checked.
-
-    Raises:
-        msgspec.DecodeError: if it is none.
-    """
-    return _IMAGE.decode(data)

@@ -125,6 +125,7 @@ class Migrate(msgspec.Struct, tag="migrate"):
     to: str
     grace: Seconds | None = None
     allow_code_drift: bool = False
+    max_downtime_ms: float | None = None
 
 
 class Export(msgspec.Struct, tag="export"):

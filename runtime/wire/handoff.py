@@ -20,7 +20,8 @@ Milliseconds = Annotated[float, msgspec.Meta(ge=0.0, le=1e12)]
 class Preflight(msgspec.Struct, tag="preflight"):
     """S asks: would you take this job, can you load its code, do you have the room?
 
-    ``code`` is the source's fingerprint, ``files`` its (path, sha256) list; ``size`` an estimate in bytes.
+    ``code`` is the source's fingerprint, ``files`` its (path, sha256) list; ``size`` an estimate in bytes;
+    ``blobs`` are the (digest, bytes) that the job refers to so far.
     """
 
     m: str
@@ -33,12 +34,14 @@ class Preflight(msgspec.Struct, tag="preflight"):
     files: list[tuple[str, str]]
     size: int
     allow_code_drift: bool = False
+    blobs: list[tuple[str, int]] = []
 
 
 class PreflightReady(msgspec.Struct, tag="ready"):
-    """T would: its code loads, its processes are forked."""
+    """T would: its code loads, its processes are forked; ``blobs`` is what it holds: (digest, bytes)."""
 
     m: str
+    blobs: list[tuple[str, int]] = []
 
 
 class HandoffRefused(msgspec.Struct, tag="refused"):
@@ -50,27 +53,35 @@ class HandoffRefused(msgspec.Struct, tag="refused"):
 
 
 class Chunk(msgspec.Struct, tag="chunk"):
-    """Piece ``n`` (from 0, over everything that travels) of a blob, or of the image itself.
+    """Piece ``n`` (from 0, over everything that travels) of a blob, or of a part of the image.
 
-    ``blob`` names the blob that it belongs to; None for the image, which comes last.
+    ``blob`` names the blob that it belongs to; None for a part. ``last`` ends either. ``packed``: zstd.
     """
 
     m: str
     n: int
     data: bytes
     blob: str | None = None
+    last: bool = True
+    packed: bool = False
 
 
 class Credit(msgspec.Struct, tag="credit"):
-    """T received every piece below ``next_chunk`` and takes ``size`` bytes more."""
+    """T has every piece below ``next_chunk`` on disk and takes ``size`` bytes beyond it."""
 
     m: str
     next_chunk: int
     size: int
 
 
+class Waiting(msgspec.Struct, tag="waiting"):
+    """S has nothing to send now: it waits for turns in flight, or for the job to change."""
+
+    m: str
+
+
 class Offer(msgspec.Struct, tag="offer"):
-    """The image is whole: ``chunks`` pieces, ``size`` bytes, ``digest`` over all."""
+    """The image is whole: ``chunks`` pieces, ``size`` bytes, ``digest`` over all of its parts."""
 
     m: str
     job_id: str
@@ -148,6 +159,6 @@ class Measured(msgspec.Struct, tag="measured"):
 
 
 HandoffMessage = (
-    Preflight | PreflightReady | HandoffRefused | Chunk | Credit | Offer | Prepared | Commit | Ack
-    | Unknown | Abort | Query | ActorsStarted | Measured
+    Preflight | PreflightReady | HandoffRefused | Chunk | Credit | Waiting | Offer | Prepared | Commit
+    | Ack | Unknown | Abort | Query | ActorsStarted | Measured
 )

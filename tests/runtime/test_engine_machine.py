@@ -36,6 +36,7 @@ from sojourn.runtime.engine.inputs import (
     Settle,
     Thaw,
     Unsend,
+    Whence,
 )
 from sojourn.runtime.engine.model import FlowPlan, Origins
 from sojourn.runtime.engine.view import ImageView, LiveView
@@ -359,7 +360,7 @@ class EngineMachine(RuleBasedStateMachine):
     def adoption(self, row: int) -> Adopt:
         image = self.store.read_image(row, history=0)
         message, sequence, _ = self.store.last_numbers(row)
-        return Adopt(row, image, PLAN, (message, sequence), False)
+        return Adopt(row, image, PLAN, (message, sequence), Whence.STORE)
 
     # --- invariants ---------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from sojourn.runtime.engine.inputs import (
     Round,
     Settle,
     Thaw,
+    Whence,
 )
 from sojourn.runtime.engine.load import relative_image
 from sojourn.runtime.engine.model import FlowPlan, Job, Origins
@@ -78,7 +79,7 @@ def test_a_job_that_failed_while_it_was_being_cancelled_can_be_retried() -> None
     failed = bench.end(dispatch, Ending.FAILED)
     assert (job.head.status, failed.writes.heads[1].cancelling) == (JobStatus.FAILED, False)
     image = JobImage(b"", job.head, [], [], [], [], [], [], [], {}, {})
-    bench.step(Adopt(1, image, PLAN, (1, 1), False), RetryJob(1))
+    bench.step(Adopt(1, image, PLAN, (1, 1), Whence.STORE), RetryJob(1))
     assert job.head.status is not JobStatus.CANCELLED
 
 
@@ -114,7 +115,7 @@ def test_a_job_that_was_paused_before_it_began_is_queued_again_after_a_restart()
     assert bench.job.head.status is JobStatus.PAUSED
     image = JobImage(b"", bench.job.head, [], [], [], [], [], [], [], {}, {})
     other = Bench()
-    other.step(Adopt(2, image, PLAN, (1, 0), False))
+    other.step(Adopt(2, image, PLAN, (1, 0), Whence.STORE))
     assert other.step(Lift(2)).writes.heads[2].status is JobStatus.QUEUED
 
 

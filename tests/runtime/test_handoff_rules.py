@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-import msgspec
 import pytest
 
 from sojourn.runtime.flow import FlowSpec, encode_flow
 from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.handoff import effects as fx
+from sojourn.runtime.handoff.parts import Final, Part, encode_part
 from sojourn.runtime.handoff.source import TWO_OWNERS, Patience, SourceHandoff, SourceRecord
 from sojourn.runtime.handoff.strays import answer_at_source, answer_at_target
+from sojourn.runtime.handoff.stream import cut
 from sojourn.runtime.handoff.table import SourceState, TargetState
 from sojourn.runtime.handoff.target import TargetFacts, TargetHandoff, veto
-from sojourn.runtime.job import HandoffRow, JobHead, JobImage, JobStatus, MessageRow
+from sojourn.runtime.job import BlobRow, HandoffRow, JobHead, JobStatus, MessageRow
 from sojourn.runtime.wire.handoff import (
     CHUNK_BYTES,
     WINDOW_BYTES,
@@ -33,6 +34,7 @@ from sojourn.runtime.wire.handoff import (
     Prepared,
     Query,
     Unknown,
+    Waiting,
 )
 
 FLOW = FlowSpec("flow", "step", ())
@@ -40,14 +42,19 @@ ASKED = Preflight("m", "job", "instance", 3, "store-a", encode_flow(FLOW), "", [
 PATIENCE = Patience()
 
 
-def image(**changes: object) -> bytes:
+def last_part(**changes: object) -> bytes:
+    """The part that ends the copy of the job."""
     head = JobHead(
         "job", "instance", "flow", flow_digest(FLOW), 3, JobStatus.RUNNING, 0.0, b"\x80", handoffs=[]
     )
-    whole = JobImage(encode_flow(FLOW), head, [], [], [], [], [], [], [], {}, {})
     for name, value in changes.items():
-        setattr(whole, name, value)
-    return msgspec.msgpack.encode(whole)
+        setattr(head, name, value)
+    return encode_part(Part(final=Final(head, {}, 0.0, 0)))
+
+
+def message_part(routine: str, due: float) -> bytes:
+    """A part with one message."""
+    return encode_part(Part(messages=[MessageRow(1, 1, routine, "input", b"", 0, 0, due, None)]))
 
 
 def sends(effects: list[fx.Effect]) -> list[HandoffMessage]:
@@ -71,11 +78,11 @@ def source(state: SourceState = SourceState.OWNED) -> SourceHandoff:
     if state is SourceState.PRECOPY:
         return machine
     machine.step(PreflightReady("m"), 1.0)
+    machine.step(fx.PartsReady(cut(b"rows"), 0), 1.0)
     if state is SourceState.FREEZING:
         return machine
     machine.step(fx.Quiet(1.5, 9), 2.0)
-    data = image()
-    machine.step(fx.ImageReady(data, sha256(data).hexdigest(), []), 2.0)
+    machine.step(fx.PartsReady(cut(last_part()), 0, final=True), 2.0)
     if state is SourceState.FROZEN:
         return machine
     machine.step(prepared(machine), 3.0)
@@ -98,8 +105,10 @@ def target() -> TargetHandoff:
 
 
 def fill(machine: TargetHandoff, data: bytes) -> list[fx.Effect]:
-    """Send it an image and offer it."""
-    machine.step(Chunk("m", 0, data), 0.0)
+    """Send it a part and offer it."""
+    staged = machine.step(Chunk("m", 0, data), 0.0)
+    if machine.state is not TargetState.STAGING:
+        return staged
     digest = sha256(data).hexdigest()
     return machine.step(Offer("m", "job", "instance", 3, 9, digest, "store-a", 1, len(data)), 0.0)
 
@@ -192,20 +201,74 @@ def test_a_frozen_source_gives_up_on_a_silent_target() -> None:
     assert now <= 2.0 + PATIENCE.offer + PATIENCE.longest
 
 
-def test_the_image_goes_under_a_fixed_window_and_the_offer_last() -> None:
-    machine = source(SourceState.FREEZING)
-    machine.step(fx.Quiet(0.0, 9), 2.0)
-    data = bytes(WINDOW_BYTES + 3 * CHUNK_BYTES)
-    first = sends(machine.step(fx.ImageReady(data, "d", []), 2.0))
-    window = WINDOW_BYTES // CHUNK_BYTES
-    assert [m.n for m in first if isinstance(m, Chunk)] == list(range(window))
-    more = sends(machine.step(Credit("m", 2, 0), 2.0))
-    assert [m.n for m in more if isinstance(m, Chunk)] == [window, window + 1]
-    rest = sends(machine.step(Credit("m", window, 0), 2.0))
-    assert isinstance(rest[-1], Offer)
-    assert rest[-1].chunks == window + 3
+def test_a_job_is_copied_while_it_runs_and_frozen_when_little_is_left() -> None:
+    machine = source(SourceState.PRECOPY)
+    assert kinds(machine.step(PreflightReady("m"), 1.0)) == ["StartCopy", "NeedParts"]
+    much = cut(bytes(WINDOW_BYTES))
+    sent = machine.step(fx.PartsReady(much, 5_000_000), 1.0)
+    assert kinds(sent) == ["Chunk"] * len(much)
+    assert machine.state is SourceState.PRECOPY
+    assert kinds(machine.step(Credit("m", 1, WINDOW_BYTES), 1.1)) == ["NeedParts"]
+    machine.step(fx.PartsReady(cut(b"rest"), 0), 1.1)
+    assert machine.step(Credit("m", len(much), WINDOW_BYTES), 1.2) == []
+    again = machine.step(Credit("m", len(much) + 1, WINDOW_BYTES), 1.3)
+    assert kinds(again) == ["NeedParts"], "all is acknowledged: a new pass sends what changed meanwhile"
+    effects = machine.step(fx.PartsReady(cut(b"little"), 0), 1.3)
+    assert kinds(effects) == ["Chunk", "StartFreeze"]
+
+
+def test_a_source_holds_no_more_than_the_credit_that_it_has() -> None:
+    machine = source(SourceState.PRECOPY)
+    (_, need) = machine.step(PreflightReady("m"), 1.0)
+    assert isinstance(need, fx.NeedParts)
+    assert need.room == WINDOW_BYTES
+    machine.step(fx.PartsReady(cut(bytes(WINDOW_BYTES)), 10**9), 1.0)
+    (_, need) = machine.step(Credit("m", 3, WINDOW_BYTES), 1.0)
+    assert isinstance(need, fx.NeedParts)
+    assert need.room == 3 * CHUNK_BYTES
+    assert machine.step(Credit("m", 3, CHUNK_BYTES), 1.0) == [], "the target takes no more now"
+
+
+def test_what_was_not_acknowledged_is_repeated_and_the_offer_behind_it() -> None:
+    machine = source(SourceState.FROZEN)
     again = sends(machine.step(fx.LinkBack(), 2.5))
-    assert [m.n for m in again if isinstance(m, Chunk)] == [window, window + 1, window + 2]
+    assert [message.n for message in again if isinstance(message, Chunk)] == [0, 1]
+    assert isinstance(again[-1], Offer)
+    assert again[-1].chunks == 2
+
+
+def test_a_target_hears_that_a_source_waits_for_its_turns() -> None:
+    machine = source(SourceState.FREEZING)
+    machine.step(Credit("m", 1, WINDOW_BYTES), 1.0)
+    for _ in range(30):
+        assert machine.wake_at is not None
+        assert kinds(machine.step(fx.Tick(), machine.wake_at)) == ["Waiting"]
+    other = target()
+    before = other.wake_at
+    assert kinds(other.step(Waiting("m"), 50.0)) == ["Credit"]
+    assert before is not None
+    assert other.wake_at is not None
+    assert other.wake_at > before
+
+
+def test_a_pre_copy_that_does_not_converge_leaves_the_job_at_its_source() -> None:
+    machine = SourceHandoff(
+        ASKED, SourceRecord(1, "a", "", 0, ""), "b", None, PATIENCE, max_downtime=0.005
+    )
+    machine.step(None, 0.0)
+    machine.step(PreflightReady("m"), 0.0)
+    now, acked = 0.0, 0
+    seen: list[fx.Effect] = []
+    while machine.state is SourceState.PRECOPY and now < 100.0:
+        pieces = cut(bytes(WINDOW_BYTES - CHUNK_BYTES))
+        seen = machine.step(fx.PartsReady(pieces, 0), now)
+        now += 0.1
+        acked += len(pieces)
+        machine.step(Credit("m", acked, WINDOW_BYTES), now)
+    assert machine.state is SourceState.OWNED
+    (failed,) = [effect for effect in seen if isinstance(effect, fx.Failed)]
+    assert failed.kind == "HandoffAborted"
+    assert "--max-downtime" in failed.message
 
 
 def test_two_owners_stop_the_job() -> None:
@@ -221,11 +284,11 @@ def test_the_way_of_a_target_that_takes_a_job() -> None:
     machine = TargetHandoff(ASKED, "a", "store-b", PATIENCE)
     assert kinds(machine.begin(TargetFacts("b"), 0.0)) == ["Persist", "Inspect"]
     assert kinds(machine.step(fx.InspectionDone("", ""), 0.0)) == ["PreflightReady"]
-    data = image()
-    assert kinds(machine.step(Chunk("m", 0, data), 0.0)) == ["Credit"]
+    data = last_part()
+    assert kinds(machine.step(Chunk("m", 0, data), 0.0)) == ["StagePart", "Credit"]
     digest = sha256(data).hexdigest()
     offer = Offer("m", "job", "instance", 3, 9, digest, "store-a", 1, len(data))
-    assert kinds(machine.step(offer, 0.0)) == ["Reserve", "Persist", "Prepared"]
+    assert kinds(machine.step(offer, 0.0)) == ["RequireBlobs", "Reserve", "Persist", "Prepared"]
     commit = Commit("m", "job", "instance", 3)
     assert kinds(machine.step(commit, 0.0)) == ["Erase", "OwnJob", "Ack", "Activate"]
     assert sends(machine.step(commit, 0.0)) == [Ack("m", 4)]
@@ -235,12 +298,12 @@ def test_the_way_of_a_target_that_takes_a_job() -> None:
 
 def test_a_prepared_target_never_drops_by_itself_and_asks_for_ever() -> None:
     machine = target()
-    fill(machine, image())
+    fill(machine, last_part())
     for _ in range(20):
         assert machine.wake_at is not None
         assert kinds(machine.step(fx.Tick(), machine.wake_at)) == ["Query"]
     assert machine.state is TargetState.PREPARED
-    assert kinds(machine.step(Abort("m", "over"), 99.0)) == ["Erase", "Ended"]
+    assert kinds(machine.step(Abort("m", "over"), 99.0)) == ["Discard", "Erase", "Ended"]
 
 
 def test_a_staging_target_asks_when_the_source_is_back_whether_the_hand_off_still_lives() -> None:
@@ -280,19 +343,22 @@ def test_a_job_that_was_given_away_can_come_back() -> None:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (image()[:-3], "no job"),
-        (image(flow=b"rubbish"), "flow doesn't decode"),
-        (image(flow=encode_flow(FlowSpec("other", "step", ()))), "another one than its digest"),
-        (image(messages=[MessageRow(1, 1, "nowhere", "input", b"", 0, 0, 0.0, None)]), "routine 'nowhere'"),
-        (image(messages=[MessageRow(1, 1, "step", "input", b"", 0, 0, float("nan"), None)]), "no job"),
-        (image(messages=[MessageRow(1, 1, "step", "input", b"", 0, 0, float("inf"), None)]), "no job"),
-        (b"\x80", "no job"),
+        (last_part()[:-3], "no part of a job"),
+        (b"\x80", "before it was whole"),
+        (b"\xc1", "no part of a job"),
+        (last_part(instance="another"), "another job than the offer"),
+        (last_part(flow_digest="another"), "another one than its digest"),
+        (last_part(next_message=-1), "numbers that no job comes to"),
+        (message_part("nowhere", 0.0), "routine 'nowhere'"),
+        (message_part("step", float("nan")), "no part of a job"),
+        (message_part("step", float("inf")), "no part of a job"),
+        (encode_part(Part(blobs=[BlobRow(1, "../../etc/passwd", 1)])), "a blob that can't be one"),
     ],
 )
 def test_a_hostile_image_is_refused_and_nothing_is_kept(data: bytes, says: str) -> None:
     machine = target()
     effects = fill(machine, data)
-    assert kinds(effects) == ["HandoffRefused", "Erase", "Ended"]
+    assert kinds(effects) == ["HandoffRefused", "Discard", "Erase", "Ended"]
     (refused,) = sends(effects)
     assert isinstance(refused, HandoffRefused)
     assert says in refused.message
@@ -300,16 +366,29 @@ def test_a_hostile_image_is_refused_and_nothing_is_kept(data: bytes, says: str) 
 
 def test_a_damaged_image_is_refused() -> None:
     machine = target()
-    machine.step(Chunk("m", 0, image()), 0.0)
+    machine.step(Chunk("m", 0, last_part()), 0.0)
     effects = machine.step(Offer("m", "job", "instance", 3, 9, "0" * 64, "store-a", 1, 1), 0.0)
     assert "digest" in sends(effects)[0].message  # type: ignore[union-attr] # pyright: ignore[reportAttributeAccessIssue]
 
 
+def test_a_flow_that_does_not_decode_is_refused_before_anything_is_staged() -> None:
+    asked = Preflight("m", "job", "instance", 3, "store-a", b"rubbish", "", [], 10)
+    machine = TargetHandoff(asked, "a", "store-b", PATIENCE)
+    effects = machine.begin(TargetFacts("b"), 0.0)
+    assert kinds(effects) == ["HandoffRefused", "Ended"]
+
+
+def test_a_blob_that_could_name_another_file_is_refused() -> None:
+    effects = target().step(Chunk("m", 0, b"data", blob="../store.db"), 0.0)
+    assert kinds(effects) == ["HandoffRefused", "Discard", "Erase", "Ended"]
+
+
 def test_chunks_out_of_order_are_asked_for_again() -> None:
     machine = target()
+    first = Chunk("m", 0, b"fir", last=False)
     assert sends(machine.step(Chunk("m", 1, b"late"), 0.0)) == [Credit("m", 0, WINDOW_BYTES)]
-    assert sends(machine.step(Chunk("m", 0, b"first"), 0.0)) == [Credit("m", 1, WINDOW_BYTES)]
-    assert sends(machine.step(Chunk("m", 0, b"again"), 0.0)) == [Credit("m", 1, WINDOW_BYTES)]
+    assert sends(machine.step(first, 0.0)) == [Credit("m", 1, WINDOW_BYTES)]
+    assert sends(machine.step(first, 0.0)) == [Credit("m", 1, WINDOW_BYTES)]
 
 
 # --- messages of hand-offs that are dead or unknown -------------------------------------------------

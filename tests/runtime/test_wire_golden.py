@@ -92,6 +92,7 @@ HANDOFF: list[handoff.HandoffMessage] = [
     handoff.Commit("m", "job", "i", 1),
     handoff.Ack("m", 2),
     handoff.Unknown("m", "target"),
+    handoff.Waiting("m"),
     handoff.Abort("m", "why"),
     handoff.Query("m", "job", "i", 1, "store"),
     handoff.ActorsStarted("m", 1.5),

@@ -8,9 +8,7 @@ Once nothing goes wrong any more, exactly one host owns it.
 from __future__ import annotations
 
 import random
-from hashlib import sha256
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,10 +17,12 @@ from sojourn.runtime.flow import FlowSpec, encode_flow
 from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.handoff import effects as fx
 from sojourn.runtime.handoff import strays
+from sojourn.runtime.handoff.parts import Final, Part, encode_part
 from sojourn.runtime.handoff.source import Patience, SourceHandoff, SourceRecord
+from sojourn.runtime.handoff.stream import cut
 from sojourn.runtime.handoff.table import SourceState, TargetState
 from sojourn.runtime.handoff.target import TargetFacts, TargetHandoff
-from sojourn.runtime.job import HandoffRow, JobHead, JobImage, JobStatus
+from sojourn.runtime.job import HandoffRow, JobHead, JobStatus
 from sojourn.runtime.wire.handoff import (
     Abort,
     Ack,
@@ -35,13 +35,14 @@ from sojourn.runtime.wire.handoff import (
     PreflightReady,
     Prepared,
     Query,
+    Waiting,
 )
 
 PATIENCE = Patience(
     preflight=5.0, offer=5.0, commit=5.0, started=5.0, resend=0.25, longest=1.0
 )
 FLOW = FlowSpec("flow", "step", ())
-TO_TARGET = (Preflight, Chunk, Offer, Commit, Abort, Measured)
+TO_TARGET = (Preflight, Chunk, Waiting, Offer, Commit, Abort, Measured)
 
 
 class Died(Exception):
@@ -99,7 +100,7 @@ class SimulatedHost:
         if not self.up or self.disk.owned_epoch is None or self.source is not None:
             return
         epoch = self.disk.owned_epoch
-        asked = Preflight(m, "job", "instance", epoch, f"store-{self.name}", b"", "", [], 0)
+        asked = Preflight(m, "job", "instance", epoch, f"store-{self.name}", encode_flow(FLOW), "", [], 0)
         record = SourceRecord(1, self.name, "", 0, "")
         self.source = SourceHandoff(asked, record, self.other.name, None, PATIENCE)
         self.do_source(self.source.step(None, self.world.now))
@@ -125,9 +126,9 @@ class SimulatedHost:
                 case fx.StartFreeze():
                     self.frozen = True
                     self.do_source(machine.step(fx.Quiet(0.0, 1), self.world.now))
-                case fx.NeedImage():
-                    image = self.world.image(machine.epoch)
-                    ready = fx.ImageReady(image, sha256(image).hexdigest(), [])
+                case fx.NeedParts():
+                    data = self.world.part(machine.epoch if effect.final else None)
+                    ready = fx.PartsReady(cut(data), 0, effect.final)
                     self.do_source(machine.step(ready, self.world.now))
                 case fx.Thaw():
                     self.frozen = False
@@ -197,7 +198,7 @@ class SimulatedHost:
             )
             self.targets[message.m] = machine
             self.do_target(machine, machine.begin(facts, self.world.now))
-        elif isinstance(message, (Commit, Offer, Chunk)):
+        elif isinstance(message, (Commit, Offer, Chunk, Waiting)):
             answer = strays.answer_at_target(
                 message, self.disk.known_epoch, True, f"store-{self.name}"
             )
@@ -230,12 +231,15 @@ class World:
         self.network: list[tuple[SimulatedHost, HandoffMessage]] = []
         self.moves = 0
 
-    def image(self, epoch: int) -> bytes:
+    def part(self, epoch: int | None) -> bytes:
+        """Some part of the job; the one that ends the copy, where an epoch is given."""
+        if epoch is None:
+            return encode_part(Part(messages_gone=[1]))
         head = JobHead(
             "job", "instance", "flow", flow_digest(FLOW), epoch, JobStatus.RUNNING, 0.0, b"\x80",
             handoffs=[],
         )
-        return msgspec.msgpack.encode(JobImage(encode_flow(FLOW), head, [], [], [], [], [], [], [], {}, {}))
+        return encode_part(Part(final=Final(head, {}, 0.0, 0)))
 
     def maybe_die(self, host: SimulatedHost) -> None:
         if self.chance.random() < self.death:
@@ -293,7 +297,7 @@ class World:
             m
             for host in self.hosts.values()
             for (role, m), row in host.disk.rows.items()
-            if role == "target" and row.state == TargetState.PREPARED and row.image
+            if role == "target" and row.state == TargetState.PREPARED and row.final
         }
         assert any(row.m in prepared for row in released), "no disk holds the job and knows whom to ask"
 

@@ -1,0 +1,271 @@
+"""What arrives of a job while it still runs elsewhere: rows under a row of their own, blobs in part files.
+
+Nothing here runs, and nothing that was known of the job before is touched, until the job is owned.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from sojourn.hosts.store.incarnation import sync_folder
+from sojourn.hosts.supervisor.core import Core
+from sojourn.runtime.errors import HandoffAborted, HostUnable
+from sojourn.runtime.handoff.parts import Final, Part, remaining
+from sojourn.runtime.handoff.stream import Piece
+from sojourn.runtime.job import JobImage, Writes
+from sojourn.runtime.values import is_digest
+
+PARTIAL = ".part-"
+"""Begin of the name of a blob's file that isn't whole; it survives, so that a transfer goes on there."""
+
+SYNC_BYTES = 4 * 1024 * 1024
+"""Bytes of a blob after which it is written through, so that the end of a large one isn't one long wait."""
+
+HASH_BYTES = 1024 * 1024
+
+
+class Staging:
+    """The rows and blobs of one job that arrives.
+
+    Args:
+        core: shared state.
+        row: row under which its rows are kept; no job ever had it.
+    """
+
+    def __init__(self, core: Core, row: int) -> None:
+        self._core = core
+        self.row = row
+        self._origins: dict[int, int] = {}
+        self._blobs: set[str] = set()
+        self._partial: PartialBlob | None = None
+
+    def put(self, part: Part) -> None:
+        """Write a part's rows with the round under way."""
+        writes, row = self._core.round.writes, self.row
+        origins = self._core.engine.book.origins
+        for number, origin in part.origins.items():
+            self._origins[number] = origins.intern(origin, writes.origins_put)
+        gone = set(part.messages_gone)
+        if gone:
+            # A row of this round that is gone again must not be put after its deletion.
+            writes.messages_put = [
+                put for put in writes.messages_put if put.job != row or put.message not in gone
+            ]
+            writes.messages_deleted.extend((row, number) for number in part.messages_gone)
+        writes.messages_put.extend(message._replace(job=row) for message in part.messages)
+        writes.history.extend(
+            entry._replace(job=row, origin=self._origins[entry.origin]) for entry in part.history
+        )
+        self._put_values(writes, part)
+        writes.logs.extend(line._replace(job=row) for line in part.logs)
+        for blob in part.blobs:
+            self._blobs.add(blob.digest)
+            writes.blobs_put.append(blob._replace(job=row))
+
+    def _put_values(self, writes: Writes, part: Part) -> None:
+        row = self.row
+        for entry in part.attributes:
+            writes.attributes[(row, entry.routine, entry.key, entry.name)] = entry.value
+        for routine, key, name in part.attributes_gone:
+            writes.attributes[(row, routine, key, name)] = None
+        for shared in part.shared:
+            writes.shared[(row, shared.key)] = shared.value
+        for key in part.shared_gone:
+            writes.shared[(row, key)] = None
+        gone = set(part.questions_gone)
+        if gone:
+            writes.questions_put = [
+                put for put in writes.questions_put if put.job != row or put.question not in gone
+            ]
+            writes.questions_deleted.extend((row, question) for question in part.questions_gone)
+        writes.questions_put.extend(question._replace(job=row) for question in part.questions)
+
+    def keep(self, piece: Piece) -> None:
+        """Add to a blob's file.
+
+        Raises:
+            HostUnable: if it can't be written.
+            HandoffAborted: if the whole blob doesn't match its digest.
+        """
+        assert piece.blob is not None
+        folder = self._core.home.blobs
+        if self._partial is None or self._partial.digest != piece.blob:
+            self._close_partial()
+            if (folder / piece.blob).exists():
+                return  # another hand-off brought it meanwhile
+            self._partial = PartialBlob(folder, piece.blob, self.row)
+        self._partial.add(piece.data)
+        if piece.last:
+            whole, self._partial = self._partial, None
+            whole.finish()
+
+    def require_blobs(self) -> None:
+        """See that every blob is here.
+
+        Raises:
+            HandoffAborted: naming one that isn't.
+        """
+        for digest in self._blobs:
+            if not (self._core.home.blobs / digest).exists():
+                raise HandoffAborted(f"blob {digest} of the job didn't arrive")
+
+    def discard(self) -> None:
+        """Delete the rows; what came of blobs is left for another try, and swept when it is old."""
+        self._close_partial()
+        self._core.round.writes.drop_rows(self.row)
+
+    def _close_partial(self) -> None:
+        if self._partial is not None:
+            self._partial.close()
+            self._partial = None
+
+    def image(self, final: Final, flow: bytes) -> JobImage:
+        """Read what an engine needs of the job, from the rows that are on disk; dues from now."""
+        rows = self._core.store.staged_rows(self.row)
+        return JobImage(
+            flow=flow,
+            head=final.head,
+            messages=[
+                message._replace(due=remaining(message.due, final.elapsed)) if message.due else message
+                for message in rows.messages
+            ],
+            history=[],
+            attributes=rows.attributes,
+            shared=rows.shared,
+            questions=[
+                question if question.due is None
+                else question._replace(due=remaining(question.due, final.elapsed))
+                for question in rows.questions
+            ],
+            logs=[],
+            blobs=[],
+            origins={},
+            counts=final.counts,
+        )
+
+
+class PartialBlob:
+    """A blob that arrives piece by piece.
+
+    Args:
+        folder: of the blobs.
+        digest: its name and sha256 (hex).
+        own: tells its file from that of another hand-off which brings the same blob just now.
+
+    Raises:
+        HostUnable: if its file can't be opened.
+    """
+
+    def __init__(self, folder: Path, digest: str, own: int) -> None:
+        self.digest = digest
+        self._own = own
+        self._folder = folder
+        self._path = folder / f"{PARTIAL}{digest}"
+        self._unsynced = 0
+        self._sha = hashlib.sha256()
+        try:
+            self._file = self._open()
+            self._file.seek(0)
+            while piece := self._file.read(HASH_BYTES):
+                self._sha.update(piece)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _open(self) -> BinaryIO:
+        """Open the file that an interrupted transfer left; one of this hand-off's own if that is in use."""
+        file = self._path.open("a+b")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            self._path = self._path.with_name(f"{self._path.name}-{self._own}")
+            return self._path.open("w+b")
+        return file
+
+    def add(self, data: bytes) -> None:
+        """Append a piece.
+
+        Raises:
+            HostUnable: if it can't be written.
+        """
+        try:
+            self._file.write(data)
+            self._sha.update(data)
+            self._unsynced += len(data)
+            if self._unsynced >= SYNC_BYTES:
+                self._sync()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def finish(self) -> None:
+        """Make the whole blob durable under its name.
+
+        Raises:
+            HostUnable: if it can't be written.
+            HandoffAborted: if it doesn't match its digest; then nothing of it is left.
+        """
+        try:
+            self._sync()
+            self._file.close()
+            if self._sha.hexdigest() != self.digest:
+                self._path.unlink(missing_ok=True)
+                raise HandoffAborted(f"blob {self.digest} arrived damaged: its digest doesn't match")
+            self._path.replace(self._folder / self.digest)
+            sync_folder(self._folder)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _sync(self) -> None:
+        self._file.flush()
+        os.fdatasync(self._file.fileno())
+        self._unsynced = 0
+
+    def close(self) -> None:
+        """Let go of the file; what is in it stays."""
+        try:
+            self._file.close()
+        except OSError:
+            pass  # what couldn't be written is sent again by the next try
+
+    def _unwritable(self, error: OSError) -> HostUnable:
+        return HostUnable(
+            f"blob {self.digest} can't be written into {self._folder} ({error.strerror}): make room there"
+        )
+
+
+def held_blobs(folder: Path, asked: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Tell how much is here of the blobs that a job refers to.
+
+    Args:
+        folder: of the blobs.
+        asked: (digest, bytes).
+
+    Returns:
+        (digest, bytes that are here) of those of which anything is; whole ones are marked as wanted again.
+    """
+    found: list[tuple[str, int]] = []
+    for digest, size in asked:
+        if not is_digest(digest):
+            continue
+        try:
+            os.utime(folder / digest)
+            have = size
+        except OSError:
+            have = _begun(folder / f"{PARTIAL}{digest}")
+        if 0 < have <= size:
+            found.append((digest, have))
+    return found
+
+
+def _begun(partial: Path) -> int:
+    """Tell how much is in a file that isn't whole; 0 where another hand-off is writing it."""
+    try:
+        with partial.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.fstat(file.fileno()).st_size
+    except OSError:
+        return 0
