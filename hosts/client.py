@@ -264,6 +264,7 @@ class Client:
         *,
         grace: float | None = None,
         allow_code_drift: bool = False,
+        max_downtime_ms: float | None = None,
     ) -> list[Handoff]:
         """Move jobs to a paired host, one after another.
 
@@ -272,6 +273,8 @@ class Client:
             to: the host.
             grace: seconds that turns in flight get; None for their routine's own.
             allow_code_drift: whether different code over there is accepted.
+            max_downtime_ms: milliseconds that a job may be frozen for: it is copied until that holds, or
+                stays where it is.
 
         Raises:
             HandoffAborted: if one didn't move; it goes on where it is.
@@ -279,7 +282,9 @@ class Client:
         """
         names = [jobs] if isinstance(jobs, str) else list(jobs)
         return [
-            read_handoff(self._ask(wire.Migrate(name, to, grace, allow_code_drift)))
+            read_handoff(
+                self._ask(wire.Migrate(name, to, grace, allow_code_drift, max_downtime_ms))
+            )
             for name in names
         ]
 

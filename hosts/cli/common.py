@@ -182,8 +182,21 @@ def read_seconds(
     _ctx: click.Context, parameter: click.Parameter, value: float | None
 ) -> float | None:
     """Check a number of seconds."""
-    if value is not None and not 0 <= value <= LONGEST_SECONDS:  # nan isn't either
-        what = "must be a number of seconds, 0 or more, a century at most"
+    return _within(value, "seconds", LONGEST_SECONDS, parameter)
+
+
+def read_milliseconds(
+    _ctx: click.Context, parameter: click.Parameter, value: float | None
+) -> float | None:
+    """Check a number of milliseconds."""
+    return _within(value, "milliseconds", LONGEST_SECONDS * 1000, parameter)
+
+
+def _within(
+    value: float | None, unit: str, most: float, parameter: click.Parameter
+) -> float | None:
+    if value is not None and not 0 <= value <= most:  # nan isn't either
+        what = f"must be a number of {unit}, 0 or more, a century at most"
         raise click.BadParameter(what, param=parameter)
     return value
 

@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from sojourn.hosts.cli.common import Settings, complete_host, complete_job, read_seconds, with_settings
+from sojourn.hosts.cli.common import (
+    Settings,
+    complete_host,
+    complete_job,
+    read_milliseconds,
+    read_seconds,
+    with_settings,
+)
 from sojourn.hosts.cli.progress import move_shown
 from sojourn.hosts.cli.render import handoff_text
 from sojourn.runtime.wire.client import Migrate
@@ -18,10 +25,13 @@ from sojourn.runtime.wire.client import Migrate
               help="The paired host that takes them.")
 @click.option("--grace", type=float, metavar="S", callback=read_seconds,
               help="Seconds that turns in flight get.  [default: their routine's, or the host's]")
+@click.option("--max-downtime", type=float, metavar="MS", callback=read_milliseconds,
+              help="Copy until the job would be frozen for less than this, or leave it where it is.")
 @click.option("--allow-code-drift", is_flag=True, help="Accept different code on the target.")
 @with_settings
 def migrate_command(
-    settings: Settings, jobs: tuple[str, ...], to: str, grace: float | None, allow_code_drift: bool
+    settings: Settings, jobs: tuple[str, ...], to: str, grace: float | None, max_downtime: float | None,
+    allow_code_drift: bool,
 ) -> None:
     """Move jobs to another host while they run, one after another; the first that doesn't move ends it."""
     moved: list[dict[str, Any]] = []
@@ -29,7 +39,7 @@ def migrate_command(
         for job in jobs:
             with move_shown(job) as show:
                 body = settings.ask(
-                    Migrate(job, to, grace, allow_code_drift), job=job, on_progress=show
+                    Migrate(job, to, grace, allow_code_drift, max_downtime), job=job, on_progress=show
                 )
             moved.append(body)
             if not settings.json:

@@ -154,8 +154,8 @@ class Store(Protocol):
         """Give the answer that a command got, if it was done before."""
         ...
 
-    def blob_digests(self) -> set[str]:
-        """Give every blob that some job refers to."""
+    def blob_references(self) -> dict[int, set[str]]:
+        """Give the blobs that are kept for each job row that has any."""
         ...
 
     def job_blobs(self, row: int) -> list[tuple[str, int]]:

@@ -268,9 +268,12 @@ class SqliteStore:
             row, after, limit,
         )
 
-    def blob_digests(self) -> set[str]:
-        """See ``Store.blob_digests``."""
-        return {str(digest) for (digest,) in self._all("SELECT DISTINCT digest FROM blob_refs")}
+    def blob_references(self) -> dict[int, set[str]]:
+        """See ``Store.blob_references``."""
+        found: dict[int, set[str]] = {}
+        for row, digest in self._all("SELECT job, digest FROM blob_refs"):
+            found.setdefault(_int(row), set()).add(str(digest))
+        return found
 
     def job_blobs(self, row: int) -> list[tuple[str, int]]:
         """See ``Store.job_blobs``."""

@@ -12,7 +12,7 @@ from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Core, ToPeer, new_id, read_clocks
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.keeping import Reservations, keep_blob
-from sojourn.hosts.supervisor.staging import Staging, held_blobs
+from sojourn.hosts.supervisor.staging import Staging
 from sojourn.runtime.engine.inputs import Adopt, Block, Whence
 from sojourn.runtime.errors import CodeNotLoadable, HandoffAborted, HostUnable, Refused, SojournError
 from sojourn.runtime.export import Export, ReleaseTicket
@@ -242,7 +242,7 @@ class Arrivals:
             )
         held: list[tuple[str, int]] = []
         if not kind:
-            held = held_blobs(self._core.home.blobs, arrival.machine.asked.blobs)
+            held = arrival.staging.held(arrival.machine.asked.blobs)
         self._step(arrival, fx.InspectionDone(kind, message, held))
 
     def look(self) -> None:

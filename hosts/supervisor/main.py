@@ -55,8 +55,8 @@ def run_supervisor(options: UpOptions) -> int:
     try:
         core = Core(options, home, store)
         reactor = Reactor(core, context, wake.descriptor)
-        upkeep = Upkeep(core)
-        address = attach_peers(reactor, core, context)
+        address, moves = attach_peers(reactor, core, context)
+        upkeep = Upkeep(core, moves.under_way)
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
@@ -109,11 +109,11 @@ def check_interpreter(python: str) -> None:
 
 def attach_peers(
     reactor: Reactor, core: Core, context: zmq.Context[zmq.Socket[bytes]]
-) -> str | None:
+) -> tuple[str | None, Moves]:
     """Give the reactor the parts that speak with peers and carry hand-offs out.
 
     Returns:
-        The address that peers can dial, if there is one.
+        The address that peers can dial, if there is one, and the hand-offs.
     """
     border = Border(core, reactor.desk, context)
     moves = Moves(core, reactor.desk, reactor.fleet, border)
@@ -121,7 +121,7 @@ def attach_peers(
     reactor.desk.border = border
     reactor.desk.moves = moves
     reactor.parts = [border, moves]
-    return border.address()
+    return border.address(), moves
 
 
 class _Signals:

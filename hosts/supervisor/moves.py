@@ -519,6 +519,9 @@ class Moves:
         head.ownership = Ownership.GONE
         head.finished_at = head.finished_at or core.now.wall
         core.round.writes.heads[departure.row] = head
+        core.round.writes.blobs_deleted.extend(
+            (departure.row, digest) for digest, _ in core.store.job_blobs(departure.row)
+        )
         core.log.info("job gone", job=head.job_id, to=head.moved_to)
 
     def _tell(self, departure: Departure, news: fx.PhaseReached) -> None:

@@ -42,6 +42,20 @@ class Staging:
         self._origins: dict[int, int] = {}
         self._blobs: set[str] = set()
         self._partial: PartialBlob | None = None
+        self._told: dict[str, int] = {}
+
+    def held(self, asked: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Tell how much is here of the blobs that the job refers to: that isn't sent.
+
+        Args:
+            asked: (digest, bytes).
+
+        Returns:
+            (digest, bytes that are here) of those of which anything is.
+        """
+        found = held_blobs(self._core.home.blobs, asked)
+        self._told = dict(found)
+        return found
 
     def put(self, part: Part) -> None:
         """Write a part's rows with the round under way."""
@@ -97,7 +111,7 @@ class Staging:
             self._close_partial()
             if (folder / piece.blob).exists():
                 return  # another hand-off brought it meanwhile
-            self._partial = PartialBlob(folder, piece.blob, self.row)
+            self._partial = PartialBlob(folder, piece.blob, self._told.get(piece.blob, 0), self.row)
         self._partial.add(piece.data)
         if piece.last:
             whole, self._partial = self._partial, None
@@ -154,13 +168,14 @@ class PartialBlob:
     Args:
         folder: of the blobs.
         digest: its name and sha256 (hex).
+        offset: bytes that an earlier transfer left and that aren't sent again.
         own: tells its file from that of another hand-off which brings the same blob just now.
 
     Raises:
         HostUnable: if its file can't be opened.
     """
 
-    def __init__(self, folder: Path, digest: str, own: int) -> None:
+    def __init__(self, folder: Path, digest: str, offset: int, own: int) -> None:
         self.digest = digest
         self._own = own
         self._folder = folder
@@ -169,6 +184,7 @@ class PartialBlob:
         self._sha = hashlib.sha256()
         try:
             self._file = self._open()
+            self._file.truncate(min(offset, self._file.seek(0, os.SEEK_END)))
             self._file.seek(0)
             while piece := self._file.read(HASH_BYTES):
                 self._sha.update(piece)
@@ -238,14 +254,9 @@ class PartialBlob:
 
 
 def held_blobs(folder: Path, asked: list[tuple[str, int]]) -> list[tuple[str, int]]:
-    """Tell how much is here of the blobs that a job refers to.
+    """Give (digest, bytes that are here); whole blobs are marked as wanted again.
 
-    Args:
-        folder: of the blobs.
-        asked: (digest, bytes).
-
-    Returns:
-        (digest, bytes that are here) of those of which anything is; whole ones are marked as wanted again.
+    Of one that isn't whole the last byte is never said to be here: with it come the check and the name.
     """
     found: list[tuple[str, int]] = []
     for digest, size in asked:
@@ -255,7 +266,7 @@ def held_blobs(folder: Path, asked: list[tuple[str, int]]) -> list[tuple[str, in
             os.utime(folder / digest)
             have = size
         except OSError:
-            have = _begun(folder / f"{PARTIAL}{digest}")
+            have = min(_begun(folder / f"{PARTIAL}{digest}"), size - 1)
         if 0 < have <= size:
             found.append((digest, have))
     return found

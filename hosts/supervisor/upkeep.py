@@ -1,8 +1,11 @@
-"""What is done now and then: jobs past their retention are forgotten, blobs that nobody refers to swept."""
+"""What is done now and then: jobs past their retention are forgotten, blobs that no job needs swept."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sojourn.hosts.supervisor.core import Core
+from sojourn.runtime.engine.references import referenced_blobs
 
 EVERY = 60.0
 """Seconds between two looks."""
@@ -16,10 +19,12 @@ class Upkeep:
 
     Args:
         core: shared state.
+        moving: whether a job is being handed over, so that its blobs are left alone.
     """
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, moving: Callable[[int], bool]) -> None:
         self._core = core
+        self._moving = moving
         self._next = 0.0
 
     def look(self) -> None:
@@ -34,11 +39,22 @@ class Upkeep:
             head = core.store.head(row)
             if head is not None and core.engine.job(row) is None and row not in core.moving:
                 core.forget_rows(row, head)
-        self._sweep()
+        kept = core.store.blob_references()
+        self._let_go(kept)
+        self._sweep({digest for digests in kept.values() for digest in digests})
 
-    def _sweep(self) -> None:
+    def _let_go(self, kept: dict[int, set[str]]) -> None:
+        """Give up what a job's values refer to no more; its file goes with the next look."""
         core = self._core
-        known: set[str] | None = None
+        for row, digests in kept.items():
+            job = core.engine.job(row)
+            if job is not None and not self._moving(row):
+                core.round.writes.blobs_deleted.extend(
+                    (row, digest) for digest in digests - referenced_blobs(job).keys()
+                )
+
+    def _sweep(self, known: set[str]) -> None:
+        core = self._core
         try:
             found = list(core.home.blobs.iterdir())
         except OSError as error:
@@ -51,7 +67,5 @@ class Upkeep:
                 continue  # it was being written, and has its own name now
             if age < BLOB_AGE:
                 continue
-            if known is None:
-                known = core.store.blob_digests()
             if path.name not in known:
                 path.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ LARGEST_COUNT = 2**31 - 1
 
 # Refused where they are decoded: a supervisor reckons with what it lets in.
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=LONGEST_SECONDS)]
+Milliseconds = Annotated[float, msgspec.Meta(ge=0.0, le=LONGEST_SECONDS * 1000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_COUNT)]
 Sequence = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
@@ -125,7 +126,7 @@ class Migrate(msgspec.Struct, tag="migrate"):
     to: str
     grace: Seconds | None = None
     allow_code_drift: bool = False
-    max_downtime_ms: float | None = None
+    max_downtime_ms: Milliseconds | None = None
 
 
 class Export(msgspec.Struct, tag="export"):

@@ -236,7 +236,9 @@ def test_what_arrives_is_what_the_source_has(seed: int, before: int, during: int
             target.arrive(pieces)
         target.pass_time(3.0)
         image = target.own()
-        target.commit()
+        for host in (source, target):  # a delay that has passed is over as soon as someone looks
+            host.pass_time(0.001)
+            host.commit()
         arrived = comparable(target, image, target.staging.row)
         assert arrived == comparable(source, source.store.read_image(1), 1)
         for host in (source, target):
@@ -267,12 +269,22 @@ def test_an_interrupted_blob_goes_on_where_it_stopped(tmp_path: Path) -> None:
     target.staging.keep(Piece(data[:600_000], digest, False))
     target.staging.discard()
     target.commit()
-    held = held_blobs(target.core.home.blobs, [(digest, len(data)), ("0" * 64, 5)])
-    assert held == [(digest, 600_000)]
     again = Staging(target.core, target.core.staging_row())
+    assert again.held([(digest, len(data)), ("0" * 64, 5)]) == [(digest, 600_000)]
     again.keep(Piece(data[600_000:], digest, True))
     assert (target.core.home.blobs / digest).read_bytes() == data
     assert held_blobs(target.core.home.blobs, [(digest, len(data))]) == [(digest, len(data))]
+    target.store.close()
+
+
+def test_a_blob_that_came_whole_but_was_not_checked_yet_is_checked(tmp_path: Path) -> None:
+    target = Target(tmp_path)
+    data = random.Random(2).randbytes(100_000)
+    digest = digest_of(data)
+    (target.core.home.blobs / f"{PARTIAL}{digest}").write_bytes(data)
+    assert target.staging.held([(digest, len(data))]) == [(digest, len(data) - 1)]
+    target.staging.keep(Piece(data[-1:], digest, True))
+    assert (target.core.home.blobs / digest).read_bytes() == data
     target.store.close()
 
 
