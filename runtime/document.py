@@ -55,7 +55,9 @@ class Presentation(msgspec.Struct):
     in_doubt: str | None = None
 
 
-def shown_status(head: JobHead, *, moving: bool = False, running: bool = False) -> str:
+def shown_status(
+    head: JobHead, *, moving: bool = False, running: bool = False, in_doubt: bool = False
+) -> str:
     """Give the status that people are told."""
     if head.ownership is Ownership.GONE or (
         head.ownership is Ownership.FORGOTTEN and head.moved_to is not None
@@ -63,6 +65,8 @@ def shown_status(head: JobHead, *, moving: bool = False, running: bool = False) 
         return JobStatus.MOVED.value
     if moving or head.ownership is Ownership.RELEASED:
         return JobStatus.MOVING.value
+    if in_doubt and not head.status.finished:
+        return JobStatus.BLOCKED.value
     if running and head.status is JobStatus.QUEUED:
         return JobStatus.RUNNING.value
     return head.status.value
@@ -89,7 +93,9 @@ def job_document(image: JobImage, flow: FlowSpec, shown: Presentation) -> Docume
         "host": shown.host,
         "epoch": head.epoch,
         "moved_to": head.moved_to,
-        "status": shown_status(head, moving=shown.moving, running=shown.running),
+        "status": shown_status(
+            head, moving=shown.moving, running=shown.running, in_doubt=shown.in_doubt is not None
+        ),
         "reason": head.reason if shown.in_doubt is None else shown.in_doubt,
         "input": fields_to_json(head.input),
         "result": {} if head.result is None else fields_to_json(head.result),

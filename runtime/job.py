@@ -114,6 +114,7 @@ class JobHead(msgspec.Struct):
         submission: digest of flow and input, to tell a repeated submit from another one.
         next_message: number that its next message gets, as of this write (rows may be ahead of it).
         next_sequence: number that its next history entry gets, as of this write.
+        contested_by: host that holds it at the same epoch; None if none is known to.
     """
 
     job_id: str
@@ -137,6 +138,7 @@ class JobHead(msgspec.Struct):
     submission: str = ""
     next_message: int = 1
     next_sequence: int = 1
+    contested_by: str | None = None
 
 
 class MessageRow(NamedTuple):

@@ -17,7 +17,8 @@ from sojourn.runtime.errors import HostUnable, SojournError, UsageError
 INTERRUPTED = 130
 COMMANDS = {
     "cancel": "acting", "completion": "completion", "demo": "demo", "down": "down",
-    "export": "export", "forget": "acting", "import": "import_", "invite": "invite", "jobs": "jobs",
+    "export": "export", "forget": "acting", "handoff": "handoff", "import": "import_",
+    "invite": "invite", "jobs": "jobs",
     "join": "join", "logs": "logs", "migrate": "migrate", "pause": "acting", "peers": "peers",
     "resume": "resume", "retry": "acting", "run": "run", "show": "show", "submit": "submit",
     "up": "up", "wait": "wait",
@@ -117,6 +118,7 @@ HELP: list[tuple[str, list[tuple[str, str]]]] = [
         ("migrate", "Move running jobs to another host."),
         ("export", "Write a job into a file."),
         ("import", "Take a job from a file."),
+        ("handoff", "Hand-offs under way or in doubt: list, show, resolve."),
     ]),
     ("Else", [("completion", "Print a script for your shell's completion.")]),
 ]

@@ -41,12 +41,14 @@ NUMBER = r"(\d{1,12}(?:\.\d{1,6})?)"
 @click.option("--import-timeout", type=float, default=IMPORT_TIMEOUT, show_default=True,
               metavar="SECONDS", callback=read_seconds, help="How long a code base may take to import.")
 @click.option("--strict-code", is_flag=True, help="Block jobs whose code changed.")
+@click.option("--accept-restored-store", is_flag=True,
+              help="The store was put back from a copy: run its jobs without asking peers first.")
 @click.option("--memory-limit", metavar="SIZE", help="Of each actor process, like 512M.")
 @with_settings
 def up_command(
     settings: Settings, name: str | None, listen: str | None, paths: tuple[str, ...],
     allow: tuple[str, ...], python: str | None, retain: str, grace: float, import_timeout: float,
-    strict_code: bool, memory_limit: str | None,
+    strict_code: bool, accept_restored_store: bool, memory_limit: str | None,
 ) -> int:
     """Run this host's supervisor in the foreground; SIGTERM, Ctrl-C or `sojourn down` stop it."""
     settings.only_here("up")
@@ -64,6 +66,7 @@ def up_command(
         memory_limit=None if memory_limit is None else read_size(memory_limit),
         grace=grace,
         import_timeout=import_timeout,
+        accept_restored=accept_restored_store,
     )
     from sojourn.hosts.supervisor.main import run_supervisor  # noqa: PLC0415 - heavy, only here
 

@@ -392,10 +392,12 @@ def _begin_incarnation(
         stored = int(meta.get("incarnation", "0"))
     except ValueError:
         raise damaged(path, "holds an incarnation that is no number") from None
+    behind = stored < beside
     fresh = {
-        "store_id": meta.get("store_id") or str(uuid.uuid4()),
+        # One that was put back from a copy is another store: what the first one promised isn't its word.
+        "store_id": str(uuid.uuid4()) if behind else meta.get("store_id") or str(uuid.uuid4()),
         "incarnation": str(max(stored, beside) + 1),
-        "restored": "1" if stored < beside else meta.get("restored", "0"),
+        "restored": "1" if behind else meta.get("restored", "0"),
     }
     writes = Writes()
     writes.meta_put = fresh

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from sojourn.hosts.supervisor.claims import two_owners
 from sojourn.hosts.supervisor.core import Asker, Core
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.papers import shown_now
@@ -139,6 +140,11 @@ class Acting:
     def retry(self, asker: Asker, command: Retry) -> None:
         """Give failed messages a fresh budget, or lift a block."""
         row, head = self._core.find(command.job)
+        if head.contested_by is not None:
+            raise Refused(
+                f"job {head.job_id} is blocked on host {self._core.host!r}: "
+                f"{two_owners(head.job_id, self._core.host, head.contested_by, head.epoch)}"
+            )
         check_retry(head, self._core.host, shown_now(self._core, row, head))
         if head.status is JobStatus.BLOCKED:
             self._fleet.clear_failures(head.flow_digest)

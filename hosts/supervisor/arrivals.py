@@ -8,10 +8,12 @@ from typing import Any
 
 import msgspec
 
+from sojourn.hosts.supervisor.claims import Contests
 from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Core, ToPeer, new_id, read_clocks
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.keeping import Reservations, keep_blob
+from sojourn.hosts.supervisor.resolving import OpenHandoff
 from sojourn.hosts.supervisor.staging import Staging
 from sojourn.runtime.engine.inputs import Adopt, Block, Whence
 from sojourn.runtime.errors import CodeNotLoadable, HandoffAborted, HostUnable, Refused, SojournError
@@ -36,12 +38,14 @@ from sojourn.runtime.wire.handoff import (
     Abort,
     Ack,
     Chunk,
+    Closed,
     Commit,
     Credit,
     HandoffRefused,
     Measured,
     Offer,
     Preflight,
+    Superseded,
     Waiting,
 )
 
@@ -50,6 +54,11 @@ START_PATIENCE = 15.0
 
 KEPT = 60.0
 """Seconds that a finished hand-off waits for MEASURED."""
+
+
+ForTarget = (
+    Preflight | Chunk | Waiting | Offer | Commit | Abort | Measured | Closed | Superseded
+)
 
 
 class Arrival(msgspec.Struct, eq=False):
@@ -81,16 +90,18 @@ class Arrivals:
         core: shared state.
         fleet: looks at code and starts processes.
         patience: how long is waited.
+        contests: withholds what isn't certain.
     """
 
-    def __init__(self, core: Core, fleet: Fleet, patience: Patience) -> None:
+    def __init__(self, core: Core, fleet: Fleet, patience: Patience, contests: Contests) -> None:
         self._core = core
+        self._contests = contests
         self._fleet = fleet
         self._patience = patience
         self._arrivals: dict[str, Arrival] = {}
         self._room = Reservations(core.home.reserved)
-        self.owned_now: set[str] = set()
-        """Hand-offs whose job is owned with the round under way."""
+        self.erased: dict[str, str] = {}
+        """Hand-offs whose record goes with the round under way, and why."""
         self.imported_now = False
         """Whether a released file's job is owned with it."""
 
@@ -103,16 +114,30 @@ class Arrivals:
         core = self._core
         machine = TargetHandoff.recover(row, core.store.store_id, self._patience)
         core.reserve_row(machine.record.row)
+        if row.state == TargetState.OWNED:
+            self._recover_owned(row, machine)
+            return
         if row.state != TargetState.PREPARED:
             core.round.writes.handoffs_deleted.append((ROLE, row.m))
             core.round.writes.drop_rows(machine.record.row)
             return
         self._arrivals[row.m] = Arrival(machine, Staging(core, machine.record.row))
 
+    def _recover_owned(self, row: HandoffRow, machine: TargetHandoff) -> None:
+        """The source may not know yet that the job is here, so it could be taken back by force there."""
+        core = self._core
+        self._arrivals[row.m] = Arrival(machine, Staging(core, machine.record.row))
+        self._contests.withhold(
+            machine.record.row, {row.peer},
+            f"host {row.peer!r} hasn't confirmed yet that it gave the job to host {core.host!r}: it goes "
+            "on as soon as that host answers; if it never will, "
+            f"`sojourn handoff resolve {row.job_id} --force accept` ends the wait",
+        )
+
     # --- messages -----------------------------------------------------------------------------------
 
     def received(
-        self, peer: str, message: Preflight | Chunk | Waiting | Offer | Commit | Abort | Measured
+        self, peer: str, message: ForTarget
     ) -> None:
         """Take in a message of a source."""
         arrival = self._arrivals.get(message.m)
@@ -191,13 +216,32 @@ class Arrivals:
             machine = arrival.machine
             if machine.wake_at is not None and machine.wake_at <= now:
                 self._step(arrival, fx.Tick())
-            if arrival.owned_at is not None and now - arrival.owned_at > KEPT:
+            settled = machine.wake_at is None
+            if settled and arrival.owned_at is not None and now - arrival.owned_at > KEPT:
                 del self._arrivals[m]
             elif machine.wake_at is not None and m in self._arrivals:
                 times.append(machine.wake_at)
             if arrival.preparing is not None or arrival.activating is not None:
                 times.append(now + 0.05)
         return min(times, default=None)
+
+    def open_handoffs(self) -> list[OpenHandoff]:
+        """Give the hand-offs that have a machine here."""
+        return [
+            OpenHandoff(
+                m, a.machine.job_id, ROLE, a.machine.state.value, a.machine.peer, a.machine.epoch,
+                a.machine.instance, a.machine.record.source_store, a.machine.record.row,
+            )
+            for m, a in self._arrivals.items()
+            if a.machine.state in (TargetState.STAGING, TargetState.PREPARED)
+            or (a.machine.state is TargetState.OWNED and a.machine.wake_at is not None)
+        ]
+
+    def resolve(self, m: str) -> None:
+        """End a doubt by force."""
+        arrival = self._arrivals.get(m)
+        if arrival is not None:
+            self._step(arrival, fx.Resolved())
 
     def describe(self) -> list[dict[str, Any]]:
         """List the hand-offs under way."""
@@ -300,6 +344,7 @@ class Arrivals:
             case fx.Erase():
                 writes.handoffs_put.pop(f"{ROLE}:{machine.m}", None)
                 writes.handoffs_deleted.append((effect.role, effect.m))
+                self.erased[effect.m] = effect.why
                 self._room.release(effect.m)
             case fx.Inspect():
                 self._inspect(arrival, effect)
@@ -319,6 +364,14 @@ class Arrivals:
             case fx.Activate():
                 arrival.activating = arrival.owned_at = read_clocks().monotonic
                 self.look()
+            case fx.Confirmed():
+                if arrival.staging.row in core.withheld:
+                    self._contests.release(arrival.staging.row)
+            case fx.GiveUpJob():
+                core.log.warning(
+                    "gives way", job=machine.job_id, owner=machine.peer, owners_epoch=effect.epoch
+                )
+                self._contests.give_way(arrival.staging.row, machine.peer)
             case fx.RecordFigures():
                 self._record(arrival, effect)
             case fx.Ended():
@@ -367,7 +420,6 @@ class Arrivals:
         numbers = (head.next_message - 1, head.next_sequence - 1)
         core.apply(Adopt(row, image, core.plan(head.flow_digest, flow), numbers, Whence.STAGED))
         arrival.digest = head.flow_digest
-        self.owned_now.add(machine.m)
         core.log.info(
             "job owned", job=machine.job_id, source=machine.peer, epoch=effect.epoch
         )
@@ -441,7 +493,8 @@ class Arrivals:
             self.imported_now = True
             for peer in peers:
                 if peer.store_id == found.handoff.from_store:
-                    core.send(ToPeer(peer.name, Ack(found.handoff.m, epoch), f"{ROLE}.ack"))
+                    ack = Ack(found.handoff.m, epoch, found.handoff.from_store)
+                    core.send(ToPeer(peer.name, ack, f"{ROLE}.ack"))
         return {"job_id": head.job_id, "epoch": epoch, "status": head.status.value}
 
     def check_ticket(self, found: Export, ticket: ReleaseTicket) -> None:

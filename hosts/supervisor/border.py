@@ -26,6 +26,7 @@ from sojourn.runtime.errors import (
 )
 from sojourn.runtime.handoff.crash_points import after_send, before_send
 from sojourn.runtime.job import InviteRow, PeerRow
+from sojourn.runtime.wire.claims import ClaimsMessage
 from sojourn.runtime.wire.client import Answer, Failure, Invite, Join, Request
 from sojourn.runtime.wire.handoff import HandoffMessage
 from sojourn.runtime.wire.peer import (
@@ -47,6 +48,8 @@ class Handoffs(Protocol):
     """What the border passes on."""
 
     def received(self, peer: str, message: HandoffMessage) -> None: ...  # noqa: D102
+    def claimed(self, peer: str, message: ClaimsMessage) -> None: ...  # noqa: D102
+    def heard_hello(self, peer: str, knows_you: int) -> None: ...  # noqa: D102
     def link_back(self, peer: str) -> None: ...  # noqa: D102
 
 
@@ -182,12 +185,17 @@ class Border:
         if isinstance(message, HandoffMessage):
             if self.handoffs is not None:
                 self.handoffs.received(peer, message)
+        elif isinstance(message, ClaimsMessage):
+            if self.handoffs is not None:
+                self.handoffs.claimed(peer, message)
         else:
             self._core.log.info("peer says", peer=peer, message=repr(message)[:500])
 
     def _link_up(self, event: LinkUp) -> None:
         core = self._core
         core.log.info("peer connected", peer=event.peer, incarnation=event.hello.incarnation)
+        if self.handoffs is not None:
+            self.handoffs.heard_hello(event.peer, event.hello.knows_you)
         row = self.links.peer(event.peer)
         hello = event.hello
         if row is not None and (
@@ -293,6 +301,19 @@ class Border:
         self.links.add_peer(row)
         core.log.info("paired", peer=row.name, address=row.address)
         self._desk.reply(asker, {"name": row.name, "address": row.address})
+
+    def connected(self, peer: str) -> bool:
+        """Tell whether a peer can be reached."""
+        return self.links.connected(peer)
+
+    def store_of(self, peer: str) -> str | None:
+        """Give the store that a peer said HELLO with last."""
+        hello = self.links.hello_of(peer)
+        return None if hello is None else hello.store_id
+
+    def names(self) -> set[str]:
+        """Name the paired hosts."""
+        return {row.name for row in self.links.peers()}
 
     def peers_body(self) -> dict[str, Any]:
         """List the peers."""

@@ -100,6 +100,10 @@ class Core:
         self.stopping = False
         self.moving: set[int] = set()
         """Rows of jobs that are said to be moving: from FREEZING to ACK."""
+        self.withheld: dict[int, str] = {}
+        """Rows of jobs that aren't run until their ownership is certain, and why."""
+        self.gate_closed = False
+        """Whether nothing is handed out yet: peers may know that this store was put back from a copy."""
         self.is_running: Callable[[int], bool] = lambda _row: False
         """Whether an attempt of a job executes now; the fleet knows."""
         self._plans: dict[str, FlowPlan] = {}

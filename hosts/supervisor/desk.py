@@ -16,6 +16,7 @@ from sojourn.hosts.supervisor.acting import Acting
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, new_id
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.papers import document, read_blobs, summary
+from sojourn.hosts.supervisor.resolving import Resolving
 from sojourn.hosts.supervisor.submissions import Submissions
 from sojourn.hosts.supervisor.watching import LogWatch, Watch, Watching
 from sojourn.runtime.conditions import Condition, parse
@@ -40,6 +41,7 @@ from sojourn.runtime.wire.client import (
     Export,
     Failure,
     Forget,
+    Handoffs,
     Import,
     Invite,
     Jobs,
@@ -51,6 +53,7 @@ from sojourn.runtime.wire.client import (
     Progress,
     Reply,
     Request,
+    Resolve,
     Resume,
     Retry,
     Show,
@@ -59,7 +62,7 @@ from sojourn.runtime.wire.client import (
     Wait,
 )
 
-DONE_ONCE = (Submit, Pause, Resume, Cancel, Retry, Forget, Migrate, Export, Import)
+DONE_ONCE = (Submit, Pause, Resume, Cancel, Retry, Forget, Migrate, Export, Import, Resolve)
 """Commands whose repetition under the same id must not act again."""
 
 OF_A_JOB = (Pause, Resume, Cancel, Retry, Forget, Migrate, Export)
@@ -116,6 +119,7 @@ class Desk:
         self._fleet = fleet
         self.border: Border | None = None
         self.moves: Moves | None = None
+        self.resolving: Resolving | None = None
         self.watching = Watching(core, self._follow)
         self.submissions = Submissions(core, fleet.code, self)
         self.acting = Acting(core, fleet, self)
@@ -129,6 +133,7 @@ class Desk:
             Logs: self._logs, Pause: self.acting.pause, Resume: self.acting.resume,
             Cancel: self.acting.cancel, Retry: self.acting.retry, Forget: self.acting.forget,
             Migrate: self._migrate, Export: self._export, Import: self._import,
+            Handoffs: self._handoffs, Resolve: self._resolve,
             Invite: self._invite, Join: self._join, Peers: self._peers, Status: self._status,
             Down: self._down,
         }
@@ -216,6 +221,11 @@ class Desk:
                 return False
             self.relay(str(head.moved_to), asker, request)
             return True
+        if row in core.withheld:
+            raise Refused(
+                f"job {head.job_id} isn't run on host {core.host!r} yet, so nothing can be done with it: "
+                f"{core.withheld[row]}"
+            )
         if row not in core.moving and head.ownership is Ownership.OWNED:
             return False
         if isinstance(request.command, (Migrate, Export)):
@@ -406,6 +416,17 @@ class Desk:
 
     def _import(self, asker: Asker, command: Import) -> None:
         self._moves().take_file(asker, command)
+
+    def _handoffs(self, asker: Asker, command: Handoffs) -> None:
+        self.reply(asker, self._resolving().listed(command.job))
+
+    def _resolve(self, asker: Asker, command: Resolve) -> None:
+        self._resolving().resolve(asker, command)
+
+    def _resolving(self) -> Resolving:
+        if self.resolving is None:
+            raise Refused(f"host {self._core.host!r} speaks with no peers")
+        return self.resolving
 
     # --- the host -------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from sojourn.hosts.supervisor.core import Core
 from sojourn.hosts.supervisor.journal import open_journal
 from sojourn.hosts.supervisor.moves import Moves
 from sojourn.hosts.supervisor.reactor import Reactor
+from sojourn.hosts.supervisor.resolving import Resolving
 from sojourn.hosts.supervisor.upkeep import Upkeep
 from sojourn.runtime.errors import HostUnable, StoreFailed
 
@@ -57,6 +58,7 @@ def run_supervisor(options: UpOptions) -> int:
         reactor = Reactor(core, context, wake.descriptor)
         address, moves = attach_peers(reactor, core, context)
         upkeep = Upkeep(core, moves.under_way)
+        _be_sure(core, moves, {peer.name for peer in store.peers()})
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
@@ -120,8 +122,22 @@ def attach_peers(
     border.handoffs = moves
     reactor.desk.border = border
     reactor.desk.moves = moves
+    reactor.desk.resolving = Resolving(core, moves, moves.contests, border, reactor.desk)
     reactor.parts = [border, moves]
     return border.address(), moves
+
+
+def _be_sure(core: Core, moves: Moves, peers: set[str]) -> None:
+    """Before anything runs: is this store the newest that this host had?"""
+    store = core.store
+    if store.restored and core.options.accept_restored:
+        core.round.writes.meta_put["restored"] = "0"
+        store.restored = False
+        core.log.warning("a store that was put back from a copy is accepted")
+    if store.restored:
+        core.log.warning("the store was put back from a copy: its jobs wait for the word of every peer")
+        moves.contests.withhold_restored(store.live_jobs(), peers)
+    moves.contests.close_gate(peers)
 
 
 class _Signals:

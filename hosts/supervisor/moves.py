@@ -13,6 +13,8 @@ import zmq
 from sojourn.hosts.files import beside, put_in_place, write_beside
 from sojourn.hosts.supervisor.arrivals import Arrivals
 from sojourn.hosts.supervisor.border import Border
+from sojourn.hosts.supervisor.claims import PATIENCE as CLAIM_PATIENCE
+from sojourn.hosts.supervisor.claims import Contests
 from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.copying import Copying
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer, new_id, read_clocks
@@ -20,6 +22,7 @@ from sojourn.hosts.supervisor.crashing import CrashPoint
 from sojourn.hosts.supervisor.desk import Desk
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.papers import read_blobs
+from sojourn.hosts.supervisor.resolving import OpenHandoff
 from sojourn.runtime.engine.inputs import Block, Drop, Freeze, Now, Round, Thaw
 from sojourn.runtime.engine.references import referenced_blobs
 from sojourn.runtime.errors import (
@@ -38,13 +41,15 @@ from sojourn.runtime.handoff.crash_points import after_write, before_write
 from sojourn.runtime.handoff.source import ROLE, Patience, SourceHandoff, SourceRecord
 from sojourn.runtime.handoff.table import SourceState
 from sojourn.runtime.handoff.target import ROLE as TARGET
-from sojourn.runtime.job import JobHead, JobImage, Ownership
+from sojourn.runtime.job import HandoffRow, JobHead, JobImage, Ownership
+from sojourn.runtime.wire.claims import ClaimsMessage
 from sojourn.runtime.wire.client import Export, Import, Migrate, Progress
 from sojourn.runtime.wire.handoff import (
     Abort,
     Ack,
     ActorsStarted,
     Chunk,
+    Closed,
     Commit,
     Credit,
     HandoffMessage,
@@ -55,6 +60,7 @@ from sojourn.runtime.wire.handoff import (
     PreflightReady,
     Prepared,
     Query,
+    Superseded,
     Unknown,
     Waiting,
 )
@@ -62,7 +68,9 @@ from sojourn.runtime.wire.handoff import (
 FOR_SOURCE = (
     PreflightReady, HandoffRefused, Credit, Prepared, Ack, Unknown, ActorsStarted, Query,
 )
-FOR_TARGET = (Preflight, Chunk, Waiting, Offer, Commit, Abort, Measured)
+FOR_TARGET = (
+    Preflight, Chunk, Waiting, Offer, Commit, Abort, Measured, Closed, Superseded,
+)
 
 
 class Departure(msgspec.Struct, eq=False):
@@ -112,7 +120,10 @@ class Moves:
         """Hand-offs whose file gets its name once their release is on disk."""
         self._points: list[str] = []
         self._crash = CrashPoint()
-        self.arrivals = Arrivals(core, fleet, self._patience)
+        self._erased: dict[str, str] = {}
+        """Hand-offs whose record goes with the round under way, and why."""
+        self.contests = Contests(core, border.links.connected, desk.arriving, self._acknowledged_by)
+        self.arrivals = Arrivals(core, fleet, self._patience, self.contests)
         self._recover()
 
     def _recover(self) -> None:
@@ -128,6 +139,25 @@ class Moves:
                 core.moving.add(machine.record.job)
                 if machine.record.file and beside(Path(machine.record.path)).exists():
                     self._written.append(self._departures[row.m])
+            elif row.state == SourceState.PRECOPY:
+                self._doubt_presumption(row)
+
+    def _doubt_presumption(self, row: HandoffRow) -> None:
+        """A hand-off was open when this host went down: its job stayed, unless it was taken by force."""
+        record = msgspec.msgpack.decode(row.record, type=SourceRecord)
+        self.contests.withhold(
+            record.job, {row.peer},
+            f"a hand-off to host {row.peer!r} was open when host {self._core.host!r} went down: it is "
+            "asked whether it has the job",
+            patience=CLAIM_PATIENCE,
+            then=lambda: self._erase(row.m, "aborted"),
+        )
+
+    def _erase(self, m: str, why: str) -> None:
+        writes = self._core.round.writes
+        writes.handoffs_put.pop(f"{ROLE}:{m}", None)
+        writes.handoffs_deleted.append((ROLE, m))
+        self._erased[m] = why
 
     # --- the reactor's interface ------------------------------------------------------------------
 
@@ -153,7 +183,8 @@ class Moves:
         writes = round_.writes
         points = [(row.role, row.state) for row in writes.handoffs_put.values()]
         for role, m in writes.handoffs_deleted:
-            points.append((role, "owned" if m in self.arrivals.owned_now else "dropped"))
+            erased = self._erased if role == ROLE else self.arrivals.erased
+            points.append((role, erased.pop(m, "dropped")))
         points.extend(
             (ROLE, "frozen")
             for departure in self._departures.values()
@@ -170,7 +201,6 @@ class Moves:
         for point in self._points:
             self._crash.reached(point)
         self._points = []
-        self.arrivals.owned_now.clear()
         self.arrivals.imported_now = False
         written, self._written = self._written, []
         for departure in written:
@@ -206,9 +236,9 @@ class Moves:
                 times.extend(() if wake is None else (wake,))
                 if departure.wanted is not None:
                     times.append(now)
-        arriving = self.arrivals.tick(now)
-        if arriving is not None:
-            times.append(arriving)
+        times.extend(
+            time for time in (self.arrivals.tick(now), self.contests.tick(now)) if time is not None
+        )
         return min(times, default=None)
 
     def close(self) -> None:
@@ -219,14 +249,15 @@ class Moves:
     def received(self, peer: str, message: HandoffMessage) -> None:
         """Take in a message of a hand-off."""
         if isinstance(message, Preflight):
-            self._implicit_acks(message.instance, message.epoch)
+            # It comes back at a later epoch: it was owned over there, which is an ACK.
+            self._acknowledged_by(message.instance, message.epoch)
         if isinstance(message, FOR_TARGET):
             self.arrivals.received(peer, message)
             return
         departure = self._departures.get(message.m)
         if departure is not None and departure.machine.peer == peer:
             self._step(departure, message)
-        elif isinstance(message, (Query, Prepared)) or (
+        elif isinstance(message, (Query, Prepared, Ack)) or (
             isinstance(message, PreflightReady) and not self._core.store.restored
         ):
             record = self._core.store.handoff(ROLE, message.m)
@@ -234,12 +265,23 @@ class Moves:
             if answer is not None:
                 self._core.send(ToPeer(peer, answer, f"{ROLE}.{send_name(answer)}"))
 
-    def _implicit_acks(self, instance: str, epoch: int) -> None:
-        """A job that comes back at a later epoch was owned over there: that is an ACK."""
+    def _acknowledged_by(self, instance: str, epoch: int) -> bool:
+        """Some host has, or had, a job at a later epoch than the one at which this host released it."""
+        found = False
         for departure in list(self._departures.values()):
             machine = departure.machine
             if machine.instance == instance and epoch >= machine.epoch + 1:
+                found = found or machine.state is SourceState.RELEASED
                 self._step(departure, Ack(machine.m, machine.epoch + 1))
+        return found
+
+    def claimed(self, peer: str, message: ClaimsMessage) -> None:
+        """Take in what a peer asks or says of jobs that it holds."""
+        self.contests.received(peer, message)
+
+    def heard_hello(self, peer: str, knows_you: int) -> None:
+        """A peer said HELLO, and which run of this host it knows of."""
+        self.contests.heard_hello(peer, knows_you)
 
     def link_back(self, peer: str) -> None:
         """A peer can be reached again: repeat what may have been lost."""
@@ -247,6 +289,7 @@ class Moves:
             if departure.machine.peer == peer:
                 self._step(departure, fx.LinkBack())
         self.arrivals.link_back(peer)
+        self.contests.link_up(peer)
 
     # --- what people ask ------------------------------------------------------------------------------
 
@@ -336,7 +379,7 @@ class Moves:
         found = read_export(command.document)
         if found.handoff is not None:
             self.arrivals.check_ticket(found, found.handoff)
-            self._implicit_acks(found.image.head.instance, found.handoff.epoch)
+            self._acknowledged_by(found.image.head.instance, found.handoff.epoch)
         body = self.arrivals.take_file(
             found, len(command.document), self._border.links.peers()
         )
@@ -355,6 +398,26 @@ class Moves:
         return any(departure.row == row for departure in self._departures.values()) or any(
             asked[1] == row for asked in self._asked.values()
         )
+
+    def open_handoffs(self) -> list[OpenHandoff]:
+        """Give the hand-offs that have a machine here."""
+        found = [
+            OpenHandoff(
+                m, d.machine.job_id, ROLE, d.machine.state.value, d.machine.peer, d.machine.epoch,
+                d.machine.instance, d.machine.record.target_store, d.row,
+            )
+            for m, d in self._departures.items()
+            if d.machine.state is not SourceState.GONE
+        ]
+        return [*found, *self.arrivals.open_handoffs()]
+
+    def resolve(self, open_: OpenHandoff) -> None:
+        """End a doubt by force, for an operator who was asked to be sure."""
+        departure = self._departures.get(open_.m)
+        if departure is not None:
+            self._step(departure, fx.Resolved())
+        else:
+            self.arrivals.resolve(open_.m)
 
     def describe(self) -> list[dict[str, Any]]:
         """List the hand-offs under way."""
@@ -394,6 +457,10 @@ class Moves:
             case fx.Send():
                 name = send_name(effect.message)
                 core.send(ToPeer(machine.peer, effect.message, f"{ROLE}.{name}"))
+            case fx.Erase():
+                self._erase(effect.m, effect.why)
+            case fx.ReclaimJob():
+                self._take_back(departure, effect.epoch)
             case fx.Persist():
                 core.round.writes.handoffs_put[f"{ROLE}:{machine.m}"] = effect.row
             case fx.StartFreeze():
@@ -507,6 +574,20 @@ class Moves:
         core.round.writes.heads[departure.row] = head
         core.apply(Drop(departure.row))
         core.log.info("job released", job=head.job_id, to=head.moved_to, epoch=head.epoch)
+
+    def _take_back(self, departure: Departure, epoch: int) -> None:
+        """The job is run here again, by force of an operator."""
+        core = self._core
+        adoption = core.adoption(departure.row)
+        head = adoption.image.head
+        head.ownership = Ownership.OWNED
+        head.moved_to = None
+        head.epoch = epoch
+        core.moving.discard(departure.row)
+        core.apply(adoption)
+        core.round.writes.heads[departure.row] = head
+        self._settled.append(departure.row)
+        core.log.warning("job taken back by force", job=head.job_id, epoch=epoch)
 
     def _gone(self, departure: Departure) -> None:
         core = self._core

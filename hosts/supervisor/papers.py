@@ -17,7 +17,9 @@ SHOWN = 100
 
 def shown_now(core: Core, row: int, head: JobHead) -> str:
     """Give the status that people are told of a job now."""
-    return shown_status(head, moving=row in core.moving, running=core.is_running(row))
+    return shown_status(
+        head, moving=row in core.moving, running=core.is_running(row), in_doubt=row in core.withheld
+    )
 
 
 def document(
@@ -35,6 +37,7 @@ def document(
         running=core.is_running(row),
         pending_total=core.store.pending_total(row),
         pending_retries=core.store.pending_retries(row),
+        in_doubt=core.withheld.get(row),
     )
     return job_document(image, decode_flow(image.flow), shown)
 
@@ -45,7 +48,7 @@ def summary(core: Core, row: int, head: JobHead) -> dict[str, Any]:
         "job_id": head.job_id,
         "flow_id": head.flow_id,
         "status": shown_now(core, row, head),
-        "reason": head.reason,
+        "reason": core.withheld.get(row, head.reason),
         "epoch": head.epoch,
         "host": core.host,
         "moved_to": head.moved_to,

@@ -27,7 +27,7 @@ from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.journal import log_changes
 from sojourn.hosts.supervisor.leftovers import record_leftovers
 from sojourn.hosts.supervisor.submissions import SubmitTicket
-from sojourn.runtime.engine.inputs import Round
+from sojourn.runtime.engine.inputs import Freeze, Round
 from sojourn.runtime.errors import ProtocolViolation
 from sojourn.runtime.wire import actor as actor_wire
 from sojourn.runtime.wire import client as client_wire
@@ -150,7 +150,7 @@ class Reactor:
             self._confirm(checkpoint.dispatch, checkpoint.yield_now or core.stopping)
         for row in committed.recalls:
             self.fleet.recalls.recall(row)
-        if not core.stopping:
+        if not (core.stopping or core.gate_closed):
             # Before anything below begins the next round: what is handed out now is on disk (G1).
             for assignment in core.dispatcher.assign(core.now.monotonic):
                 self._send_process(assignment.worker.name, assignment.dispatch)
@@ -285,6 +285,8 @@ class Reactor:
         core = self._core
         for row in core.store.live_jobs():
             core.apply(core.adoption(row))
+        for row in core.withheld:
+            core.apply(Freeze(row))
         self.fleet.warm_up()
         leftover = record_leftovers(core)
         self.commit()

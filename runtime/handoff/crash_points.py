@@ -12,8 +12,8 @@ VARIABLE = "SOJOURN_CRASH_POINT"
 STOP_VARIABLE = "SOJOURN_STOP_POINT"
 
 WRITES = {
-    "source": ("frozen", "file", "released", "gone"),
-    "target": ("staging", "prepared", "owned", "dropped"),
+    "source": ("precopy", "frozen", "file", "released", "gone", "aborted"),
+    "target": ("staging", "prepared", "owned", "confirmed", "dropped"),
 }
 SENDS = {
     "source": ("preflight", "chunk", "offer", "commit", "abort", "measured"),

@@ -27,10 +27,27 @@ class Persist(msgspec.Struct, frozen=True):
 
 
 class Erase(msgspec.Struct, frozen=True):
-    """Delete this side's record."""
+    """Delete this side's record; ``why`` names the moment for crash points."""
 
     role: str
     m: str
+    why: str = "dropped"
+
+
+class ReclaimJob(msgspec.Struct, frozen=True):
+    """The job is this host's again at ``epoch``; in the same commit as the record before it."""
+
+    epoch: int
+
+
+class GiveUpJob(msgspec.Struct, frozen=True):
+    """The job is the source's again at ``epoch``: it isn't run here."""
+
+    epoch: int
+
+
+class Confirmed(msgspec.Struct, frozen=True):
+    """The source knows that this host owns the job: nobody else can come to own it by this hand-off."""
 
 
 class StartFreeze(msgspec.Struct, frozen=True):
@@ -160,7 +177,7 @@ class Ended(msgspec.Struct, frozen=True):
 Effect = (
     Send | Persist | Erase | StartCopy | NeedParts | NeedFile | StartFreeze | Thaw | ReleaseJob | MarkGone
     | KeepPiece | StagePart | RequireBlobs | Discard | Reserve | Inspect | OwnJob | Activate | RecordFigures
-    | PhaseReached | Finished | Failed | Conflict | Ended
+    | ReclaimJob | GiveUpJob | Confirmed | PhaseReached | Finished | Failed | Conflict | Ended
 )
 
 
@@ -219,6 +236,10 @@ class Activated(msgspec.Struct, frozen=True):
     milliseconds: float
 
 
+class Resolved(msgspec.Struct, frozen=True):
+    """An operator says that the other side is gone for good: the job is this side's, at e+2."""
+
+
 class Tick(msgspec.Struct, frozen=True):
     """Time has passed."""
 
@@ -228,6 +249,7 @@ class LinkBack(msgspec.Struct, frozen=True):
 
 
 Happening = (
-    Quiet | JobEnded | PartsReady | Cancelled | InspectionDone | Activated | Tick | LinkBack
+    Quiet | JobEnded | PartsReady | Cancelled | InspectionDone | Activated | Resolved | Tick
+    | LinkBack
     | HandoffMessage
 )

@@ -17,6 +17,7 @@ from sojourn.runtime.handoff.effects import (
     Conflict,
     Effect,
     Ended,
+    Erase,
     Failed,
     Finished,
     Happening,
@@ -29,7 +30,9 @@ from sojourn.runtime.handoff.effects import (
     Persist,
     PhaseReached,
     Quiet,
+    ReclaimJob,
     ReleaseJob,
+    Resolved,
     Send,
     StartCopy,
     StartFreeze,
@@ -43,6 +46,7 @@ from sojourn.runtime.wire.handoff import (
     Abort,
     Ack,
     ActorsStarted,
+    Closed,
     Commit,
     Credit,
     HandoffRefused,
@@ -188,6 +192,8 @@ class SourceHandoff:
                 return self._prepared(happening, now)
             case Ack():
                 return self._acknowledged(now)
+            case Resolved():
+                return self._reclaim()
             case ActorsStarted():
                 return self._started(happening, now)
             case Query():
@@ -236,7 +242,7 @@ class SourceHandoff:
         self._begun = now
         self._deadline = now + self._patience.preflight
         self._again(now)
-        return [Send(self._preflight), PhaseReached("precopy")]
+        return [Persist(self._row()), Send(self._preflight), PhaseReached("precopy")]
 
     def _ready(self, ready: PreflightReady, now: float) -> list[Effect]:
         if self._copying or not self._go(SourceStep.READY):
@@ -372,6 +378,7 @@ class SourceHandoff:
             return []
         self.wake_at = None
         return [
+            Erase(ROLE, self.m, "aborted"),
             Send(Abort(self.m, reason)),
             Thaw(),
             Failed(
@@ -394,6 +401,8 @@ class SourceHandoff:
         return Commit(self.m, self.job_id, self.instance, self.epoch)
 
     def _acknowledged(self, now: float) -> list[Effect]:
+        if self.state is SourceState.GONE:
+            return [Send(Closed(self.m))]
         if not self._go(SourceStep.ACKNOWLEDGED):
             return []
         if "released_at" in self._marks:
@@ -402,7 +411,7 @@ class SourceHandoff:
         effects: list[Effect] = [Persist(self._row()), MarkGone(), PhaseReached("activate")]
         if self._told:
             self.wake_at = None
-            return [*effects, Ended()]
+            return [*effects, Send(Closed(self.m)), Ended()]
         self._deadline = now + self._patience.started
         self.wake_at = self._deadline
         return effects
@@ -427,6 +436,13 @@ class SourceHandoff:
         return HandoffFigures(
             self.record.source_host, self.peer, self.epoch + 1, self.record.size, phases, downtime
         )
+
+    def _reclaim(self) -> list[Effect]:
+        """By force of an operator, who says that the target is gone for good."""
+        if not self._go(SourceStep.RECLAIM):
+            return []
+        self.wake_at = None
+        return [Persist(self._row()), ReclaimJob(self.epoch + 2), Ended()]
 
     def _unknown(self, unknown: Unknown) -> list[Effect]:
         if self.state is not SourceState.RELEASED or self.record.file or self._told:
@@ -481,6 +497,6 @@ class SourceHandoff:
                 return [Send(self._commit())]
             case SourceState.GONE:
                 self.wake_at = self._deadline
-            case SourceState.OWNED:
+            case SourceState.OWNED | SourceState.RECLAIMED:
                 self.wake_at = None
         return []

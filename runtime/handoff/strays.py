@@ -9,6 +9,7 @@ from sojourn.runtime.wire.handoff import (
     Abort,
     Ack,
     Chunk,
+    Closed,
     Commit,
     HandoffMessage,
     HandoffRefused,
@@ -16,28 +17,40 @@ from sojourn.runtime.wire.handoff import (
     PreflightReady,
     Prepared,
     Query,
+    Superseded,
     Unknown,
     Waiting,
 )
 
 
 def answer_at_source(
-    message: Query | Prepared | PreflightReady, record: HandoffRow | None, own_store: str
+    message: Query | Prepared | Ack | PreflightReady, record: HandoffRow | None, own_store: str
 ) -> HandoffMessage | None:
     """Say how a hand-off ended.
 
     Args:
-        message: what the target asks.
-        record: this side's durable record, if there is one: RELEASED or GONE.
+        message: what the target asks, or tells.
+        record: this side's durable record, if there is one.
         own_store: id of this store.
 
     Returns:
-        COMMIT past the commit point; ABORT where nothing is known of it, but only as the store that made
-        the offer; None for silence. READY names no store, and its target holds no job yet: it comes of a
-        PREFLIGHT that was repeated, and that target would keep a place for the job in vain.
+        Past the commit point COMMIT, or CLOSED to an ACK. Where the job was taken back by force ABORT, or
+        SUPERSEDED to an ACK. Where nothing is known of it, ABORT, but only as the store that made the
+        offer: another one (put back from a copy, or made anew) casts none, but it can't take the job back
+        either, which CLOSED says. None for silence. READY names no store, and its target holds no job yet:
+        it comes of a PREFLIGHT that was repeated, and that target would keep a place for the job in vain.
     """
-    if record is not None and record.state in (SourceState.RELEASED, SourceState.GONE):
+    state = None if record is None else record.state
+    if record is not None and state in (SourceState.RELEASED, SourceState.GONE):
+        if isinstance(message, Ack):
+            return Closed(record.m) if state == SourceState.GONE else None
         return Commit(record.m, record.job_id, record.instance, record.epoch)
+    if record is not None and state == SourceState.RECLAIMED:
+        if isinstance(message, Ack):
+            return Superseded(record.m, record.epoch + 2)
+        return Abort(record.m, "the source's operator took the job back by force")
+    if isinstance(message, Ack):
+        return Closed(message.m) if message.source_store != own_store else None
     if not isinstance(message, PreflightReady) and message.source_store != own_store:
         return None
     return Abort(message.m, "the source has no such hand-off: the job stayed there")

@@ -16,6 +16,7 @@ class SourceState(StrEnum):
     FROZEN = "frozen"
     RELEASED = "released"
     GONE = "gone"
+    RECLAIMED = "reclaimed"
 
 
 class TargetState(StrEnum):
@@ -39,6 +40,7 @@ class SourceStep(StrEnum):
     ACKNOWLEDGED = "ACK"
     ABORTED = "abort"
     WRITTEN = "file written"
+    RECLAIM = "resolve reclaim"
 
 
 class TargetStep(StrEnum):
@@ -48,6 +50,8 @@ class TargetStep(StrEnum):
     OFFER = "OFFER"
     COMMIT = "COMMIT"
     ABORTED = "ABORT"
+    ACCEPT = "resolve accept"
+    SUPERSEDED = "SUPERSEDED"
 
 
 _SOURCE = (
@@ -61,12 +65,15 @@ _SOURCE = (
     (SourceState.FROZEN, SourceStep.WRITTEN, SourceState.RELEASED, "the file is the COMMIT"),
     (SourceState.FROZEN, SourceStep.ABORTED, SourceState.OWNED, "sends ABORT, thaws"),
     (SourceState.RELEASED, SourceStep.ACKNOWLEDGED, SourceState.GONE, "keeps tombstone and document"),
+    (SourceState.RELEASED, SourceStep.RECLAIM, SourceState.RECLAIMED, "by force: owns at e+2"),
 )
 _TARGET = (
     (TargetState.UNKNOWN, TargetStep.PREFLIGHT, TargetState.STAGING, "code loads, processes forked"),
     (TargetState.STAGING, TargetStep.OFFER, TargetState.PREPARED, "all of it on disk; sends PREPARED"),
     (TargetState.STAGING, TargetStep.ABORTED, TargetState.DROPPED, "deletes what came"),
-    (TargetState.PREPARED, TargetStep.COMMIT, TargetState.OWNED, "owns at e+1; sends ACK"),
+    (TargetState.PREPARED, TargetStep.COMMIT, TargetState.OWNED, "owns at e+1; sends ACK until S knows"),
+    (TargetState.PREPARED, TargetStep.ACCEPT, TargetState.OWNED, "by force: owns at e+2"),
+    (TargetState.OWNED, TargetStep.SUPERSEDED, TargetState.DROPPED, "gives way to S at e+2"),
     (TargetState.PREPARED, TargetStep.ABORTED, TargetState.DROPPED, "durable delete"),
 )
 

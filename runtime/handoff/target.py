@@ -24,10 +24,12 @@ from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.handoff.effects import (
     Activate,
     Activated,
+    Confirmed,
     Discard,
     Effect,
     Ended,
     Erase,
+    GiveUpJob,
     Happening,
     Inspect,
     InspectionDone,
@@ -38,6 +40,7 @@ from sojourn.runtime.handoff.effects import (
     RecordFigures,
     RequireBlobs,
     Reserve,
+    Resolved,
     Send,
     StagePart,
     Tick,
@@ -61,6 +64,7 @@ from sojourn.runtime.wire.handoff import (
     Ack,
     ActorsStarted,
     Chunk,
+    Closed,
     Commit,
     Credit,
     HandoffRefused,
@@ -70,6 +74,7 @@ from sojourn.runtime.wire.handoff import (
     PreflightReady,
     Prepared,
     Query,
+    Superseded,
     Waiting,
 )
 
@@ -182,13 +187,15 @@ class TargetHandoff:
         self._origins: set[int] = set()
         self._last: Final | None = None
         self._final = b""
+        self._told = False
+        """Whether nobody waits for STARTED (any more)."""
         self.credit = WINDOW_BYTES
         """Bytes that this host takes beyond what it has."""
         self._deadline: float | None = None
 
     @classmethod
     def recover(cls, row: HandoffRow, store_id: str, patience: Patience) -> TargetHandoff:
-        """Go on with a PREPARED hand-off after a restart: in doubt until the source answers.
+        """Go on after a restart: PREPARED is in doubt until the source answers, OWNED until it knows.
 
         Args:
             row: its record, with what ended the copy.
@@ -200,8 +207,9 @@ class TargetHandoff:
             row.m, row.job_id, row.instance, row.epoch, record.source_store, b"", "", [], 0
         )
         machine = cls(asked, row.peer, store_id, patience)
-        machine.state = TargetState.PREPARED
+        machine.state = TargetState(row.state)
         machine.record = record
+        machine._told = True
         machine._final = row.final or b""
         machine.wake_at = 0.0
         return machine
@@ -253,16 +261,20 @@ class TargetHandoff:
             case Offer():
                 return self._offer(happening, now)
             case Commit():
-                return self._commit(happening)
+                return self._commit(happening, now)
+            case Resolved():
+                return self._accept()
             case Abort():
                 return self._drop()
             case Activated():
                 return self._activated(happening)
             case Measured():
-                return [
-                    RecordFigures(self.epoch + 1, happening.phases_ms, happening.downtime_ms),
-                    Ended(),
-                ]
+                figures = RecordFigures(self.epoch + 1, happening.phases_ms, happening.downtime_ms)
+                return [figures, *self._confirm(), Ended()]
+            case Closed():
+                return [*self._confirm(), *([Ended()] if self._told else [])]
+            case Superseded():
+                return self._give_up(happening)
             case Tick() | LinkBack():
                 return self._tick(now, forced=isinstance(happening, LinkBack))
             case _:
@@ -399,22 +411,54 @@ class TargetHandoff:
 
     # --- the decision -----------------------------------------------------------------------------
 
-    def _commit(self, commit: Commit) -> list[Effect]:
+    def _commit(self, commit: Commit, now: float) -> list[Effect]:
         if self.state is TargetState.OWNED:
-            return [Send(Ack(self.m, self.epoch + 1))]
+            return [Send(self._ack())]
         if commit.epoch != self.epoch or not self._go(TargetStep.COMMIT):
             return []
-        self.wake_at = None
+        self._pause = self._patience.resend
+        self.wake_at = now + self._pause
         final, self._final = self._final, b""
         return [
-            Erase(ROLE, self.m),
+            Persist(self._row(None)),
             OwnJob(final, self.epoch + 1, self.record.size),
-            Send(Ack(self.m, self.epoch + 1)),
+            Send(self._ack()),
             Activate(),
         ]
 
-    def _activated(self, activated: Activated) -> list[Effect]:
+    def _accept(self) -> list[Effect]:
+        """By force of an operator, who says that the source is gone for good."""
+        if self.state is TargetState.OWNED and self.wake_at is not None:
+            return [*self._confirm(), Ended()]
+        if not self._go(TargetStep.ACCEPT):
+            return []
+        self.wake_at = None
+        self._told = True
+        final, self._final = self._final, b""
+        return [
+            OwnJob(final, self.epoch + 2, self.record.size),
+            Erase(ROLE, self.m, "confirmed"),
+            Activate(),
+        ]
+
+    def _ack(self) -> Ack:
+        return Ack(self.m, self.epoch + 1, self.record.source_store)
+
+    def _confirm(self) -> list[Effect]:
+        """The source knows: its record is closed, so that it can never take the job back."""
         if self.state is not TargetState.OWNED:
+            return []
+        self.wake_at = None
+        return [Erase(ROLE, self.m, "confirmed"), Confirmed()]
+
+    def _give_up(self, superseded: Superseded) -> list[Effect]:
+        if not self._go(TargetStep.SUPERSEDED):
+            return []
+        self.wake_at = None
+        return [GiveUpJob(superseded.epoch), Erase(ROLE, self.m), Ended()]
+
+    def _activated(self, activated: Activated) -> list[Effect]:
+        if self.state is not TargetState.OWNED or self._told:
             return []
         return [Send(ActorsStarted(self.m, activated.milliseconds))]
 
@@ -424,11 +468,13 @@ class TargetHandoff:
         if self.state is TargetState.STAGING:
             # a source that restarted, or whose ABORT got lost, would be refused until the deadline
             return [Send(self._query())] if forced else self._drop()
-        if self.state is not TargetState.PREPARED:
+        if self.state not in (TargetState.PREPARED, TargetState.OWNED) or self.wake_at is None:
             self.wake_at = None
             return []
         self._pause = min(self._pause * 2, self._patience.longest)
         self.wake_at = now + self._pause
+        if self.state is TargetState.OWNED:
+            return [Send(self._ack())]
         return [Send(self._query())]
 
     def _query(self) -> Query:

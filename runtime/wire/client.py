@@ -164,6 +164,26 @@ class Peers(msgspec.Struct, tag="peers"):
     """List paired hosts. Reply: ``{"peers": [{name, address, connected, roles, store_id}]}``."""
 
 
+class Handoffs(msgspec.Struct, tag="handoffs"):
+    """List the hand-offs that are under way or in doubt; with ``job`` those of one job, ended ones too.
+
+    Reply: ``{"handoffs": [{m, job_id, role, state, peer, epoch, connected, in_doubt, owner, why,
+    command}]}``.
+    """
+
+    job: str | None = None
+
+
+class Resolve(msgspec.Struct, tag="resolve"):
+    """End a doubt by force: ``how`` is ``accept`` (the job is here) or ``reclaim`` (it is here again).
+
+    Reply: ``{"job_id", "epoch", "host", "asked", "unreachable"}``.
+    """
+
+    job: str
+    how: str
+
+
 class Status(msgspec.Struct, tag="status"):
     """Describe this host.
 
@@ -177,7 +197,7 @@ class Down(msgspec.Struct, tag="down"):
 
 Command = (
     Submit | Jobs | Show | Wait | Logs | Pause | Resume | Cancel | Retry | Forget | Migrate
-    | Export | Import | Invite | Join | Peers | Status | Down
+    | Export | Import | Invite | Join | Peers | Handoffs | Resolve | Status | Down
 )
 
 

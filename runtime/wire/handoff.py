@@ -113,7 +113,21 @@ class Commit(msgspec.Struct, tag="commit"):
 
 
 class Ack(msgspec.Struct, tag="ack"):
-    """T owns the job at ``epoch``."""
+    """T owns the job at ``epoch``; repeated until S says that it knows (MEASURED, CLOSED)."""
+
+    m: str
+    epoch: int
+    source_store: str = ""
+
+
+class Closed(msgspec.Struct, tag="closed"):
+    """S knows that T owns the job: nothing of the hand-off is open any more."""
+
+    m: str
+
+
+class Superseded(msgspec.Struct, tag="superseded"):
+    """S was told by its operator that T is gone for good, and owns the job again, at ``epoch``."""
 
     m: str
     epoch: int
@@ -160,5 +174,5 @@ class Measured(msgspec.Struct, tag="measured"):
 
 HandoffMessage = (
     Preflight | PreflightReady | HandoffRefused | Chunk | Credit | Waiting | Offer | Prepared | Commit
-    | Ack | Unknown | Abort | Query | ActorsStarted | Measured
+    | Ack | Closed | Superseded | Unknown | Abort | Query | ActorsStarted | Measured
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from sojourn.runtime.wire.claims import ClaimsMessage
 from sojourn.runtime.wire.decoding import FrameDecoder
 from sojourn.runtime.wire.handoff import HandoffMessage
 
@@ -102,7 +103,7 @@ class Rejected(msgspec.Struct, tag="rejected"):
 
 PeerMessage = (
     Hello | HelloRefused | Pair | Paired | PairRefused | RelayRequest | RelayAnswer | RelayReturned
-    | RelayDropped | Rejected | HandoffMessage
+    | RelayDropped | Rejected | ClaimsMessage | HandoffMessage
 )
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -23,6 +23,7 @@ from sojourn.runtime.wire.handoff import (
     Ack,
     ActorsStarted,
     Chunk,
+    Closed,
     Commit,
     Credit,
     HandoffMessage,
@@ -33,6 +34,7 @@ from sojourn.runtime.wire.handoff import (
     PreflightReady,
     Prepared,
     Query,
+    Superseded,
     Unknown,
     Waiting,
 )
@@ -135,7 +137,9 @@ def test_the_way_of_a_source_that_moves_its_job() -> None:
 )
 def test_until_the_commit_point_a_source_can_always_go_on_alone(state: SourceState) -> None:
     machine = source(state)
-    assert kinds(machine.step(fx.Cancelled("because"), 5.0)) == ["Abort", "Thaw", "Failed", "Ended"]
+    assert kinds(machine.step(fx.Cancelled("because"), 5.0)) == [
+        "Erase", "Abort", "Thaw", "Failed", "Ended",
+    ]
     assert machine.state is SourceState.OWNED
     late = Prepared("m", machine.record.digest, "store-b", "store-a")
     assert machine.step(late, 6.0) == []
@@ -197,7 +201,7 @@ def test_a_frozen_source_gives_up_on_a_silent_target() -> None:
     while machine.state is SourceState.FROZEN and now < 100:
         now = machine.wake_at or 100.0
         seen = machine.step(fx.Tick(), now)
-    assert kinds(seen) == ["Abort", "Thaw", "Failed", "Ended"]
+    assert kinds(seen) == ["Erase", "Abort", "Thaw", "Failed", "Ended"]
     assert now <= 2.0 + PATIENCE.offer + PATIENCE.longest
 
 
@@ -274,7 +278,7 @@ def test_a_pre_copy_that_does_not_converge_leaves_the_job_at_its_source() -> Non
 def test_two_owners_stop_the_job() -> None:
     machine = source(SourceState.PRECOPY)
     effects = machine.step(HandoffRefused("m", TWO_OWNERS, "two owners: …"), 1.0)
-    assert kinds(effects) == ["Abort", "Thaw", "Failed", "Ended", "Conflict"]
+    assert kinds(effects) == ["Erase", "Abort", "Thaw", "Failed", "Ended", "Conflict"]
 
 
 # --- the target -----------------------------------------------------------------------------------
@@ -290,10 +294,57 @@ def test_the_way_of_a_target_that_takes_a_job() -> None:
     offer = Offer("m", "job", "instance", 3, 9, digest, "store-a", 1, len(data))
     assert kinds(machine.step(offer, 0.0)) == ["RequireBlobs", "Reserve", "Persist", "Prepared"]
     commit = Commit("m", "job", "instance", 3)
-    assert kinds(machine.step(commit, 0.0)) == ["Erase", "OwnJob", "Ack", "Activate"]
-    assert sends(machine.step(commit, 0.0)) == [Ack("m", 4)]
+    assert kinds(machine.step(commit, 0.0)) == ["Persist", "OwnJob", "Ack", "Activate"]
+    assert sends(machine.step(commit, 0.0)) == [Ack("m", 4, "store-a")]
     assert kinds(machine.step(fx.Activated(1.0), 0.0)) == ["ActorsStarted"]
+    measured = Measured("m", {}, 1.0)
+    assert kinds(machine.step(measured, 0.0)) == ["RecordFigures", "Erase", "Confirmed", "Ended"]
     assert machine.state is TargetState.OWNED
+
+
+def owner() -> TargetHandoff:
+    """A target that owns the job, and whose source may not know it yet."""
+    machine = target()
+    fill(machine, last_part())
+    machine.step(Commit("m", "job", "instance", 3), 0.0)
+    return machine
+
+
+def test_an_owner_tells_its_source_until_that_knows() -> None:
+    machine = owner()
+    for _ in range(5):
+        assert machine.wake_at is not None
+        assert sends(machine.step(fx.Tick(), machine.wake_at)) == [Ack("m", 4, "store-a")]
+    assert kinds(machine.step(Closed("m"), 9.0)) == ["Erase", "Confirmed"]
+    assert machine.wake_at is None
+
+
+def test_an_owner_gives_way_to_a_source_that_took_the_job_back_by_force() -> None:
+    machine = owner()
+    assert kinds(machine.step(Superseded("m", 5), 9.0)) == ["GiveUpJob", "Erase", "Ended"]
+    assert machine.step(Commit("m", "job", "instance", 3), 9.0) == []
+
+
+def test_force_ends_a_doubt_at_either_side_two_epochs_on() -> None:
+    machine = target()
+    fill(machine, last_part())
+    effects = machine.step(fx.Resolved(), 9.0)
+    assert kinds(effects) == ["OwnJob", "Erase", "Activate"]
+    assert isinstance(effects[0], fx.OwnJob)
+    assert effects[0].epoch == 5
+    assert kinds(owner().step(fx.Resolved(), 9.0)) == ["Erase", "Confirmed", "Ended"]
+    other = source(SourceState.RELEASED)
+    assert kinds(other.step(fx.Resolved(), 9.0)) == ["Persist", "ReclaimJob", "Ended"]
+    assert other.step(Ack("m", 4), 9.0) == [], "what comes later is answered from the record"
+
+
+@pytest.mark.parametrize(
+    "state", [state for state in SourceState if state is not SourceState.RELEASED]
+)
+def test_force_does_nothing_where_nothing_is_in_doubt(state: SourceState) -> None:
+    if state is not SourceState.RECLAIMED:
+        assert source(state).step(fx.Resolved(), 9.0) == []
+    assert target().step(fx.Resolved(), 9.0) == []
 
 
 def test_a_prepared_target_never_drops_by_itself_and_asks_for_ever() -> None:
@@ -417,6 +468,26 @@ def test_a_commit_for_an_unknown_hand_off() -> None:
     assert answer_at_target(commit, 6, True, "store-b") == Ack("m", 6)
     assert answer_at_target(commit, 3, True, "store-b") == Unknown("m", "store-b")
     assert answer_at_target(commit, 9, False, "store-b") == Unknown("m", "store-b")
+
+
+def test_an_ack_for_a_hand_off_that_is_over() -> None:
+    ack = Ack("m", 4, "store-a")
+
+    def answer(state: str | None, own: str) -> HandoffMessage | None:
+        row = None if state is None else HandoffRow("m", "source", state, "job", "instance", 3, "b", b"")
+        return answer_at_source(ack, row, own)
+
+    assert answer("gone", "store-a") == Closed("m")
+    assert answer("released", "store-a") is None, "its machine acknowledges it"
+    assert answer("reclaimed", "store-a") == Superseded("m", 5)
+    assert answer(None, "store-a") is None, "the store that offered it would know"
+    assert answer(None, "another") == Closed("m"), "a store that was made anew can't take the job back"
+
+
+def test_a_query_of_a_job_that_was_taken_back_is_answered_with_abort() -> None:
+    row = HandoffRow("m", "source", "reclaimed", "job", "instance", 3, "b", b"")
+    query = Query("m", "job", "instance", 3, "store-a")
+    assert isinstance(answer_at_source(query, row, "store-a"), Abort)
 
 
 def test_pieces_for_a_target_that_restarted_are_refused() -> None:

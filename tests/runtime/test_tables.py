@@ -13,7 +13,9 @@ from sojourn.runtime.handoff.table import (
     SOURCE_TRANSITIONS,
     TARGET_TRANSITIONS,
     SourceState,
+    SourceStep,
     TargetState,
+    TargetStep,
 )
 from sojourn.runtime.job import JobStatus
 from sojourn.runtime.job_table import TRANSITIONS, JobEvent, next_status
@@ -65,10 +67,12 @@ def test_every_unfinished_job_can_be_cancelled() -> None:
         assert next_status(status, JobEvent.CANCELLED) is JobStatus.CANCELLED
 
 
-def test_nothing_leads_back_from_the_commit_point() -> None:
+def test_nothing_but_force_leads_back_from_the_commit_point() -> None:
     beyond = {SourceState.RELEASED.value, SourceState.GONE.value}
     for row in SOURCE_TRANSITIONS:
         if row.source in beyond:
-            assert row.target in beyond
+            assert row.target in beyond or row.event == SourceStep.RECLAIM.value
     for row in TARGET_TRANSITIONS:
-        assert row.source not in (TargetState.OWNED.value, TargetState.DROPPED.value)
+        assert row.source != TargetState.DROPPED.value
+        if row.source == TargetState.OWNED.value:
+            assert row.event == TargetStep.SUPERSEDED.value

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sojourn.runtime.wire import actor, client, handoff, peer, zygote
+from sojourn.runtime.wire import actor, claims, client, handoff, peer, zygote
 from sojourn.runtime.wire.framing import Deframer, frame
 
 GOLDEN: dict[str, str] = json.loads((Path(__file__).parent / "golden" / "wire.json").read_text())
@@ -73,6 +73,8 @@ COMMANDS: list[client.Command] = [
     client.Invite(60.0),
     client.Join("token"),
     client.Peers(),
+    client.Handoffs("job"),
+    client.Resolve("job", "accept"),
     client.Status(),
     client.Down(),
 ]
@@ -90,9 +92,11 @@ HANDOFF: list[handoff.HandoffMessage] = [
     handoff.Offer("m", "job", "i", 1, 9, "digest", "store", 1, 4),
     handoff.Prepared("m", "digest", "target", "store"),
     handoff.Commit("m", "job", "i", 1),
-    handoff.Ack("m", 2),
+    handoff.Ack("m", 2, "store"),
     handoff.Unknown("m", "target"),
     handoff.Waiting("m"),
+    handoff.Closed("m"),
+    handoff.Superseded("m", 3),
     handoff.Abort("m", "why"),
     handoff.Query("m", "job", "i", 1, "store"),
     handoff.ActorsStarted("m", 1.5),
@@ -109,6 +113,8 @@ PEER: list[peer.PeerMessage] = [
     peer.RelayReturned(1, "a"),
     peer.RelayDropped(1),
     peer.Rejected("ProtocolViolation", "no"),
+    claims.Asking(1, ["job"]),
+    claims.Claims(1, [claims.Claim("job", "i", 2, "gone", "b")]),
     *HANDOFF,
 ]
 

@@ -27,6 +27,7 @@ from sojourn.runtime.wire.handoff import (
     Abort,
     Ack,
     Chunk,
+    Closed,
     Commit,
     HandoffMessage,
     Measured,
@@ -35,6 +36,7 @@ from sojourn.runtime.wire.handoff import (
     PreflightReady,
     Prepared,
     Query,
+    Superseded,
     Waiting,
 )
 
@@ -42,7 +44,7 @@ PATIENCE = Patience(
     preflight=5.0, offer=5.0, commit=5.0, started=5.0, resend=0.25, longest=1.0
 )
 FLOW = FlowSpec("flow", "step", ())
-TO_TARGET = (Preflight, Chunk, Waiting, Offer, Commit, Abort, Measured)
+TO_TARGET = (Preflight, Chunk, Waiting, Offer, Commit, Abort, Measured, Closed, Superseded)
 
 
 class Died(Exception):
@@ -90,7 +92,9 @@ class SimulatedHost:
         for (role, m), row in list(self.disk.rows.items()):
             if role == "source" and row.state == SourceState.RELEASED:
                 self.source = SourceHandoff.recover(row, PATIENCE)
-            elif role == "target" and row.state == TargetState.PREPARED:
+            elif role == "source" and row.state == SourceState.PRECOPY:
+                del self.disk.rows[(role, m)]
+            elif role == "target" and row.state in (TargetState.PREPARED, TargetState.OWNED):
                 self.targets[m] = TargetHandoff.recover(row, f"store-{self.name}", PATIENCE)
             elif role == "target":
                 del self.disk.rows[(role, m)]
@@ -110,11 +114,14 @@ class SimulatedHost:
     def do_source(self, effects: list[fx.Effect]) -> None:
         machine = self.source
         assert machine is not None
-        durable = [e for e in effects if isinstance(e, (fx.Persist, fx.ReleaseJob, fx.MarkGone))]
+        writes = (fx.Persist, fx.Erase, fx.ReleaseJob, fx.MarkGone)
+        durable = [effect for effect in effects if isinstance(effect, writes)]
         self.world.maybe_die(self)
         for write in durable:  # one commit
             if isinstance(write, fx.Persist):
                 self.disk.rows[("source", write.row.m)] = write.row
+            elif isinstance(write, fx.Erase):
+                self.disk.rows.pop(("source", write.m), None)
             elif isinstance(write, fx.ReleaseJob):
                 self.disk.owned_epoch = None
         self.world.maybe_die(self)
@@ -177,7 +184,7 @@ class SimulatedHost:
             return
         if self.source is not None and self.source.m == message.m:
             self.do_source(self.source.step(message, self.world.now))
-        elif isinstance(message, (Query, Prepared, PreflightReady)):
+        elif isinstance(message, (Query, Prepared, PreflightReady, Ack)):
             row = self.disk.rows.get(("source", message.m))
             answer = strays.answer_at_source(message, row, f"store-{self.name}")
             if answer is not None:

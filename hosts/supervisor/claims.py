@@ -1,0 +1,308 @@
+"""Asking other hosts what they hold, and giving way: before a job runs whose ownership isn't certain.
+
+After a start, a job is withheld where a hand-off was open when this host went down, or where its whole
+store was put back from a copy: until a peer has said what it holds (see ``runtime.handoff.claims`` for the
+rule). At every reconnect hosts compare the jobs that went between them. Runs nothing and moves nothing.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from sojourn.hosts.supervisor.core import Core, ToPeer, read_clocks
+from sojourn.runtime.engine.inputs import Block, Drop, Freeze, RetryJob, Thaw
+from sojourn.runtime.errors import StoreFailed
+from sojourn.runtime.handoff.claims import ARRIVING, Judgement, claim_of, judge
+from sojourn.runtime.job import JobHead, JobStatus, Ownership, Writes
+from sojourn.runtime.wire.claims import Asking, Claim, Claims
+
+PATIENCE = 5.0
+"""Seconds that a host is waited for whose answer is wanted but not needed."""
+
+GATE_SECONDS = 1.0
+"""Seconds that a start waits for the HELLO of paired hosts."""
+
+AT_ONCE = 10_000
+"""Jobs that are asked for in one message."""
+
+
+class Withheld(msgspec.Struct):
+    """A job that isn't run yet.
+
+    Attributes:
+        peers: hosts whose word is waited for.
+        until: monotonic seconds at which it is run without it; None for never.
+        then: what is done when it is released.
+    """
+
+    peers: set[str]
+    until: float | None
+    then: Callable[[], None] | None = None
+
+
+class Question(msgspec.Struct):
+    """What peers were asked for someone who waits, and what they said."""
+
+    waiting: set[str]
+    until: float
+    done: Callable[[list[tuple[str, Claim]], set[str]], None]
+    claims: list[tuple[str, Claim]] = []
+
+
+class Contests:
+    """Everything that isn't certain, and how it becomes so.
+
+    Args:
+        core: shared state.
+        connected: whether a peer can be reached.
+        arriving: whether a job id is being handed over to this host.
+        acknowledge: tells a hand-off away from here that its target owns the job: (instance, epoch).
+    """
+
+    def __init__(
+        self, core: Core, connected: Callable[[str], bool], arriving: Callable[[str], bool],
+        acknowledge: Callable[[str, int], bool],
+    ) -> None:
+        self._core = core
+        self._connected = connected
+        self._arriving = arriving
+        self._acknowledge = acknowledge
+        self._withheld: dict[int, Withheld] = {}
+        self._questions: dict[int, Question] = {}
+        self._next = 1
+        self._unheard: set[str] = set()
+        self._gate_until = 0.0
+
+    # --- withholding ------------------------------------------------------------------------------
+
+    def withhold(
+        self, row: int, peers: set[str], reason: str, *, patience: float | None = None,
+        then: Callable[[], None] | None = None,
+    ) -> None:
+        """Don't run a job until hosts have said what they hold.
+
+        Args:
+            row: its row.
+            peers: whom to ask.
+            reason: for people.
+            patience: seconds after which it runs all the same; None for never.
+            then: called when it is released.
+        """
+        now = read_clocks().monotonic
+        self._withheld[row] = Withheld(set(peers), None if patience is None else now + patience, then)
+        self._core.withheld[row] = reason
+        self._core.apply(Freeze(row))
+
+    def release(self, row: int) -> None:
+        """Run a job after all."""
+        held = self._withheld.pop(row, None)
+        self._core.withheld.pop(row, None)
+        self._core.apply(Thaw(row))
+        if held is not None and held.then is not None:
+            held.then()
+
+    def _heard_of(self, peer: str) -> None:
+        """A peer said what it holds: jobs that waited for it alone are run."""
+        for row, held in list(self._withheld.items()):
+            if peer in held.peers:
+                held.peers.discard(peer)
+                if not held.peers:
+                    self.release(row)
+
+    def tick(self, now: float) -> float | None:
+        """Do what is due; give when to be called again (monotonic seconds)."""
+        for row, held in list(self._withheld.items()):
+            if held.until is not None and held.until <= now:
+                self.release(row)
+        for number, question in list(self._questions.items()):
+            if question.until <= now:
+                self._answered(number)
+        if self._core.gate_closed and now >= self._gate_until:
+            self._core.gate_closed = False
+        times = [held.until for held in self._withheld.values() if held.until is not None]
+        times.extend(question.until for question in self._questions.values())
+        if self._core.gate_closed:
+            times.append(self._gate_until)
+        return min(times, default=None)
+
+    def close_gate(self, peers: set[str]) -> None:
+        """Hand nothing out until every paired host has said HELLO, or has had a moment to.
+
+        One of them may know that this store was put back from a copy (see ``heard_hello``).
+        """
+        self._unheard = set(peers)
+        self._gate_until = read_clocks().monotonic + GATE_SECONDS
+        self._core.gate_closed = bool(peers)
+
+    def withhold_restored(self, rows: Iterable[int], peers: set[str]) -> None:
+        """This store was put back from a copy: run nothing that a peer may own."""
+        host = self._core.host
+        for row in rows if peers else ():
+            self.withhold(
+                row, peers,
+                f"the store of host {host!r} was put back from a copy, and {', '.join(sorted(peers))} may "
+                "have the job: it goes on when all of them have answered; "
+                "`sojourn up --accept-restored-store` runs it without their word",
+            )
+
+    def heard_hello(self, peer: str, knows_you: int) -> None:
+        """A peer said HELLO, and which run of this host it knows of.
+
+        Raises:
+            StoreFailed: if it knows a later one than the store does: the store was put back from a copy.
+        """
+        store = self._core.store
+        if knows_you > store.incarnation:
+            writes = Writes()
+            writes.meta_put = {
+                "restored": "1", "store_id": str(uuid.uuid4()), "incarnation": str(knows_you),
+            }
+            store.commit(writes)
+            raise StoreFailed(
+                f"the store of host {self._core.host!r} was put back from a copy: host {peer!r} knows a "
+                "later run of it. Nothing more is run. Start it again with `sojourn up`: it asks its peers "
+                "what became of its jobs before it runs them"
+            )
+        self._unheard.discard(peer)
+        if not self._unheard:
+            self._core.gate_closed = False
+
+    # --- asking -----------------------------------------------------------------------------------
+
+    def link_up(self, peer: str) -> None:
+        """A peer can be reached: compare what went between us."""
+        jobs = self._concerning(peer)
+        for start in range(0, max(1, len(jobs)), AT_ONCE):
+            self._ask(peer, 0, jobs[start : start + AT_ONCE])
+
+    def _ask(self, peer: str, number: int, jobs: list[str]) -> None:
+        self._core.send(ToPeer(peer, Asking(number, jobs)))
+
+    def ask_all(
+        self, job_id: str, peers: set[str],
+        done: Callable[[list[tuple[str, Claim]], set[str]], None],
+    ) -> None:
+        """Ask every reachable peer for one job.
+
+        Args:
+            job_id: the job.
+            peers: all paired hosts.
+            done: called with what they said, and with those who didn't answer.
+        """
+        reachable = {peer for peer in peers if self._connected(peer)}
+        number = self._next
+        self._next += 1
+        until = read_clocks().monotonic + PATIENCE
+        self._questions[number] = Question(reachable, until, done)
+        for peer in reachable:
+            self._ask(peer, number, [job_id])
+        if not reachable:
+            self._answered(number)
+
+    def _answered(self, number: int) -> None:
+        question = self._questions.pop(number)
+        question.done(question.claims, question.waiting)
+
+    def _concerning(self, peer: str) -> list[str]:
+        """Name the jobs that went between this host and a peer, and those that wait for its word."""
+        core = self._core
+        found: list[str] = []
+        for row, job in core.engine.book.jobs.items():
+            held = self._withheld.get(row)
+            went = any(peer in (entry.source, entry.target) for entry in job.head.handoffs)
+            if went or (held is not None and peer in held.peers):
+                found.append(job.head.job_id)
+        return found
+
+    # --- what peers say ---------------------------------------------------------------------------
+
+    def received(self, peer: str, message: Asking | Claims) -> None:
+        """Answer what a peer asks, or take in what it answers."""
+        if isinstance(message, Asking):
+            claims = [claim for job_id in message.jobs if (claim := self._claim(job_id)) is not None]
+            self._core.send(ToPeer(peer, Claims(message.number, claims)))
+            return
+        question = self._questions.get(message.number)
+        if question is not None:
+            question.claims.extend((peer, claim) for claim in message.claims)
+            question.waiting.discard(peer)
+            if not question.waiting:
+                self._answered(message.number)
+            return
+        for claim in message.claims:
+            self._judge(peer, claim)
+        self._heard_of(peer)
+
+    def _claim(self, job_id: str) -> Claim | None:
+        known = self._core.head(job_id)
+        if known is not None:
+            return claim_of(known[1])
+        return Claim(job_id, "", 0, ARRIVING) if self._arriving(job_id) else None
+
+    def _judge(self, peer: str, claim: Claim) -> None:
+        core = self._core
+        known = core.head(claim.job_id)
+        if known is None or known[1].ownership not in (Ownership.OWNED, Ownership.RELEASED):
+            return
+        row, head = known
+        judged = judge(head, claim, host=core.host, peer=peer)
+        match judged.judgement:
+            case Judgement.GIVE_WAY if self._acknowledge(head.instance, judged.epoch):
+                return
+            case Judgement.GIVE_WAY if head.ownership is Ownership.OWNED and not head.status.finished:
+                core.log.warning(
+                    "gives way", job=head.job_id, epoch=head.epoch, owner=judged.owner,
+                    owners_epoch=judged.epoch,
+                )
+                self.give_way(row, judged.owner)
+            case Judgement.CONFLICT if not head.status.finished:
+                self._contest(row, head, judged.owner)
+            case _:
+                return
+
+    def give_way(self, row: int, owner: str) -> None:
+        """The job is another host's: keep its document, and never run it."""
+        core = self._core
+        job = core.engine.job(row)
+        head = job.head if job is not None else core.store.head(row)
+        assert head is not None
+        head.ownership = Ownership.GONE
+        head.moved_to = owner
+        head.finished_at = head.finished_at or core.now.wall
+        core.round.writes.heads[row] = head
+        self._withheld.pop(row, None)
+        core.withheld.pop(row, None)
+        core.apply(Drop(row))
+
+    def settle(self, row: int) -> None:
+        """A contested job is this host's: it runs, and its rivals are told."""
+        core = self._core
+        job = core.engine.job(row)
+        if job is None:
+            return
+        core.apply(RetryJob(row))
+        claims = Claims(0, [claim_of(job.head)])
+        rivals = {name for entry in job.head.handoffs for name in (entry.source, entry.target)}
+        for peer in rivals - {core.host}:
+            if self._connected(peer):
+                core.send(ToPeer(peer, claims))
+
+    def _contest(self, row: int, head: JobHead, owner: str) -> None:
+        core = self._core
+        if head.contested_by == owner and head.status is JobStatus.BLOCKED:
+            return
+        reason = two_owners(head.job_id, core.host, owner, head.epoch)
+        core.log.error("two owners", job=head.job_id, epoch=head.epoch, other=owner)
+        head.contested_by = owner
+        core.apply(Block(row, reason))
+
+
+def two_owners(job_id: str, host: str, other: str, epoch: int) -> str:
+    """Say that two hosts hold a job at one epoch, and what ends that."""
+    return (
+        f"two owners: hosts {host!r} and {other!r} both hold it at epoch {epoch}; look at it on both, then "
+        f"run `sojourn handoff resolve {job_id} --force reclaim` on the one that shall keep it"
+    )
