@@ -21,11 +21,12 @@ from sojourn.runtime.export import Export, ReleaseTicket
 from sojourn.runtime.flow import decode_flow, encode_flow
 from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.handoff import effects as fx
-from sojourn.runtime.handoff import strays
+from sojourn.runtime.handoff import routing, strays
 from sojourn.runtime.handoff.parts import decode_final
+from sojourn.runtime.handoff.routing import Reception, ToTarget, arriving, facts_about
 from sojourn.runtime.handoff.source import TWO_OWNERS, Patience
 from sojourn.runtime.handoff.table import TargetState
-from sojourn.runtime.handoff.target import ROLE, TargetFacts, TargetHandoff
+from sojourn.runtime.handoff.target import ROLE, TargetFacts, TargetHandoff, decode_record
 from sojourn.runtime.job import (
     HandoffFigures,
     HandoffRow,
@@ -35,17 +36,13 @@ from sojourn.runtime.job import (
     PeerRow,
 )
 from sojourn.runtime.wire.handoff import (
-    Abort,
     Ack,
     Chunk,
-    Closed,
     Commit,
     Credit,
     HandoffRefused,
-    Measured,
     Offer,
     Preflight,
-    Superseded,
     Waiting,
 )
 
@@ -54,11 +51,6 @@ START_PATIENCE = 15.0
 
 KEPT = 60.0
 """Seconds that a finished hand-off waits for MEASURED."""
-
-
-ForTarget = (
-    Preflight | Chunk | Waiting | Offer | Commit | Abort | Measured | Closed | Superseded
-)
 
 
 class Arrival(msgspec.Struct, eq=False):
@@ -112,23 +104,22 @@ class Arrivals:
     def recover(self, row: HandoffRow) -> None:
         """Take up a record of an earlier run: PREPARED is in doubt, anything less is dropped."""
         core = self._core
-        machine = TargetHandoff.recover(row, core.store.store_id, self._patience)
-        core.reserve_row(machine.record.row)
-        if row.state == TargetState.OWNED:
-            self._recover_owned(row, machine)
-            return
-        if row.state != TargetState.PREPARED:
+        staged = decode_record(row).row
+        core.reserve_row(staged)
+        machine = routing.recover(row, core.store.store_id, self._patience)
+        if not isinstance(machine, TargetHandoff):
             core.round.writes.handoffs_deleted.append((ROLE, row.m))
-            core.round.writes.drop_rows(machine.record.row)
+            core.round.writes.drop_rows(staged)
             return
-        self._arrivals[row.m] = Arrival(machine, Staging(core, machine.record.row))
+        self._arrivals[row.m] = Arrival(machine, Staging(core, staged))
+        if routing.waits_for_word(row):
+            self._withhold(row, staged)
 
-    def _recover_owned(self, row: HandoffRow, machine: TargetHandoff) -> None:
+    def _withhold(self, row: HandoffRow, staged: int) -> None:
         """The source may not know yet that the job is here, so it could be taken back by force there."""
         core = self._core
-        self._arrivals[row.m] = Arrival(machine, Staging(core, machine.record.row))
         self._contests.withhold(
-            machine.record.row, {row.peer},
+            staged, row.m, {row.peer},
             f"host {row.peer!r} hasn't confirmed yet that it gave the job to host {core.host!r}: it goes "
             "on as soon as that host answers; if it never will, "
             f"`sojourn handoff resolve {row.job_id} --force accept` ends the wait",
@@ -136,17 +127,21 @@ class Arrivals:
 
     # --- messages -----------------------------------------------------------------------------------
 
-    def received(
-        self, peer: str, message: ForTarget
-    ) -> None:
+    def received(self, peer: str, message: ToTarget) -> None:
         """Take in a message of a source."""
         arrival = self._arrivals.get(message.m)
-        if arrival is not None and arrival.machine.peer == peer:
-            self._step(arrival, message)
-        elif isinstance(message, Preflight):
-            self._begin(peer, message)
-        elif isinstance(message, (Commit, Offer, Chunk, Waiting)):
-            self._stray(peer, message)
+        match routing.reception(message, peer, None if arrival is None else arrival.machine):
+            case Reception.STEP:
+                assert arrival is not None
+                self._step(arrival, message)
+            case Reception.BEGIN:
+                assert isinstance(message, Preflight)
+                self._begin(peer, message)
+            case Reception.STRAY:
+                assert isinstance(message, (Commit, Offer, Chunk, Waiting))
+                self._stray(peer, message)
+            case Reception.NOTHING:
+                pass
 
     def _begin(self, peer: str, asked: Preflight) -> None:
         core = self._core
@@ -170,37 +165,20 @@ class Arrivals:
     def _facts(self, asked: Preflight) -> TargetFacts:
         core = self._core
         known = core.head(asked.job_id)
-        head = known[1] if known is not None else None
-        return TargetFacts(
-            host=core.host,
-            known_instance=head.instance if head is not None else None,
-            known_epoch=head.epoch if head is not None else 0,
-            owns=head is not None and head.ownership is Ownership.OWNED,
-            forgotten=head is not None and head.ownership is Ownership.FORGOTTEN,
-            arriving=self._arriving(asked.job_id),
-            stopping=core.stopping,
-            free_bytes=shutil.disk_usage(core.home.root).free,
+        return facts_about(
+            asked, None if known is None else known[1], self._machines(), core.host,
+            stopping=core.stopping, free_bytes=shutil.disk_usage(core.home.root).free,
         )
 
-    def _arriving(self, job_id: str) -> str | None:
-        """Give the hand-off under which a job is arriving, if it is."""
-        return next(
-            (
-                m for m, arrival in self._arrivals.items()
-                if arrival.machine.job_id == job_id
-                and arrival.machine.state in (TargetState.STAGING, TargetState.PREPARED)
-            ),
-            None,
-        )
+    def _machines(self) -> list[TargetHandoff]:
+        return [arrival.machine for arrival in self._arrivals.values()]
 
     def _stray(self, peer: str, message: Commit | Offer | Chunk | Waiting) -> None:
         core = self._core
-        epoch, same = 0, False
-        if isinstance(message, Commit):
-            known = core.head(message.job_id)
-            if known is not None:
-                epoch, same = known[1].epoch, known[1].instance == message.instance
-        answer = strays.answer_at_target(message, epoch, same, core.store.store_id)
+        known = core.head(message.job_id) if isinstance(message, Commit) else None
+        answer = strays.answer_at_target(
+            message, None if known is None else known[1], core.store.store_id
+        )
         core.send(ToPeer(peer, answer, f"{ROLE}.{answer.__struct_config__.tag}"))
 
     def link_back(self, peer: str) -> None:
@@ -365,8 +343,7 @@ class Arrivals:
                 arrival.activating = arrival.owned_at = read_clocks().monotonic
                 self.look()
             case fx.Confirmed():
-                if arrival.staging.row in core.withheld:
-                    self._contests.release(arrival.staging.row)
+                self._contests.settled(arrival.staging.row, machine.m)
             case fx.GiveUpJob():
                 core.log.warning(
                     "gives way", job=machine.job_id, owner=machine.peer, owners_epoch=effect.epoch
@@ -510,7 +487,7 @@ class Arrivals:
                 f"the file of job {job} was released for another host than {core.host!r}: import it "
                 "there"
             )
-        if self._arriving(job) is not None:
+        if arriving(job, self._machines()) is not None:
             raise Refused(
                 f"job {job} is being handed over to host {core.host!r}: `sojourn jobs` there shows when "
                 "it has arrived; import the file if it never does"

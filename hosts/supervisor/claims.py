@@ -29,15 +29,19 @@ AT_ONCE = 10_000
 """Jobs that are asked for in one message."""
 
 
-class Withheld(msgspec.Struct):
-    """A job that isn't run yet.
+class Doubt(msgspec.Struct, eq=False):
+    """Why a job isn't run yet; a job may have several.
 
     Attributes:
+        about: the hand-off that gives rise to it; empty for none.
+        reason: for people.
         peers: hosts whose word is waited for.
         until: monotonic seconds at which it is run without it; None for never.
-        then: what is done when it is released.
+        then: what is done when it is settled.
     """
 
+    about: str
+    reason: str
     peers: set[str]
     until: float | None
     then: Callable[[], None] | None = None
@@ -70,7 +74,7 @@ class Contests:
         self._connected = connected
         self._arriving = arriving
         self._acknowledge = acknowledge
-        self._withheld: dict[int, Withheld] = {}
+        self._doubts: dict[int, list[Doubt]] = {}
         self._questions: dict[int, Question] = {}
         self._next = 1
         self._unheard: set[str] = set()
@@ -79,50 +83,67 @@ class Contests:
     # --- withholding ------------------------------------------------------------------------------
 
     def withhold(
-        self, row: int, peers: set[str], reason: str, *, patience: float | None = None,
+        self, row: int, about: str, peers: set[str], reason: str, *, patience: float | None = None,
         then: Callable[[], None] | None = None,
     ) -> None:
         """Don't run a job until hosts have said what they hold.
 
         Args:
             row: its row.
+            about: the hand-off that gives rise to the doubt; empty for none.
             peers: whom to ask.
             reason: for people.
             patience: seconds after which it runs all the same; None for never.
-            then: called when it is released.
+            then: called when the doubt is settled.
         """
-        now = read_clocks().monotonic
-        self._withheld[row] = Withheld(set(peers), None if patience is None else now + patience, then)
+        until = None if patience is None else read_clocks().monotonic + patience
+        self._doubts.setdefault(row, []).append(Doubt(about, reason, set(peers), until, then))
         self._core.withheld[row] = reason
         self._core.apply(Freeze(row))
 
-    def release(self, row: int) -> None:
-        """Run a job after all."""
-        held = self._withheld.pop(row, None)
+    def settled(self, row: int, about: str) -> None:
+        """The doubts that a hand-off gave rise to are over."""
+        for doubt in [doubt for doubt in self._doubts.get(row, ()) if doubt.about == about]:
+            self._lift(row, doubt)
+
+    def _lift(self, row: int, doubt: Doubt) -> None:
+        """Drop a doubt; with its last one, a job is run."""
+        left = self._doubts[row]
+        left.remove(doubt)
+        if left:
+            self._core.withheld[row] = left[-1].reason
+        else:
+            self._stop_withholding(row)
+            self._core.apply(Thaw(row))
+        if doubt.then is not None:
+            doubt.then()
+
+    def _stop_withholding(self, row: int) -> None:
+        self._doubts.pop(row, None)
         self._core.withheld.pop(row, None)
-        self._core.apply(Thaw(row))
-        if held is not None and held.then is not None:
-            held.then()
+
+    def _every_doubt(self) -> list[tuple[int, Doubt]]:
+        return [(row, doubt) for row, doubts in self._doubts.items() for doubt in doubts]
 
     def _heard_of(self, peer: str) -> None:
         """A peer said what it holds: jobs that waited for it alone are run."""
-        for row, held in list(self._withheld.items()):
-            if peer in held.peers:
-                held.peers.discard(peer)
-                if not held.peers:
-                    self.release(row)
+        for row, doubt in self._every_doubt():
+            if peer in doubt.peers:
+                doubt.peers.discard(peer)
+                if not doubt.peers:
+                    self._lift(row, doubt)
 
     def tick(self, now: float) -> float | None:
         """Do what is due; give when to be called again (monotonic seconds)."""
-        for row, held in list(self._withheld.items()):
-            if held.until is not None and held.until <= now:
-                self.release(row)
+        for row, doubt in self._every_doubt():
+            if doubt.until is not None and doubt.until <= now:
+                self._lift(row, doubt)
         for number, question in list(self._questions.items()):
             if question.until <= now:
                 self._answered(number)
         if self._core.gate_closed and now >= self._gate_until:
             self._core.gate_closed = False
-        times = [held.until for held in self._withheld.values() if held.until is not None]
+        times = [doubt.until for _, doubt in self._every_doubt() if doubt.until is not None]
         times.extend(question.until for question in self._questions.values())
         if self._core.gate_closed:
             times.append(self._gate_until)
@@ -142,7 +163,7 @@ class Contests:
         host = self._core.host
         for row in rows if peers else ():
             self.withhold(
-                row, peers,
+                row, "", peers,
                 f"the store of host {host!r} was put back from a copy, and {', '.join(sorted(peers))} may "
                 "have the job: it goes on when all of them have answered; "
                 "`sojourn up --accept-restored-store` runs it without their word",
@@ -211,9 +232,9 @@ class Contests:
         core = self._core
         found: list[str] = []
         for row, job in core.engine.book.jobs.items():
-            held = self._withheld.get(row)
+            doubted = any(peer in doubt.peers for doubt in self._doubts.get(row, ()))
             went = any(peer in (entry.source, entry.target) for entry in job.head.handoffs)
-            if went or (held is not None and peer in held.peers):
+            if went or doubted:
                 found.append(job.head.job_id)
         return found
 
@@ -273,8 +294,7 @@ class Contests:
         head.moved_to = owner
         head.finished_at = head.finished_at or core.now.wall
         core.round.writes.heads[row] = head
-        self._withheld.pop(row, None)
-        core.withheld.pop(row, None)
+        self._stop_withholding(row)
         core.apply(Drop(row))
 
     def settle(self, row: int) -> None:

@@ -36,8 +36,9 @@ from sojourn.runtime.errors import (
 from sojourn.runtime.export import ReleaseTicket, export_document, read_export
 from sojourn.runtime.flow import decode_flow
 from sojourn.runtime.handoff import effects as fx
-from sojourn.runtime.handoff import strays
+from sojourn.runtime.handoff import routing, strays
 from sojourn.runtime.handoff.crash_points import after_write, before_write
+from sojourn.runtime.handoff.routing import FOR_TARGET, Reception
 from sojourn.runtime.handoff.source import ROLE, Patience, SourceHandoff, SourceRecord
 from sojourn.runtime.handoff.table import SourceState
 from sojourn.runtime.handoff.target import ROLE as TARGET
@@ -45,31 +46,12 @@ from sojourn.runtime.job import HandoffRow, JobHead, JobImage, Ownership
 from sojourn.runtime.wire.claims import ClaimsMessage
 from sojourn.runtime.wire.client import Export, Import, Migrate, Progress
 from sojourn.runtime.wire.handoff import (
-    Abort,
     Ack,
-    ActorsStarted,
-    Chunk,
-    Closed,
-    Commit,
-    Credit,
     HandoffMessage,
-    HandoffRefused,
-    Measured,
-    Offer,
     Preflight,
     PreflightReady,
     Prepared,
     Query,
-    Superseded,
-    Unknown,
-    Waiting,
-)
-
-FOR_SOURCE = (
-    PreflightReady, HandoffRefused, Credit, Prepared, Ack, Unknown, ActorsStarted, Query,
-)
-FOR_TARGET = (
-    Preflight, Chunk, Waiting, Offer, Commit, Abort, Measured, Closed, Superseded,
 )
 
 
@@ -133,20 +115,21 @@ class Moves:
         for row in records:
             if row.role != ROLE:
                 self.arrivals.recover(row)
-            elif row.state == SourceState.RELEASED:
-                machine = SourceHandoff.recover(row, self._patience)
+                continue
+            machine = routing.recover(row, core.store.store_id, self._patience)
+            if isinstance(machine, SourceHandoff):
                 self._departures[row.m] = Departure(machine, machine.record.job, None, core.now)
                 core.moving.add(machine.record.job)
                 if machine.record.file and beside(Path(machine.record.path)).exists():
                     self._written.append(self._departures[row.m])
-            elif row.state == SourceState.PRECOPY:
+            elif routing.waits_for_word(row):
                 self._doubt_presumption(row)
 
     def _doubt_presumption(self, row: HandoffRow) -> None:
         """A hand-off was open when this host went down: its job stayed, unless it was taken by force."""
         record = msgspec.msgpack.decode(row.record, type=SourceRecord)
         self.contests.withhold(
-            record.job, {row.peer},
+            record.job, row.m, {row.peer},
             f"a hand-off to host {row.peer!r} was open when host {self._core.host!r} went down: it is "
             "asked whether it has the job",
             patience=CLAIM_PATIENCE,
@@ -255,24 +238,34 @@ class Moves:
             self.arrivals.received(peer, message)
             return
         departure = self._departures.get(message.m)
-        if departure is not None and departure.machine.peer == peer:
-            self._step(departure, message)
-        elif isinstance(message, (Query, Prepared, Ack)) or (
-            isinstance(message, PreflightReady) and not self._core.store.restored
+        match routing.reception(message, peer, None if departure is None else departure.machine):
+            case Reception.STEP:
+                assert departure is not None
+                self._step(departure, message)
+            case Reception.STRAY:
+                self._answer_stray(peer, message)
+            case Reception.BEGIN | Reception.NOTHING:
+                pass
+
+    def _answer_stray(self, peer: str, message: HandoffMessage) -> None:
+        """Answer for a hand-off that has no machine here."""
+        store = self._core.store
+        if not isinstance(message, (Query, Prepared, Ack, PreflightReady)) or (
+            isinstance(message, PreflightReady) and store.restored
         ):
-            record = self._core.store.handoff(ROLE, message.m)
-            answer = strays.answer_at_source(message, record, self._core.store.store_id)
-            if answer is not None:
-                self._core.send(ToPeer(peer, answer, f"{ROLE}.{send_name(answer)}"))
+            return
+        answer = strays.answer_at_source(message, store.handoff(ROLE, message.m), store.store_id)
+        if answer is not None:
+            self._core.send(ToPeer(peer, answer, f"{ROLE}.{send_name(answer)}"))
 
     def _acknowledged_by(self, instance: str, epoch: int) -> bool:
         """Some host has, or had, a job at a later epoch than the one at which this host released it."""
         found = False
         for departure in list(self._departures.values()):
-            machine = departure.machine
-            if machine.instance == instance and epoch >= machine.epoch + 1:
-                found = found or machine.state is SourceState.RELEASED
-                self._step(departure, Ack(machine.m, machine.epoch + 1))
+            ack = routing.implied_ack(departure.machine, instance, epoch)
+            if ack is not None:
+                found = found or departure.machine.state is SourceState.RELEASED
+                self._step(departure, ack)
         return found
 
     def claimed(self, peer: str, message: ClaimsMessage) -> None:
@@ -319,7 +312,8 @@ class Moves:
         core = self._core
         try:
             head = self._head(row)
-            if head.status.finished or head.ownership is not Ownership.OWNED:
+            leaving = [other.machine for other in self._departures.values() if other.row == row]
+            if not routing.may_leave(head, leaving):
                 raise HandoffAborted(f"job {head.job_id} is {head.status.value} meanwhile")
         except SojournError as error:
             self._desk.fail(asker, error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sojourn.runtime.errors import HandoffAborted
 from sojourn.runtime.handoff.table import SourceState
-from sojourn.runtime.job import HandoffRow
+from sojourn.runtime.job import HandoffRow, JobHead
 from sojourn.runtime.wire.handoff import (
     Abort,
     Ack,
@@ -57,19 +57,19 @@ def answer_at_source(
 
 
 def answer_at_target(
-    message: Commit | Offer | Chunk | Waiting, known_epoch: int, same_instance: bool, own_store: str
+    message: Commit | Offer | Chunk | Waiting, known: JobHead | None, own_store: str
 ) -> HandoffMessage:
     """Answer for a hand-off that this target knows nothing of.
 
     Args:
         message: what the source sends.
-        known_epoch: epoch under which the job is known here; 0 for none.
-        same_instance: whether it is the same instance.
+        known: what is known here under the id of the COMMIT's job, its tombstone included.
         own_store: id of this store.
     """
     if isinstance(message, Commit):
-        if same_instance and known_epoch >= message.epoch + 1:
-            return Ack(message.m, known_epoch)
+        same = known is not None and known.instance == message.instance
+        if known is not None and same and known.epoch >= message.epoch + 1:
+            return Ack(message.m, known.epoch)
         return Unknown(message.m, own_store)
     return HandoffRefused(
         message.m, HandoffAborted.__name__,

@@ -123,13 +123,18 @@ class TargetRecord(msgspec.Struct):
     size: int = 0
 
 
+def decode_record(row: HandoffRow) -> TargetRecord:
+    """Read the record of this side."""
+    return msgspec.msgpack.decode(row.record, type=TargetRecord)
+
+
 def veto(asked: Preflight, facts: TargetFacts) -> tuple[str, str] | None:
     """Give (kind, sentence) of why this host won't take a job; None if nothing speaks against it."""
     host = facts.host
     job = asked.job_id
     if facts.stopping:
         return Refused.__name__, f"host {host!r} is going down"
-    if facts.arriving is not None and facts.arriving != asked.m:
+    if facts.arriving is not None:
         return Refused.__name__, f"job {job} is arriving at host {host!r} by another hand-off already"
     if facts.known_instance is not None and facts.known_instance != asked.instance:
         return Refused.__name__, f"host {host!r} has another job under the id {job}"
@@ -202,7 +207,7 @@ class TargetHandoff:
             store_id: of this host.
             patience: how long is waited.
         """
-        record = msgspec.msgpack.decode(row.record, type=TargetRecord)
+        record = decode_record(row)
         asked = Preflight(
             row.m, row.job_id, row.instance, row.epoch, record.source_store, b"", "", [], 0
         )

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+import msgspec
 import pytest
 
 from sojourn.runtime.flow import FlowSpec, encode_flow
 from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.handoff import effects as fx
 from sojourn.runtime.handoff.parts import Final, Part, encode_part
+from sojourn.runtime.handoff.routing import (
+    Reception,
+    facts_about,
+    implied_ack,
+    may_leave,
+    reception,
+    recover,
+    waits_for_word,
+)
 from sojourn.runtime.handoff.source import TWO_OWNERS, Patience, SourceHandoff, SourceRecord
 from sojourn.runtime.handoff.strays import answer_at_source, answer_at_target
 from sojourn.runtime.handoff.stream import cut
 from sojourn.runtime.handoff.table import SourceState, TargetState
-from sojourn.runtime.handoff.target import TargetFacts, TargetHandoff, veto
-from sojourn.runtime.job import BlobRow, HandoffRow, JobHead, JobStatus, MessageRow
+from sojourn.runtime.handoff.target import TargetFacts, TargetHandoff, TargetRecord, veto
+from sojourn.runtime.job import BlobRow, HandoffRow, JobHead, JobStatus, MessageRow, Ownership
 from sojourn.runtime.wire.handoff import (
     CHUNK_BYTES,
     WINDOW_BYTES,
@@ -462,12 +472,20 @@ def test_a_query_past_the_commit_point_is_answered_with_commit(state: SourceStat
     assert answer_at_source(query, row, "restored-store") == Commit("m", "job", "instance", 3)
 
 
+def known(epoch: int, instance: str = "instance") -> JobHead:
+    """What a host knows of a job that isn't its own any more."""
+    return JobHead(
+        "job", instance, "flow", "digest", epoch, JobStatus.RUNNING, 0.0, b"", Ownership.FORGOTTEN
+    )
+
+
 def test_a_commit_for_an_unknown_hand_off() -> None:
     commit = Commit("m", "job", "instance", 3)
-    assert answer_at_target(commit, 4, True, "store-b") == Ack("m", 4)
-    assert answer_at_target(commit, 6, True, "store-b") == Ack("m", 6)
-    assert answer_at_target(commit, 3, True, "store-b") == Unknown("m", "store-b")
-    assert answer_at_target(commit, 9, False, "store-b") == Unknown("m", "store-b")
+    assert answer_at_target(commit, known(4), "store-b") == Ack("m", 4)
+    assert answer_at_target(commit, known(6), "store-b") == Ack("m", 6)
+    assert answer_at_target(commit, known(3), "store-b") == Unknown("m", "store-b")
+    assert answer_at_target(commit, known(9, "another"), "store-b") == Unknown("m", "store-b")
+    assert answer_at_target(commit, None, "store-b") == Unknown("m", "store-b")
 
 
 def test_an_ack_for_a_hand_off_that_is_over() -> None:
@@ -491,4 +509,79 @@ def test_a_query_of_a_job_that_was_taken_back_is_answered_with_abort() -> None:
 
 
 def test_pieces_for_a_target_that_restarted_are_refused() -> None:
-    assert isinstance(answer_at_target(Chunk("m", 0, b""), 0, False, "store-b"), HandoffRefused)
+    assert isinstance(answer_at_target(Chunk("m", 0, b""), None, "store-b"), HandoffRefused)
+
+
+# --- around the machines ----------------------------------------------------------------------------
+
+
+def test_a_third_host_that_names_a_hand_off_changes_nothing() -> None:
+    arriving = target()
+    for message in (ASKED, Commit("m", "job", "instance", 3), Abort("m", "over"), Chunk("m", 0, b"")):
+        assert reception(message, "a", arriving) is Reception.STEP
+        assert reception(message, "c", arriving) is Reception.NOTHING
+    leaving = source(SourceState.FROZEN)
+    assert reception(prepared(leaving), "b", leaving) is Reception.STEP
+    assert reception(prepared(leaving), "c", leaving) is Reception.NOTHING
+
+
+def test_an_offer_under_an_m_that_is_arriving_already_is_refused() -> None:
+    facts = facts_about(ASKED, None, [target()], "b")
+    assert facts.arriving == "m"
+    refusal = veto(ASKED, facts)
+    assert refusal is not None
+    assert "by another hand-off" in refusal[1]
+
+
+@pytest.mark.parametrize(
+    ("message", "done"),
+    [
+        (ASKED, Reception.BEGIN),
+        (Commit("m", "job", "instance", 3), Reception.STRAY),
+        (Query("m", "job", "instance", 3, "store-a"), Reception.STRAY),
+        (Abort("m", "over"), Reception.NOTHING),
+        (Ack("m", 4), Reception.STRAY),
+        (Closed("m"), Reception.NOTHING),
+    ],
+)
+def test_a_message_of_a_hand_off_that_is_not_here(message: HandoffMessage, done: Reception) -> None:
+    assert reception(message, "a", None) is done
+
+
+def test_only_a_later_epoch_of_the_same_instance_is_an_ack() -> None:
+    released = source(SourceState.RELEASED)
+    assert implied_ack(released, "instance", 4) == Ack("m", 4)
+    assert implied_ack(released, "instance", 3) is None
+    assert implied_ack(released, "another", 4) is None
+
+
+def test_a_job_leaves_once_at_a_time() -> None:
+    head = known(3)
+    head.ownership = Ownership.OWNED
+    assert may_leave(head, [source(SourceState.GONE)])
+    assert not may_leave(head, [source(SourceState.PRECOPY)])
+    head.status = JobStatus.FAILED
+    assert not may_leave(head, [])
+    assert not may_leave(known(3), [])
+
+
+@pytest.mark.parametrize("role", ["source", "target"])
+def test_what_goes_on_after_a_restart(role: str) -> None:
+    states = {"source": SourceState, "target": TargetState}[role]
+    record = SourceRecord(1, "a", "", 0, "") if role == "source" else TargetRecord("store-a")
+    encoded = msgspec.msgpack.encode(record)
+    going_on = [
+        state.value for state in states
+        if recover(HandoffRow("m", role, state.value, "job", "instance", 3, "b", encoded), "s", PATIENCE)
+    ]
+    assert going_on == {"source": ["released"], "target": ["prepared", "owned"]}[role]
+
+
+def test_a_job_whose_hand_off_was_open_at_a_crash_waits_for_the_other_side() -> None:
+    waiting = [
+        (role, state.value)
+        for role, states in (("source", SourceState), ("target", TargetState))
+        for state in states
+        if waits_for_word(HandoffRow("m", role, state.value, "job", "instance", 3, "b", b""))
+    ]
+    assert waiting == [("source", "precopy"), ("target", "owned")]

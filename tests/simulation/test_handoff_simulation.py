@@ -206,9 +206,9 @@ class SimulatedHost:
             self.targets[message.m] = machine
             self.do_target(machine, machine.begin(facts, self.world.now))
         elif isinstance(message, (Commit, Offer, Chunk, Waiting)):
-            answer = strays.answer_at_target(
-                message, self.disk.known_epoch, True, f"store-{self.name}"
-            )
+            epoch = self.disk.known_epoch
+            known = self.world.head(epoch) if epoch else None
+            answer = strays.answer_at_target(message, known, f"store-{self.name}")
             self.world.send(self.other, answer)
 
     def implicit_ack(self, offered: Preflight) -> None:
@@ -242,11 +242,14 @@ class World:
         """Some part of the job; the one that ends the copy, where an epoch is given."""
         if epoch is None:
             return encode_part(Part(messages_gone=[1]))
-        head = JobHead(
+        return encode_part(Part(final=Final(self.head(epoch), {}, 0.0, 0)))
+
+    def head(self, epoch: int) -> JobHead:
+        """The job at an epoch."""
+        return JobHead(
             "job", "instance", "flow", flow_digest(FLOW), epoch, JobStatus.RUNNING, 0.0, b"\x80",
             handoffs=[],
         )
-        return encode_part(Part(final=Final(head, {}, 0.0, 0)))
 
     def maybe_die(self, host: SimulatedHost) -> None:
         if self.chance.random() < self.death:
