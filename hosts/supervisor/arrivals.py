@@ -113,16 +113,15 @@ class Arrivals:
             return
         self._arrivals[row.m] = Arrival(machine, Staging(core, staged))
         if routing.waits_for_word(row):
-            self._withhold(row, staged)
+            self._withhold(machine, {row.peer})
 
-    def _withhold(self, row: HandoffRow, staged: int) -> None:
-        """The source may not know yet that the job is here, so it could be taken back by force there."""
-        core = self._core
+    def _withhold(self, machine: TargetHandoff, peers: set[str]) -> None:
+        """The source may have taken the job back by force; the word of ``peers`` does as well as CLOSED."""
         self._contests.withhold(
-            staged, row.m, {row.peer},
-            f"host {row.peer!r} hasn't confirmed yet that it gave the job to host {core.host!r}: it goes "
-            "on as soon as that host answers; if it never will, "
-            f"`sojourn handoff resolve {row.job_id} --force accept` ends the wait",
+            machine.record.row, machine.m, peers,
+            f"host {machine.peer!r} hasn't confirmed yet that it gave the job to host "
+            f"{self._core.host!r}: it goes on as soon as that host answers; if it never will, "
+            f"`sojourn handoff resolve {machine.job_id} --force accept` ends the wait",
         )
 
     # --- messages -----------------------------------------------------------------------------------
@@ -396,6 +395,8 @@ class Arrivals:
         core.renumber_logs(row, final.last_log)
         numbers = (head.next_message - 1, head.next_sequence - 1)
         core.apply(Adopt(row, image, core.plan(head.flow_digest, flow), numbers, Whence.STAGED))
+        if not effect.certain:
+            self._withhold(machine, set())
         arrival.digest = head.flow_digest
         core.log.info(
             "job owned", job=machine.job_id, source=machine.peer, epoch=effect.epoch

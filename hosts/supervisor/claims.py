@@ -28,6 +28,9 @@ GATE_SECONDS = 1.0
 AT_ONCE = 10_000
 """Jobs that are asked for in one message."""
 
+UNASKED = 0
+"""Number of claims that settle no doubt, whatever they say."""
+
 
 class Doubt(msgspec.Struct, eq=False):
     """Why a job isn't run yet; a job may have several.
@@ -37,7 +40,7 @@ class Doubt(msgspec.Struct, eq=False):
         reason: for people.
         peers: hosts whose word is waited for.
         until: monotonic seconds at which it is run without it; None for never.
-        then: what is done when it is settled.
+        then: what is done when its peers have said that they have nothing of the job.
     """
 
     about: str
@@ -76,7 +79,9 @@ class Contests:
         self._acknowledge = acknowledge
         self._doubts: dict[int, list[Doubt]] = {}
         self._questions: dict[int, Question] = {}
-        self._next = 1
+        self._this_run = core.store.incarnation << 32
+        """Number of the questions at a reconnect: an answer to one of an earlier run says nothing now."""
+        self._next = self._this_run + 1
         self._unheard: set[str] = set()
         self._gate_until = 0.0
 
@@ -94,7 +99,7 @@ class Contests:
             peers: whom to ask.
             reason: for people.
             patience: seconds after which it runs all the same; None for never.
-            then: called when the doubt is settled.
+            then: called when its peers have said that they have nothing of the job.
         """
         until = None if patience is None else read_clocks().monotonic + patience
         self._doubts.setdefault(row, []).append(Doubt(about, reason, set(peers), until, then))
@@ -106,7 +111,7 @@ class Contests:
         for doubt in [doubt for doubt in self._doubts.get(row, ()) if doubt.about == about]:
             self._lift(row, doubt)
 
-    def _lift(self, row: int, doubt: Doubt) -> None:
+    def _lift(self, row: int, doubt: Doubt, *, heard: bool = True) -> None:
         """Drop a doubt; with its last one, a job is run."""
         left = self._doubts[row]
         left.remove(doubt)
@@ -115,29 +120,35 @@ class Contests:
         else:
             self._stop_withholding(row)
             self._core.apply(Thaw(row))
-        if doubt.then is not None:
+        if heard and doubt.then is not None:
             doubt.then()
 
-    def _stop_withholding(self, row: int) -> None:
-        self._doubts.pop(row, None)
+    def _stop_withholding(self, row: int) -> list[Doubt]:
         self._core.withheld.pop(row, None)
+        return self._doubts.pop(row, [])
 
     def _every_doubt(self) -> list[tuple[int, Doubt]]:
         return [(row, doubt) for row, doubts in self._doubts.items() for doubt in doubts]
 
-    def _heard_of(self, peer: str) -> None:
-        """A peer said what it holds: jobs that waited for it alone are run."""
+    def _heard_of(self, peer: str, arriving: set[str]) -> None:
+        """A peer said what it holds: jobs that waited for it alone are run.
+
+        Args:
+            peer: who said so.
+            arriving: ids of the jobs that are, by its word, in doubt there.
+        """
         for row, doubt in self._every_doubt():
             if peer in doubt.peers:
                 doubt.peers.discard(peer)
                 if not doubt.peers:
-                    self._lift(row, doubt)
+                    job = self._core.engine.job(row)
+                    self._lift(row, doubt, heard=job is None or job.head.job_id not in arriving)
 
     def tick(self, now: float) -> float | None:
         """Do what is due; give when to be called again (monotonic seconds)."""
         for row, doubt in self._every_doubt():
             if doubt.until is not None and doubt.until <= now:
-                self._lift(row, doubt)
+                self._lift(row, doubt, heard=False)
         for number, question in list(self._questions.items()):
             if question.until <= now:
                 self._answered(number)
@@ -197,7 +208,8 @@ class Contests:
         """A peer can be reached: compare what went between us."""
         jobs = self._concerning(peer)
         for start in range(0, max(1, len(jobs)), AT_ONCE):
-            self._ask(peer, 0, jobs[start : start + AT_ONCE])
+            last = start + AT_ONCE >= len(jobs)  # only the answer to the last says that all is said
+            self._ask(peer, self._this_run if last else UNASKED, jobs[start : start + AT_ONCE])
 
     def _ask(self, peer: str, number: int, jobs: list[str]) -> None:
         self._core.send(ToPeer(peer, Asking(number, jobs)))
@@ -255,7 +267,8 @@ class Contests:
             return
         for claim in message.claims:
             self._judge(peer, claim)
-        self._heard_of(peer)
+        if message.number == self._this_run:
+            self._heard_of(peer, {c.job_id for c in message.claims if c.holding == ARRIVING})
 
     def _claim(self, job_id: str) -> Claim | None:
         known = self._core.head(job_id)
@@ -294,8 +307,10 @@ class Contests:
         head.moved_to = owner
         head.finished_at = head.finished_at or core.now.wall
         core.round.writes.heads[row] = head
-        self._stop_withholding(row)
         core.apply(Drop(row))
+        for doubt in self._stop_withholding(row):
+            if doubt.then is not None:
+                doubt.then()
 
     def settle(self, row: int) -> None:
         """A contested job is this host's: it runs, and its rivals are told."""
@@ -304,7 +319,7 @@ class Contests:
         if job is None:
             return
         core.apply(RetryJob(row))
-        claims = Claims(0, [claim_of(job.head)])
+        claims = Claims(UNASKED, [claim_of(job.head)])
         rivals = {name for entry in job.head.handoffs for name in (entry.source, entry.target)}
         for peer in rivals - {core.host}:
             if self._connected(peer):

@@ -1,7 +1,8 @@
 """What the hand-off machines ask of the supervisor, and what it tells them.
 
 Effects are carried out in order; every durable one (``Persist``, ``Erase``, ``ReleaseJob``, ``MarkGone``,
-``OwnJob``, ``StagePart``, ``KeepPiece``) is on disk before any ``Send`` behind it leaves (G1).
+``OwnJob``, ``ReclaimJob``, ``GiveUpJob``, ``StagePart``, ``KeepPiece``, ``Discard``) is on disk before any
+``Send`` behind it leaves (G1), and those that stand beside each other are one commit.
 """
 
 from __future__ import annotations
@@ -124,11 +125,15 @@ class Inspect(msgspec.Struct, frozen=True):
 
 
 class OwnJob(msgspec.Struct, frozen=True):
-    """Own the staged job at ``epoch``; in the same commit as the ``Erase`` beside it."""
+    """Own the staged job at ``epoch``; in the same commit as the record beside it.
+
+    Where it isn't ``certain`` that the source still means it, the job is not run before ``Confirmed``.
+    """
 
     final: bytes
     epoch: int
     size: int
+    certain: bool = True
 
 
 class Activate(msgspec.Struct, frozen=True):

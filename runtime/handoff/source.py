@@ -377,8 +377,11 @@ class SourceHandoff:
         if not self._go(SourceStep.ABORTED):
             return []
         self.wake_at = None
+        # Once it was offered, the target may be PREPARED and be told by force that it owns the job: the
+        # record stays, so that this host asks before it runs the job after a crash.
+        forget = [] if self._offer is not None else [Erase(ROLE, self.m, "aborted")]
         return [
-            Erase(ROLE, self.m, "aborted"),
+            *forget,
             Send(Abort(self.m, reason)),
             Thaw(),
             Failed(

@@ -192,6 +192,8 @@ class TargetHandoff:
         self._origins: set[int] = set()
         self._last: Final | None = None
         self._final = b""
+        self._recovered = False
+        """Whether this host was down since PREPARED: an operator may have ended the doubt over there."""
         self._told = False
         """Whether nobody waits for STARTED (any more)."""
         self.credit = WINDOW_BYTES
@@ -214,7 +216,7 @@ class TargetHandoff:
         machine = cls(asked, row.peer, store_id, patience)
         machine.state = TargetState(row.state)
         machine.record = record
-        machine._told = True
+        machine._told = machine._recovered = True
         machine._final = row.final or b""
         machine.wake_at = 0.0
         return machine
@@ -426,7 +428,8 @@ class TargetHandoff:
         final, self._final = self._final, b""
         return [
             Persist(self._row(None)),
-            OwnJob(final, self.epoch + 1, self.record.size),
+            # A COMMIT that waited on the way is older than what an operator did while this host was down.
+            OwnJob(final, self.epoch + 1, self.record.size, certain=not self._recovered),
             Send(self._ack()),
             Activate(),
         ]

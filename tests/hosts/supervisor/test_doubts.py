@@ -10,9 +10,10 @@ import pytest
 from sojourn.hosts.home import Home
 from sojourn.hosts.options import UpOptions
 from sojourn.hosts.store.sqlite import SqliteStore
+from sojourn.hosts.supervisor import claims
 from sojourn.hosts.supervisor.claims import Contests
-from sojourn.hosts.supervisor.core import Core, read_clocks
-from sojourn.runtime.wire.claims import Claims
+from sojourn.hosts.supervisor.core import Core, ToPeer, read_clocks
+from sojourn.runtime.wire.claims import Asking, Claims
 
 ROW = 1
 
@@ -36,7 +37,7 @@ def test_a_second_doubt_doesnt_take_the_place_of_the_first(core: Core, contests:
     contests.withhold(ROW, "m1", {"b"}, "b hasn't confirmed that it gave it away")
     contests.withhold(ROW, "m2", {"c"}, "c is asked", patience=0.0, then=lambda: done.append("m2"))
     contests.tick(read_clocks().monotonic + 1.0)
-    assert done == ["m2"]
+    assert done == [], "nobody has said that it has nothing of m2"
     assert core.withheld == {ROW: "b hasn't confirmed that it gave it away"}
     contests.tick(read_clocks().monotonic + 1e9)
     assert ROW in core.withheld, "the first has no patience"
@@ -44,12 +45,60 @@ def test_a_second_doubt_doesnt_take_the_place_of_the_first(core: Core, contests:
     assert core.withheld == {}
 
 
+def number_of_the_question(core: Core, contests: Contests) -> int:
+    contests.link_up("b")
+    asked = core.outbox[-1]
+    assert isinstance(asked, ToPeer)
+    assert isinstance(asked.message, Asking)
+    return asked.message.number
+
+
 def test_the_word_of_a_host_settles_only_the_doubts_that_wait_for_it(
     core: Core, contests: Contests
 ) -> None:
+    number = number_of_the_question(core, contests)
     contests.withhold(ROW, "m1", {"b"}, "b")
     contests.withhold(ROW, "m2", {"c"}, "c")
-    contests.received("c", Claims(0, []))
+    contests.received("c", Claims(number, []))
     assert core.withheld == {ROW: "b"}
-    contests.received("b", Claims(0, []))
+    contests.received("b", Claims(number, []))
+    assert core.withheld == {}
+
+
+def test_an_answer_to_an_earlier_run_settles_nothing(core: Core, contests: Contests) -> None:
+    stale = number_of_the_question(core, contests)
+    core.store.incarnation += 1
+    later = Contests(core, lambda _peer: True, lambda _job: False, lambda _instance, _epoch: False)
+    later.withhold(ROW, "m", {"b"}, "b")
+    for number in (stale, 0):
+        later.received("b", Claims(number, []))
+        assert ROW in core.withheld
+    later.received("b", Claims(number_of_the_question(core, later), []))
+    assert core.withheld == {}
+
+
+def test_the_record_behind_a_doubt_goes_only_when_the_other_side_has_nothing_of_it(
+    core: Core, contests: Contests
+) -> None:
+    done: list[str] = []
+    contests.withhold(ROW, "m1", {"b"}, "b", then=lambda: done.append("m1"))
+    contests.withhold(ROW, "m2", {"b"}, "b", patience=0.0, then=lambda: done.append("m2"))
+    contests.tick(read_clocks().monotonic + 1.0)
+    assert done == [], "nobody said anything yet"
+    contests.received("b", Claims(number_of_the_question(core, contests), []))
+    assert done == ["m1"]
+
+
+def test_of_many_jobs_only_the_answer_to_the_last_question_settles_doubts(
+    core: Core, contests: Contests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "AT_ONCE", 2)
+    monkeypatch.setattr(contests, "_concerning", lambda _peer: ["j1", "j2", "j3"])
+    contests.link_up("b")
+    asked = [sent.message for sent in core.outbox if isinstance(sent, ToPeer)]
+    numbers = [one.number for one in asked if isinstance(one, Asking)]
+    contests.withhold(ROW, "m", {"b"}, "b")
+    contests.received("b", Claims(numbers[0], []))
+    assert ROW in core.withheld
+    contests.received("b", Claims(numbers[1], []))
     assert core.withheld == {}
