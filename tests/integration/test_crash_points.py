@@ -18,7 +18,7 @@ from tests.integration.hosting import Host, attempts, check_effects, pair_hosts,
 from tests.integration.judging import wait_for_owner
 from tests.integration.moving import begin_move, dying_at, go_on, stopping_at, wait_stopped, warm_up
 
-RARE = ("abort", "refused", "query", "dropped", "unknown")
+RARE = ("abort", "aborted", "refused", "query", "dropped", "unknown")
 """Points that a hand-off reaches only where something went wrong before."""
 
 FILE = ("source.before-write-file", "source.after-write-file")
@@ -97,6 +97,8 @@ RARE_CASES = {
     "target.after-send-query": ("b", "target.after-write-prepared"),
     "source.before-send-abort": ("b", "target.before-write-prepared"),
     "source.after-send-abort": ("b", "target.before-write-prepared"),
+    "source.before-write-aborted": ("b", "target.before-write-prepared"),
+    "source.after-write-aborted": ("b", "target.before-write-prepared"),
     "target.before-send-refused": ("b", "target.before-write-prepared"),
     "target.after-send-refused": ("b", "target.before-write-prepared"),
     "target.before-write-dropped": ("b", "target.after-write-staging"),

@@ -388,7 +388,7 @@ def test_a_staging_target_asks_when_the_source_is_back_whether_the_hand_off_stil
     assert machine.state is TargetState.STAGING
     for state in (SourceState.PRECOPY, SourceState.FREEZING, SourceState.FROZEN):
         assert source(state).step(Query("m", "job", "instance", 3, "store-a"), 1.0) == []
-    assert kinds(machine.step(Abort("m", "no such hand-off"), 1.0)) == ["Erase", "Ended"]
+    assert kinds(machine.step(Abort("m", "no such hand-off"), 1.0)) == ["Discard", "Erase", "Ended"]
 
 
 @pytest.mark.parametrize(
