@@ -305,7 +305,10 @@ class HandoffRow(msgspec.Struct):
 
 
 class PeerRow(msgspec.Struct):
-    """A paired host. ``address`` is None where only the other side can dial."""
+    """A paired host. ``address`` is None where only the other side can dial.
+
+    ``store_id``, ``incarnation`` and ``run`` are of the last run of it that was seen.
+    """
 
     name: str
     public_key: str
@@ -313,6 +316,7 @@ class PeerRow(msgspec.Struct):
     store_id: str
     paired_at: float
     incarnation: int = 0
+    run: str = ""
 
 
 class InviteRow(msgspec.Struct):

@@ -48,9 +48,14 @@ def against_introduction(said: Pair | Paired) -> str | None:
 
 def against_hello(hello: Hello) -> str | None:
     """Say what is malformed in a HELLO; None if nothing is."""
-    for number in (hello.incarnation, hello.lowest, hello.highest, hello.knows_you):
+    known = hello.knows_you
+    seen = 0 if known is None else known.incarnation
+    for number in (hello.incarnation, hello.lowest, hello.highest, seen):
         if not 0 <= number <= _LARGEST_NUMBER:
             return f"{number} is no incarnation or version"
+    for name in (hello.run, *(() if known is None else (known.store_id, known.run))):
+        if len(name) > _LONGEST_STORE_ID or not name.isprintable():
+            return f"{name[:80]!r} names no store or run"
     return _against(hello.host, hello.store_id, hello.address)
 
 

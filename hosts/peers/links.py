@@ -29,6 +29,7 @@ from sojourn.runtime.job import InviteRow, PeerRow
 from sojourn.runtime.wire.peer import (
     Hello,
     HelloRefused,
+    Known,
     Pair,
     PeerMessage,
     Rejected,
@@ -227,12 +228,9 @@ class PeerLinks:
         self._events += self._reach.lost(peer, connected=self.connected(peer))
 
     def _hello_for(self, peer: str) -> bytes:
-        known = self._reach.hello_of(peer)
-        row = self._peers.get(peer)
-        seen = known.incarnation if known is not None else 0
-        if row is not None and (known is None or known.store_id == row.store_id):
-            seen = max(seen, row.incarnation)
-        return encode(msgspec.structs.replace(self._own, knows_you=seen))
+        last = self._reach.hello_of(peer) or self._peers.get(peer)
+        known = None if last is None else Known(last.store_id, last.incarnation, last.run)
+        return encode(msgspec.structs.replace(self._own, knows_you=known))
 
     # --- receiving ----------------------------------------------------------------------------------
 

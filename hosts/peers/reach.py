@@ -38,8 +38,9 @@ class Reach:
         """A connection to a peer exchanged HELLO; a restart of the peer is told as down and up."""
         before = self._hellos.get(peer)
         self._hellos[peer] = hello
-        restarted = before is not None and (before.store_id, before.incarnation) != (
-            hello.store_id, hello.incarnation
+        restarted = before is not None and (
+            (before.store_id, before.incarnation, before.run)
+            != (hello.store_id, hello.incarnation, hello.run)
         )
         up = peer in self._up
         if up and not restarted and peer not in self._shaky:

@@ -32,6 +32,7 @@ from sojourn.runtime.wire.handoff import HandoffMessage
 from sojourn.runtime.wire.peer import (
     PROTOCOL_VERSIONS,
     Hello,
+    Known,
     Pair,
     Paired,
     PairRefused,
@@ -49,7 +50,7 @@ class Handoffs(Protocol):
 
     def received(self, peer: str, message: HandoffMessage) -> None: ...  # noqa: D102
     def claimed(self, peer: str, message: ClaimsMessage) -> None: ...  # noqa: D102
-    def heard_hello(self, peer: str, knows_you: int) -> None: ...  # noqa: D102
+    def heard_hello(self, peer: str, knows_you: Known | None) -> None: ...  # noqa: D102
     def link_back(self, peer: str) -> None: ...  # noqa: D102
 
 
@@ -74,7 +75,9 @@ class Border:
         self._keys = Keys.load_or_create(core.home.keys)
         self._invites = {invite.public_key: invite for invite in core.store.invites()}
         lowest, highest = PROTOCOL_VERSIONS
-        own = Hello(core.host, core.store.store_id, core.store.incarnation, lowest, highest)
+        own = Hello(
+            core.host, core.store.store_id, core.store.incarnation, lowest, highest, run=core.run
+        )
         self.links = PeerLinks(
             context, own, self._keys, core.options.listen, core.store.peers(),
             self._invites.values(), self._refused,
@@ -200,11 +203,12 @@ class Border:
         hello = event.hello
         if row is not None and (
             (hello.address is not None and hello.address != row.address)
-            or hello.incarnation > row.incarnation or hello.store_id != row.store_id
+            or (hello.store_id, hello.incarnation, hello.run)
+            != (row.store_id, row.incarnation, row.run)
         ):
             row = PeerRow(
                 row.name, row.public_key, hello.address or row.address, hello.store_id,
-                row.paired_at, max(row.incarnation, hello.incarnation),
+                row.paired_at, hello.incarnation, hello.run,
             )
             core.round.writes.peers_put.append(row)
             self.links.add_peer(row)

@@ -18,6 +18,7 @@ from sojourn.runtime.errors import StoreFailed
 from sojourn.runtime.handoff.claims import ARRIVING, Judgement, claim_of, judge
 from sojourn.runtime.job import JobHead, JobStatus, Ownership, Writes
 from sojourn.runtime.wire.claims import Asking, Claim, Claims
+from sojourn.runtime.wire.peer import Known
 
 PATIENCE = 5.0
 """Seconds that a host is waited for whose answer is wanted but not needed."""
@@ -180,17 +181,17 @@ class Contests:
                 "`sojourn up --accept-restored-store` runs it without their word",
             )
 
-    def heard_hello(self, peer: str, knows_you: int) -> None:
+    def heard_hello(self, peer: str, knows_you: Known | None) -> None:
         """A peer said HELLO, and which run of this host it knows of.
 
         Raises:
-            StoreFailed: if it knows a later one than the store does: the store was put back from a copy.
+            StoreFailed: if it knows one that the store doesn't: the store was put back from a copy.
         """
         store = self._core.store
-        if knows_you > store.incarnation:
+        if knows_you is not None and self._was_put_back(knows_you):
             writes = Writes()
             writes.meta_put = {
-                "restored": "1", "store_id": str(uuid.uuid4()), "incarnation": str(knows_you),
+                "restored": "1", "store_id": str(uuid.uuid4()), "incarnation": str(knows_you.incarnation),
             }
             store.commit(writes)
             raise StoreFailed(
@@ -201,6 +202,14 @@ class Contests:
         self._unheard.discard(peer)
         if not self._unheard:
             self._core.gate_closed = False
+
+    def _was_put_back(self, seen: Known) -> bool:
+        """Whether a peer has seen a run of this very store that is later than this one, or beside it."""
+        store = self._core.store
+        if seen.store_id != store.store_id:
+            return False
+        beside = seen.incarnation == store.incarnation and seen.run not in ("", self._core.run)
+        return seen.incarnation > store.incarnation or beside
 
     # --- asking -----------------------------------------------------------------------------------
 

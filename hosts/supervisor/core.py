@@ -98,6 +98,8 @@ class Core:
         self.round = Round()
         self.outbox: list[Outgoing] = []
         self.stopping = False
+        self.run = str(uuid.uuid4())
+        """Names this run of the supervisor among all that ever were."""
         self.moving: set[int] = set()
         """Rows of jobs that are said to be moving: from FREEZING to ACK."""
         self.withheld: dict[int, str] = {}

@@ -53,6 +53,7 @@ from sojourn.runtime.wire.handoff import (
     Prepared,
     Query,
 )
+from sojourn.runtime.wire.peer import Known
 
 
 class Departure(msgspec.Struct, eq=False):
@@ -272,7 +273,7 @@ class Moves:
         """Take in what a peer asks or says of jobs that it holds."""
         self.contests.received(peer, message)
 
-    def heard_hello(self, peer: str, knows_you: int) -> None:
+    def heard_hello(self, peer: str, knows_you: Known | None) -> None:
         """A peer said HELLO, and which run of this host it knows of."""
         self.contests.heard_hello(peer, knows_you)
 

@@ -12,6 +12,14 @@ PROTOCOL_VERSIONS = (1, 1)
 """Lowest and highest version that this build speaks."""
 
 
+class Known(msgspec.Struct, frozen=True):
+    """Which run of a host another one has seen last: its store, that store's incarnation, and the run."""
+
+    store_id: str
+    incarnation: int
+    run: str
+
+
 class Hello(msgspec.Struct, tag="hello"):
     """First message of a connection, in both directions.
 
@@ -22,7 +30,8 @@ class Hello(msgspec.Struct, tag="hello"):
         lowest: lowest protocol version that it speaks.
         highest: highest one.
         address: where it can be dialled; None if it can't.
-        knows_you: the highest incarnation of the receiver that the sender has seen.
+        run: UUID of this run of the sender's supervisor.
+        knows_you: what the sender has seen of the receiver last; None for nothing.
     """
 
     host: str
@@ -31,7 +40,8 @@ class Hello(msgspec.Struct, tag="hello"):
     lowest: int
     highest: int
     address: str | None = None
-    knows_you: int = 0
+    run: str = ""
+    knows_you: Known | None = None
 
 
 class HelloRefused(msgspec.Struct, tag="hello_refused"):

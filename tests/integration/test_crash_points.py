@@ -97,8 +97,6 @@ RARE_CASES = {
     "target.after-send-query": ("b", "target.after-write-prepared"),
     "source.before-send-abort": ("b", "target.before-write-prepared"),
     "source.after-send-abort": ("b", "target.before-write-prepared"),
-    "source.before-write-aborted": ("b", "target.before-write-prepared"),
-    "source.after-write-aborted": ("b", "target.before-write-prepared"),
     "target.before-send-refused": ("b", "target.before-write-prepared"),
     "target.after-send-refused": ("b", "target.before-write-prepared"),
     "target.before-write-dropped": ("b", "target.after-write-staging"),
@@ -127,8 +125,30 @@ def test_a_second_death_in_the_recovery_changes_nothing(
 
 
 def test_every_named_point_is_in_one_of_these_tests() -> None:
-    elsewhere = [point for point in ALL if point.endswith("unknown")]
+    elsewhere = [point for point in ALL if point.endswith(("unknown", "aborted"))]
     assert {*DIRECT, *RARE_CASES, *FILE, *elsewhere} == set(ALL)
+
+
+@pytest.mark.parametrize("point", ["source.before-write-aborted", "source.after-write-aborted"])
+def test_a_death_at_an_abort_before_the_offer_leaves_the_job_at_its_source(
+    make_host: MakeHost, effects: Path, point: str
+) -> None:
+    hosts = start(make_host, a=dying_at(point), b=stopping_at("target.before-send-ready"))
+    a, b = hosts["a"], hosts["b"]
+    move = begin_move(a, "job", b)
+    wait_stopped(b)
+    cancel = a.start("cancel", "job")
+    a.died()
+    go_on(b)
+    a.up()
+    move.exception(60)
+    cancel.communicate(timeout=60)
+    final = a.wait("job")
+    assert (final["status"] in ("cancelled", "completed"), final["epoch"]) == (True, 1)
+    done = [effect for effect in read_effects(effects) if effect.turn.startswith(final["instance"])]
+    check_effects(done, final)
+    assert {effect.host for effect in done} == {"a"}
+    assert b.run("show", "job").returncode == 3
 
 
 @pytest.mark.parametrize("point", ["target.before-send-unknown", "target.after-send-unknown"])

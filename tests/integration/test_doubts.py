@@ -72,7 +72,7 @@ def test_a_target_that_is_gone_for_good_before_it_owned_the_job(
 def test_a_target_that_owned_the_job_and_comes_back_after_it_was_taken_back(
     make_host: MakeHost, effects: Path
 ) -> None:
-    a, b = make_host("a").up(), make_host("b").up(SOJOURN_CRASH_POINT="target.after-write-owned")
+    a, b = make_host("a").up(), make_host("b").up(SOJOURN_CRASH_POINT="target.before-send-ack")
     begin(a, b)
     mover = a.start("migrate", "job", "--to", "b")
     b.died()
@@ -215,7 +215,7 @@ def test_a_whole_home_that_was_put_back_stops_as_soon_as_a_peer_tells_it(
     a.do("migrate", "job", "--to", "b")
     a.terminate()
     put_back(a, tmp_path / "backup")
-    a.up()
+    a.launch()
     a.died()
     assert "put back from a copy" in a.output
     ran = len([effect for effect in read_effects(effects) if effect.host == "a"])

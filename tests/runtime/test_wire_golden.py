@@ -103,7 +103,7 @@ HANDOFF: list[handoff.HandoffMessage] = [
     handoff.Measured("m", {"freeze": 1.0}, 2.5),
 ]
 PEER: list[peer.PeerMessage] = [
-    peer.Hello("a", "store", 3, 1, 1, "tcp://h:1", 2),
+    peer.Hello("a", "store", 3, 1, 1, "tcp://h:1", "run", peer.Known("store", 2, "run")),
     peer.HelloRefused("ProtocolViolation", "no"),
     peer.Pair("b", "key", None, "store"),
     peer.Paired("a", "key", "tcp://h:1", "store"),
