@@ -79,6 +79,9 @@ def _name_twins(command: click.Command, name: str) -> None:
             flag = max(parameter.opts, key=len).lstrip("-").replace("-", "_")
             parameter.envvar = f"{PREFIX}_{name}_{flag}".upper()
             parameter.show_envvar = True
+    if isinstance(command, click.Group):
+        for inner, found in command.commands.items():
+            _name_twins(found, f"{name}_{inner}")
 
 
 def _silence() -> None:
