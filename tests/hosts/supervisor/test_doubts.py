@@ -93,7 +93,11 @@ def test_of_many_jobs_only_the_answer_to_the_last_question_settles_doubts(
     core: Core, contests: Contests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "AT_ONCE", 2)
-    monkeypatch.setattr(contests, "_concerning", lambda _peer: ["j1", "j2", "j3"])
+
+    def three(_peer: str) -> list[str]:
+        return ["j1", "j2", "j3"]
+
+    monkeypatch.setattr(contests, "_concerning", three)
     contests.link_up("b")
     asked = [sent.message for sent in core.outbox if isinstance(sent, ToPeer)]
     numbers = [one.number for one in asked if isinstance(one, Asking)]
