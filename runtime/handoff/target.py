@@ -216,7 +216,8 @@ class TargetHandoff:
         machine = cls(asked, row.peer, store_id, patience)
         machine.state = TargetState(row.state)
         machine.record = record
-        machine._told = machine._recovered = True
+        machine._recovered = True
+        machine._told = machine.state is TargetState.OWNED
         machine._final = row.final or b""
         machine.wake_at = 0.0
         return machine

@@ -23,11 +23,14 @@ def test_a_job_that_came_back_by_file_is_not_lost_to_a_late_ack(
     mover.communicate(timeout=30)
     b.up()
     file = tmp_path / "job.json"
+    refused = b.run("export", "job", str(file), "--release", "--to", "a")
+    assert (refused.returncode, "handoff resolve" in refused.stderr) == (4, True)
+    b.do("handoff", "resolve", "job", "--force", "accept")
     b.do("export", "job", str(file), "--release", "--to", "a")
     b.kill()
     a.up()
     a.do("import", str(file))
-    assert a.show("job")["epoch"] == 3
+    assert a.show("job")["epoch"] == 4
     b.up()
     wait_until(lambda: b.show("job")["status"] == "moved", what="the way back to be acknowledged")
     assert a.show("job")["status"] == "paused"

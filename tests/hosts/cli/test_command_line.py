@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -23,7 +24,8 @@ ASKING = [
     ["down"], ["submit", "m:f"], ["jobs"], ["show", "j"], ["wait", "j"], ["logs", "j"], ["pause", "j"],
     ["resume", "j"], ["cancel", "j"], ["retry", "j"], ["forget", "j"], ["migrate", "j", "--to", "b"],
     ["export", "j", "FILE"], ["import", __file__], ["invite"], ["join", "token"], ["peers"],
-    ["run", "m:f", "--host", "b"],
+    ["run", "m:f", "--host", "b"], ["handoff", "list"], ["handoff", "show", "j"],
+    ["handoff", "resolve", "j", "--force", "accept"],
 ]
 PROGRAM = (sys.executable, "-m", "sojourn.hosts.cli")
 
@@ -34,9 +36,25 @@ def every_error() -> list[type[SojournError]]:
 
 
 def commands() -> dict[str, click.Command]:
-    context = click.Context(cli)
-    found = {name: cli.get_command(context, name) for name in COMMANDS}
-    return {name: command for name, command in found.items() if command is not None}
+    """Give every command that can be run; those of a group under its name and their own."""
+    return dict(runnable(cli, ""))
+
+
+def runnable(group: click.Group, before: str) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from runnable(command, f"{before}{name} ")
+        else:
+            yield before + name, command
+
+
+def asked_by(arguments: list[str]) -> str:
+    """Give the command that arguments run."""
+    pair = " ".join(arguments[:2])
+    return pair if pair in commands() else arguments[0]
 
 
 # --- what there is --------------------------------------------------------------------------------
@@ -47,7 +65,10 @@ def test_every_command_exists_under_its_name_and_is_in_the_help(sojourn: Sojourn
     assert shown.code == 0
     listed = {line.split()[0] for line in shown.out.splitlines() if line.startswith("  ") and line.split()}
     assert set(COMMANDS) <= listed
-    assert {name: command.name for name, command in commands().items()} == {name: name for name in COMMANDS}
+    assert {name.split()[0] for name in commands()} == set(COMMANDS)
+    assert {name: command.name for name, command in commands().items()} == {
+        name: name.split()[-1] for name in commands()
+    }
     assert sojourn().out == shown.out
 
 
@@ -115,7 +136,7 @@ def test_wrong_usage_exits_with_2_and_one_sentence(
     assert not (tmp_path / "home").exists()
 
 
-@pytest.mark.parametrize("arguments", ASKING, ids=lambda arguments: arguments[0])
+@pytest.mark.parametrize("arguments", ASKING, ids=asked_by)
 def test_without_a_supervisor_every_command_exits_with_5_and_says_how_to_start_one(
     sojourn: Sojourn, tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +151,7 @@ def test_without_a_supervisor_every_command_exits_with_5_and_says_how_to_start_o
 
 
 def test_the_commands_that_ask_a_supervisor_are_all_tested_here() -> None:
-    assert {arguments[0] for arguments in ASKING} == set(COMMANDS) - {"up", "demo", "completion"}
+    assert set(map(asked_by, ASKING)) == set(commands()) - {"up", "demo", "completion"}
 
 
 @pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
