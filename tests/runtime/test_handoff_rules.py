@@ -341,7 +341,8 @@ def test_a_commit_that_reaches_a_target_after_a_restart_is_confirmed_before_the_
         if isinstance(one, fx.OwnJob)
     ]
     assert certain == [True, False]
-    assert kinds(again.step(Closed("m"), 1.0)) == ["Erase", "Confirmed", "Ended"]
+    assert kinds(again.step(Closed("m"), 1.0)) == ["Erase", "Confirmed"]
+    assert sends(again.step(fx.Activated(2.5), 1.0)) == [ActorsStarted("m", 2.5)]
 
 
 def test_an_owner_gives_way_to_a_source_that_took_the_job_back_by_force() -> None:
