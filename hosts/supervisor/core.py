@@ -229,7 +229,7 @@ class Core:
 
     def adoption(self, row: int) -> Adopt:
         """Read a job of the store for taking it up."""
-        image = self.store.read_image(row, history=0, logs=False)
+        image = self.store.read_image(row, history=1, logs=False)
         self._rows[image.head.job_id] = row
         message, sequence, log = self.store.last_numbers(row)
         self._log_numbers.setdefault(row, log)

@@ -23,7 +23,9 @@ def adopt(book: Book, round_: Round, given: Adopt, now: Now) -> None:
         job.actor(attribute.routine).attributes[attribute.name] = attribute.value
     for shared in image.shared:
         job.shared[shared.key] = shared.value
-    base = now.monotonic - now.wall if given.whence is Whence.STORE else now.monotonic
+    base = now.monotonic
+    if given.whence is Whence.STORE:
+        base -= max(now.wall, _last_seen(book, image))
     for row in image.messages:
         _take_up(book, job, row, base)
     for actor in job.actors.values():
@@ -40,6 +42,19 @@ def adopt(book: Book, round_: Round, given: Adopt, now: Now) -> None:
     job.refresh()
     book.wake_all(job)
     round_.touched.add(given.row)
+
+
+def _last_seen(book: Book, image: JobImage) -> float:
+    """Give the wall time of the newest entry that this host wrote for the job: it isn't earlier than that now.
+
+    A clock that was set back while the host was down would make what waits for its retry wait as much longer.
+    """
+    times = [0.0]
+    for entry in image.history[-1:]:
+        origin = image.origins[entry.origin]
+        if (origin.host, origin.epoch) == (book.origins.host, image.head.epoch):
+            times.append(entry.ended)
+    return max(times)
 
 
 def _take_up(book: Book, job: Job, row: MessageRow, base: float) -> None:
