@@ -288,7 +288,7 @@ class SimHost:
         process = self._processes.find(name)
         if process is None:
             return "no such process"
-        self.schedule.after(self.schedule.draw(0.0001, 0.0005), lambda: process.deliver(frame))
+        process.send(frame)
         return None
 
     def to_client(self, frame: bytes) -> None:

@@ -63,7 +63,7 @@ def _item(chance: random.Random, value: int) -> dict[str, Any]:
         "fails": chance.choice((0, 0, 0, 0, 1, 1, 2, 3, 4)),
         "dies": chance.random() < 0.2,
         "checkpoints": chance.choice((0, 0, 0, 1, 2)),
-        "seconds": chance.choice((0.001, 0.01, 0.05, 0.2, 0.6)),
+        "seconds": chance.choice((0.001, 0.01, 0.2, 0.4, 0.8)),
         "large": chance.random() < 0.02,
     }
 
@@ -76,7 +76,7 @@ def make_plan(seed: int) -> Plan:
     jobs: list[JobPlan] = []
     for number in range(chance.choice((1, 1, 2, 3))):
         first = 1 + 100 * number
-        items = [_item(chance, first + place) for place in range(chance.randint(2, 5))]
+        items = [_item(chance, first + place) for place in range(chance.randint(2, 6))]
         name = None if chance.random() < 0.3 else f"job{number}"
         jobs.append(
             JobPlan(
@@ -85,7 +85,7 @@ def make_plan(seed: int) -> Plan:
         )
     wanted = [
         Happening(
-            chance.uniform(0.2, horizon), "move", other=chance.randrange(hosts),
+            chance.uniform(0.2, min(horizon, 3.5)), "move", other=chance.randrange(hosts),
             job=chance.randrange(len(jobs)), seconds=chance.choice((0.0, 0.3, 10.0)),
         )
         for _ in range(chance.randint(1, 5))

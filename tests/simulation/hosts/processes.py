@@ -249,7 +249,11 @@ class SimProcess:
         self._began = 0.0
         self._granted: Callable[[Committed], None] | None = None
         self._last_arrival = 0.0
+        self._last_delivery = 0.0
         self._yields: set[int | None] = set()
+        self._handed_in = 0
+        self._given_back: dict[int, int] = {}
+        """As in the shipped mailbox."""
         self._gives_back = spec.ordered or spec.handler is None or spec.handler.stops_the_job()
 
     # --- its supervisor's end ---------------------------------------------------------------------
@@ -309,15 +313,20 @@ class SimProcess:
             lambda: self._place.from_process(self.name, frame) if self._alive or not lossy else None,
         )
 
-    def deliver(self, frame: bytes) -> None:
-        """A message of its supervisor arrives."""
+    def send(self, frame: bytes) -> None:
+        """Its supervisor sends something, which arrives in order."""
+        now = self._schedule.now
+        self._last_delivery = max(self._last_delivery, now + self._schedule.draw(0.0001, 0.0005))
+        self._schedule.after(self._last_delivery - now, lambda: self._deliver(frame))
+
+    def _deliver(self, frame: bytes) -> None:
         if not self._alive:
             return
         message = wire.decode_to_actor(frame)
         match message:
             case Dispatch():
                 self._queue.extend(message.contexts)
-                self._queue.extend(message.turns)
+                self._queue.extend(self._still_wanted(message))
                 self._go_on()
             case Recall():
                 back = self._take_back(message.job)
@@ -335,11 +344,21 @@ class SimProcess:
             case Forget():
                 for job in message.jobs:
                     self._take_back(job)
+                    self._given_back.pop(job, None)
                 self._queue.append(message)
                 self._go_on()
             case Stop():
                 self._stopping = True
                 self._go_on()
+
+    def _still_wanted(self, batch: Dispatch) -> list[Turn]:
+        self._given_back = {
+            job: number for job, number in self._given_back.items() if number > batch.acknowledged
+        }
+        back = [turn.dispatch for turn in batch.turns if turn.job in self._given_back]
+        if back:
+            self._say(ReturnedUnbegun(back))
+        return [turn for turn in batch.turns if turn.job not in self._given_back]
 
     def _take_back(self, job: int | None) -> list[int]:
         back = [e.dispatch for e in self._queue if isinstance(e, Turn) and job in (None, e.job)]
@@ -426,6 +445,7 @@ class SimProcess:
         self._end_turn(result.ending)
         self._say(Results([result]))
         if result.ending is not Ending.SUCCEEDED and self._gives_back:
+            self._given_back[turn.job] = self._handed_in
             back = self._take_back(turn.job)
             if back:
                 self._say(ReturnedUnbegun(back))
@@ -437,6 +457,7 @@ class SimProcess:
             self._audience.turn_ends(self._place.name, self.name, ending)
 
     def _result(self, turn: Turn, ending: Ending, effects: Effects) -> Result:
+        self._handed_in += 1
         attributes = {} if self._spec.parallel else dict(effects.attributes)
         self._attributes[turn.job].update(attributes)
         result = Result(
