@@ -7,6 +7,7 @@ Times are wall-clock seconds since the epoch unless a name says otherwise; users
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from operator import attrgetter
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -115,6 +116,8 @@ class JobHead(msgspec.Struct):
         next_message: number that its next message gets, as of this write (rows may be ahead of it).
         next_sequence: number that its next history entry gets, as of this write.
         contested_by: host that holds it at the same epoch; None if none is known to.
+        clock_mark: (wall time, ``next_sequence``) when its dues began to count by the owner's clock as it is:
+            when the job was made or taken over, or that clock was set.
     """
 
     job_id: str
@@ -139,6 +142,7 @@ class JobHead(msgspec.Struct):
     next_message: int = 1
     next_sequence: int = 1
     contested_by: str | None = None
+    clock_mark: tuple[Time, int] | None = None
 
 
 class MessageRow(NamedTuple):
@@ -379,7 +383,7 @@ class Writes:
         self.meta_put: dict[str, str] = {}
 
     def __bool__(self) -> bool:
-        return any(getattr(self, name) for name in self.__slots__)
+        return any(_all_writes(self))
 
     def drop_rows(self, job: int) -> None:
         """Take back what this round would put for a job's row, and clear what earlier rounds put."""
@@ -392,3 +396,6 @@ class Writes:
         self.attributes = {key: value for key, value in self.attributes.items() if key[0] != job}
         self.shared = {key: value for key, value in self.shared.items() if key[0] != job}
         self.jobs_cleared.append(job)
+
+
+_all_writes = attrgetter(*Writes.__slots__)

@@ -10,7 +10,7 @@ import msgspec
 
 from sojourn.hosts.supervisor.claims import Contests
 from sojourn.hosts.supervisor.codebases import LoadAnswer
-from sojourn.hosts.supervisor.core import Core, ToPeer, new_id, read_clocks
+from sojourn.hosts.supervisor.core import Core, ToPeer
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.keeping import Reservations, keep_blob
 from sojourn.hosts.supervisor.resolving import OpenHandoff
@@ -149,7 +149,7 @@ class Arrivals:
         machine = TargetHandoff(asked, peer, core.store.store_id, self._patience, row)
         arrival = self._arrivals[asked.m] = Arrival(machine, Staging(core, row))
         core.log.info("hand-off offered", job=asked.job_id, source=peer, m=asked.m)
-        effects = machine.begin(facts, read_clocks().monotonic)
+        effects = machine.begin(facts, self._core.read_clocks().monotonic)
         for effect in effects:
             if isinstance(effect, fx.Send) and isinstance(effect.message, HandoffRefused):
                 core.log.warning(
@@ -253,7 +253,7 @@ class Arrivals:
                 )
                 return
         self._fleet.prepare(arrival.digest)
-        arrival.preparing = read_clocks().monotonic + START_PATIENCE
+        arrival.preparing = self._core.read_clocks().monotonic + START_PATIENCE
 
     def _inspected(self, arrival: Arrival, kind: str, message: str) -> None:
         if kind:
@@ -268,7 +268,7 @@ class Arrivals:
 
     def look(self) -> None:
         """See whether processes that hand-offs wait for are up."""
-        now = read_clocks().monotonic
+        now = self._core.read_clocks().monotonic
         for arrival in list(self._arrivals.values()):
             if arrival.preparing is not None:
                 if self._fleet.prepared(arrival.digest):
@@ -295,7 +295,7 @@ class Arrivals:
     # --- carrying out -----------------------------------------------------------------------------------
 
     def _step(self, arrival: Arrival, happening: fx.Happening) -> None:
-        self._do(arrival, arrival.machine.step(happening, read_clocks().monotonic))
+        self._do(arrival, arrival.machine.step(happening, self._core.read_clocks().monotonic))
 
     def _do(self, arrival: Arrival, effects: Iterable[fx.Effect]) -> None:
         for effect in effects:
@@ -339,7 +339,7 @@ class Arrivals:
                 self._room.release(machine.m)
                 self._own(arrival, effect)
             case fx.Activate():
-                arrival.activating = arrival.owned_at = read_clocks().monotonic
+                arrival.activating = arrival.owned_at = self._core.read_clocks().monotonic
                 self.look()
             case fx.Confirmed():
                 self._contests.settled(arrival.staging.row, machine.m)
@@ -461,8 +461,8 @@ class Arrivals:
         figures = None
         epoch = 1
         if found.handoff is None:
-            head.job_id = new_id()
-            head.instance = new_id()
+            head.job_id = self._core.new_id()
+            head.instance = self._core.new_id()
         else:
             epoch = found.handoff.epoch + 1
             figures = HandoffFigures(found.host, core.host, epoch, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Protocol
 
 import zmq
@@ -9,6 +10,7 @@ import zmq
 from sojourn.hosts.peers.joining import Joining
 from sojourn.hosts.peers.keys import Keys
 from sojourn.hosts.peers.links import LinkDown, LinkUp, PairRequested, PeerLinks, Received
+from sojourn.hosts.peers.protocol import Connect
 from sojourn.hosts.peers.tokens import make_invite, read_token
 from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Asker, Core, ToPeer
@@ -61,13 +63,15 @@ class Border:
         core: shared state.
         desk: does what peers relay.
         context: of the sockets.
+        connect: makes the connections to peers; None for TCP.
 
     Raises:
         HostUnable: if the address can't be listened on.
     """
 
     def __init__(
-        self, core: Core, desk: Desk, context: zmq.Context[zmq.Socket[bytes]]
+        self, core: Core, desk: Desk, context: zmq.Context[zmq.Socket[bytes]],
+        connect: Connect | None = None,
     ) -> None:
         self._core = core
         self._desk = desk
@@ -78,9 +82,10 @@ class Border:
         own = Hello(
             core.host, core.store.store_id, core.store.incarnation, lowest, highest, run=core.run
         )
-        self.links = PeerLinks(
-            context, own, self._keys, core.options.listen, core.store.peers(),
-            self._invites.values(), self._refused,
+        connect = connect or partial(PeerLinks, context)
+        self.links = connect(
+            own, self._keys, core.options.listen, core.store.peers(), self._invites.values(),
+            self._refused,
         )
         self.handoffs: Handoffs | None = None
         self._crash = CrashPoint()

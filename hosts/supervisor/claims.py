@@ -7,12 +7,11 @@ rule). At every reconnect hosts compare the jobs that went between them. Runs no
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable
 
 import msgspec
 
-from sojourn.hosts.supervisor.core import Core, ToPeer, read_clocks
+from sojourn.hosts.supervisor.core import Core, ToPeer
 from sojourn.runtime.engine.inputs import Block, Drop, Freeze, RetryJob, Thaw
 from sojourn.runtime.errors import StoreFailed
 from sojourn.runtime.handoff.claims import ARRIVING, Judgement, claim_of, judge
@@ -102,7 +101,7 @@ class Contests:
             patience: seconds after which it runs all the same; None for never.
             then: called when its peers have said that they have nothing of the job.
         """
-        until = None if patience is None else read_clocks().monotonic + patience
+        until = None if patience is None else self._core.read_clocks().monotonic + patience
         self._doubts.setdefault(row, []).append(Doubt(about, reason, set(peers), until, then))
         self._core.withheld[row] = reason
         self._core.apply(Freeze(row))
@@ -167,7 +166,7 @@ class Contests:
         One of them may know that this store was put back from a copy (see ``heard_hello``).
         """
         self._unheard = set(peers)
-        self._gate_until = read_clocks().monotonic + GATE_SECONDS
+        self._gate_until = self._core.read_clocks().monotonic + GATE_SECONDS
         self._core.gate_closed = bool(peers)
 
     def withhold_restored(self, rows: Iterable[int], peers: set[str]) -> None:
@@ -191,7 +190,8 @@ class Contests:
         if knows_you is not None and self._was_put_back(knows_you):
             writes = Writes()
             writes.meta_put = {
-                "restored": "1", "store_id": str(uuid.uuid4()), "incarnation": str(knows_you.incarnation),
+                "restored": "1", "store_id": self._core.new_uuid(),
+                "incarnation": str(knows_you.incarnation),
             }
             store.commit(writes)
             raise StoreFailed(
@@ -237,7 +237,7 @@ class Contests:
         reachable = {peer for peer in peers if self._connected(peer)}
         number = self._next
         self._next += 1
-        until = read_clocks().monotonic + PATIENCE
+        until = self._core.read_clocks().monotonic + PATIENCE
         self._questions[number] = Question(reachable, until, done)
         for peer in reachable:
             self._ask(peer, number, [job_id])

@@ -6,9 +6,6 @@ Polls nothing and sends nothing itself.
 
 from __future__ import annotations
 
-import random
-import time
-import uuid
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -17,9 +14,10 @@ import structlog
 from sojourn.hosts.home import Home
 from sojourn.hosts.options import UpOptions
 from sojourn.hosts.store.protocol import Store
+from sojourn.hosts.supervisor.nature import Nature
 from sojourn.runtime.dispatch import Dispatcher
 from sojourn.runtime.engine.engine import Engine
-from sojourn.runtime.engine.inputs import Adopt, Input, Now, Round, Whence
+from sojourn.runtime.engine.inputs import Adopt, Input, Round, Whence
 from sojourn.runtime.engine.model import FlowPlan, Job, Origins
 from sojourn.runtime.errors import AmbiguousName, NotFound
 from sojourn.runtime.flow import decode_flow
@@ -73,11 +71,6 @@ class ToPeer(NamedTuple):
 Outgoing = ToProcess | ToAsker | ToPeer
 
 
-def read_clocks() -> Now:
-    """Read both clocks."""
-    return Now(time.time(), time.monotonic())
-
-
 class Core:
     """The shared state of one supervisor.
 
@@ -85,20 +78,27 @@ class Core:
         options: what ``up`` was asked for.
         home: where its things are.
         store: its open store.
+        nature: its clocks and chance; None for this machine's.
     """
 
-    def __init__(self, options: UpOptions, home: Home, store: Store) -> None:
+    def __init__(
+        self, options: UpOptions, home: Home, store: Store, nature: Nature | None = None
+    ) -> None:
+        nature = nature or Nature()
+        self.read_clocks = nature.clocks
+        self.new_uuid = nature.new_uuid
+        self.new_id = nature.new_id
         self.options = options
         self.home = home
         self.store = store
         self.log: structlog.stdlib.BoundLogger = structlog.get_logger()
-        self.engine = Engine(Origins(options.name, store.origins()), random.random)
+        self.engine = Engine(Origins(options.name, store.origins()), nature.chance.random)
         self.dispatcher = Dispatcher(self.engine.book)
-        self.now = read_clocks()
+        self.now = self.read_clocks()
         self.round = Round()
         self.outbox: list[Outgoing] = []
         self.stopping = False
-        self.run = str(uuid.uuid4())
+        self.run = self.new_uuid()
         """Names this run of the supervisor among all that ever were."""
         self.moving: set[int] = set()
         """Rows of jobs that are said to be moving: from FREEZING to ACK."""
@@ -229,7 +229,7 @@ class Core:
 
     def adoption(self, row: int) -> Adopt:
         """Read a job of the store for taking it up."""
-        image = self.store.read_image(row, history=0, logs=False)
+        image = self.store.read_image(row, history=1, logs=False)
         self._rows[image.head.job_id] = row
         message, sequence, log = self.store.last_numbers(row)
         self._log_numbers.setdefault(row, log)
@@ -278,12 +278,3 @@ class Core:
                 f"job {head.job_id} was forgotten on host {self.host!r}: only its id is kept"
             )
         return row, head
-
-
-def new_id() -> str:
-    """Make a UUIDv7: time-ordered, so that ids sort by age (RFC 9562)."""
-    milliseconds = time.time_ns() // 1_000_000
-    tail = uuid.uuid4().int & ((1 << 74) - 1)
-    value = milliseconds << 80 | 0x7 << 76 | (tail >> 62) << 64 | 0b10 << 62 | tail & ((1 << 62) - 1)
-    return str(uuid.UUID(int=value))
-

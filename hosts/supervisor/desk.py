@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from sojourn.hosts.supervisor.acting import Acting
-from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, new_id
+from sojourn.hosts.supervisor.core import Asker, Core, ToAsker
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.papers import document, read_blobs, summary
 from sojourn.hosts.supervisor.resolving import Resolving
@@ -283,7 +283,7 @@ class Desk:
                 command = Wait([head.job_id], until, left, watch.follow)
             self.border.relay(
                 head.moved_to, watch.asker,
-                Request(watch.asker.request, new_id(), None, command),
+                Request(watch.asker.request, self._core.new_id(), None, command),
             )
             return
         asker = Asker(b"", PART, self._next_part, watch.asker.request)
@@ -293,7 +293,7 @@ class Desk:
         until = watch.condition.text if watch.condition is not None else None
         self.border.relay(
             head.moved_to, asker,
-            Request(asker.request, new_id(), None, Wait([head.job_id], until, None, False)),
+            Request(asker.request, self._core.new_id(), None, Wait([head.job_id], until, None, False)),
         )
 
     def part_answered(self, number: int, answer: Answer) -> None:
@@ -374,7 +374,7 @@ class Desk:
     def _logs(self, asker: Asker, command: Logs) -> None:
         row, head = self._core.owned(command.job)
         if head.ownership in (Ownership.GONE, Ownership.FORGOTTEN) and head.moved_to:
-            request = Request(asker.request, new_id(), None, command)
+            request = Request(asker.request, self._core.new_id(), None, command)
             self.relay(head.moved_to, asker, request)
             return
         self.watching.read_logs(LogWatch(asker, row, command.after), follow=command.follow)

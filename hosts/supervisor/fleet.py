@@ -15,9 +15,10 @@ from sojourn.hosts.pages import create_page
 from sojourn.hosts.supervisor.codebases import CodeBase, CodeBases, Question
 from sojourn.hosts.supervisor.core import Core, ToProcess
 from sojourn.hosts.supervisor.deaths import Death, describe_exit, settle_dead
+from sojourn.hosts.supervisor.processes import ProcessEnd, Processes
 from sojourn.hosts.supervisor.recalls import Recalls
 from sojourn.hosts.supervisor.starts import Starts
-from sojourn.hosts.zygotes import ProcessHandle, Reception
+from sojourn.hosts.zygotes import Reception
 from sojourn.runtime.dispatch import Pool, PoolKey, Worker
 from sojourn.runtime.engine.inputs import Block, Settle, Unsend
 from sojourn.runtime.engine.model import Message
@@ -57,7 +58,7 @@ class Process:
         self.name = name
         self.pool = pool
         self.base = base
-        self.handle: ProcessHandle | None = None
+        self.handle: ProcessEnd | None = None
         self.ready = False
         self.doom = ""
         """Why the supervisor killed it: ``timeout``, ``killed`` or nothing."""
@@ -73,12 +74,16 @@ class Fleet:
         core: shared state.
         drain_actors: takes in everything that actor processes have sent; called before a dead
             process is settled, so that results which arrived are counted.
+        processes: makes zygotes and takes hold of what they fork.
     """
 
-    def __init__(self, core: Core, drain_actors: Callable[[], None]) -> None:
+    def __init__(
+        self, core: Core, drain_actors: Callable[[], None], processes: Processes
+    ) -> None:
         self._core = core
         self._drain_actors = drain_actors
-        self.code = CodeBases(core)
+        self._machine = processes
+        self.code = CodeBases(core, processes)
         self._starts = Starts(core)
         self._processes: dict[str, Process] = {}
         self._next_process = 1
@@ -142,7 +147,7 @@ class Fleet:
         if process is None:
             return
         page = self._core.home.pages / message.process
-        process.handle = ProcessHandle(message.process, message.pid, fds[0], fds[1], page)
+        process.handle = self._machine.hold(message.process, message.pid, fds, page)
 
     def from_actor(self, name: str, message: FromActor) -> None:
         """Take in what an actor process sent."""

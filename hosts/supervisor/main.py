@@ -17,13 +17,11 @@ from sojourn.hosts.home import Home
 from sojourn.hosts.options import UpOptions
 from sojourn.hosts.orphans import claim_home
 from sojourn.hosts.store.sqlite import SqliteStore
-from sojourn.hosts.supervisor.border import Border
+from sojourn.hosts.supervisor.assembly import Supervisor
 from sojourn.hosts.supervisor.core import Core
+from sojourn.hosts.supervisor.doors import LocalDoors
 from sojourn.hosts.supervisor.journal import open_journal
-from sojourn.hosts.supervisor.moves import Moves
-from sojourn.hosts.supervisor.reactor import Reactor
-from sojourn.hosts.supervisor.resolving import Resolving
-from sojourn.hosts.supervisor.upkeep import Upkeep
+from sojourn.hosts.supervisor.processes import LocalProcesses
 from sojourn.runtime.errors import HostUnable, StoreFailed
 
 EXIT_STORE_FAILED = StoreFailed.exit_code
@@ -55,20 +53,19 @@ def run_supervisor(options: UpOptions) -> int:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         core = Core(options, home, store)
-        reactor = Reactor(core, context, wake.descriptor)
-        address, moves = attach_peers(reactor, core, context)
-        upkeep = Upkeep(core, moves.under_way)
-        _be_sure(core, moves, {peer.name for peer in store.peers()})
+        doors = LocalDoors(context, home, wake.descriptor)
+        supervisor = Supervisor(core, context, doors, LocalProcesses())
+        reactor, address = supervisor.reactor, supervisor.border.address()
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         try:
-            reactor.load_jobs()
+            supervisor.begin()
             _announce(options, address)
             log.info("ready", home=str(home.root), pid=os.getpid(), listen=address)
             while not (core.stopping or wake.asked):
                 reactor.run_round()
-                upkeep.look()
+                supervisor.upkeep.look()
             log.info("stopping")
             reactor.stop(options.grace)
         except StoreFailed as error:
@@ -107,37 +104,6 @@ def check_interpreter(python: str) -> None:
             f"--python {python} can't run routines ({why}): name an interpreter of an environment where "
             "sojourn is installed"
         )
-
-
-def attach_peers(
-    reactor: Reactor, core: Core, context: zmq.Context[zmq.Socket[bytes]]
-) -> tuple[str | None, Moves]:
-    """Give the reactor the parts that speak with peers and carry hand-offs out.
-
-    Returns:
-        The address that peers can dial, if there is one, and the hand-offs.
-    """
-    border = Border(core, reactor.desk, context)
-    moves = Moves(core, reactor.desk, reactor.fleet, border)
-    border.handoffs = moves
-    reactor.desk.border = border
-    reactor.desk.moves = moves
-    reactor.desk.resolving = Resolving(core, moves, moves.contests, border, reactor.desk)
-    reactor.parts = [border, moves]
-    return border.address(), moves
-
-
-def _be_sure(core: Core, moves: Moves, peers: set[str]) -> None:
-    """Before anything runs: is this store the newest that this host had?"""
-    store = core.store
-    if store.restored and core.options.accept_restored:
-        core.round.writes.meta_put["restored"] = "0"
-        store.restored = False
-        core.log.warning("a store that was put back from a copy is accepted")
-    if store.restored:
-        core.log.warning("the store was put back from a copy: its jobs wait for the word of every peer")
-        moves.contests.withhold_restored(store.live_jobs(), peers)
-    moves.contests.close_gate(peers)
 
 
 class _Signals:

@@ -17,7 +17,7 @@ from sojourn.hosts.supervisor.claims import PATIENCE as CLAIM_PATIENCE
 from sojourn.hosts.supervisor.claims import Contests
 from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.copying import Copying
-from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer, new_id, read_clocks
+from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer
 from sojourn.hosts.supervisor.crashing import CrashPoint
 from sojourn.hosts.supervisor.desk import Desk
 from sojourn.hosts.supervisor.fleet import Fleet
@@ -209,7 +209,7 @@ class Moves:
 
     def tick(self) -> float | None:
         """See ``Part``."""
-        now = read_clocks().monotonic
+        now = self._core.read_clocks().monotonic
         times: list[float] = []
         for departure in list(self._departures.values()):
             wake = departure.machine.wake_at
@@ -299,7 +299,7 @@ class Moves:
                 f"job {head.job_id} stays on host {core.host!r} and goes on there: host "
                 f"{command.to!r} can't be reached now; see `sojourn peers`"
             )
-        m = new_id()
+        m = self._core.new_id()
         known = self._fleet.code.code_of(head.flow_digest)
         if known is None:
             flow = core.store.flow(head.flow_digest)
@@ -359,7 +359,7 @@ class Moves:
         assert command.release_to is not None
         assert command.path is not None
         peer = self._border.require(command.release_to)
-        m = new_id()
+        m = self._core.new_id()
         preflight = Preflight(
             m, head.job_id, head.instance, head.epoch, core.store.store_id, b"", "", [], 0
         )
@@ -367,7 +367,7 @@ class Moves:
         machine = SourceHandoff(preflight, record, peer.name, None, self._patience)
         departure = Departure(machine, row, asker, core.now, Path(command.path))
         self._departures[m] = departure
-        self._do(departure, machine.begin_file(read_clocks().monotonic))
+        self._do(departure, machine.begin_file(self._core.read_clocks().monotonic))
 
     def take_file(self, asker: Asker, command: Import) -> None:
         """Take a job from a file."""
@@ -438,7 +438,7 @@ class Moves:
             self._step(departure, fx.Quiet(job.last_ended, job.next_sequence))
 
     def _step(self, departure: Departure, happening: fx.Happening | None) -> None:
-        now = read_clocks().monotonic
+        now = self._core.read_clocks().monotonic
         self._do(departure, departure.machine.step(happening, now))
 
     def _do(self, departure: Departure, effects: Iterable[fx.Effect]) -> None:
@@ -534,7 +534,7 @@ class Moves:
         machine.record.digest = document["digest"]
         machine.record.size = len(data)
         machine.record.path = str(path)
-        self._do(departure, machine.release_to_file(read_clocks().monotonic))
+        self._do(departure, machine.release_to_file(self._core.read_clocks().monotonic))
         self._written.append(departure)
 
     def _finish_file(self, departure: Departure) -> None:

@@ -6,7 +6,6 @@ disk (G1); one round is one transaction, whatever came in.
 
 from __future__ import annotations
 
-import os
 from typing import Protocol
 
 import msgspec
@@ -20,12 +19,13 @@ from sojourn.hosts.supervisor.core import (
     ToAsker,
     ToPeer,
     ToProcess,
-    read_clocks,
 )
 from sojourn.hosts.supervisor.desk import PART, Desk
+from sojourn.hosts.supervisor.doors import Doors
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.journal import log_changes
 from sojourn.hosts.supervisor.leftovers import record_leftovers
+from sojourn.hosts.supervisor.processes import Processes
 from sojourn.hosts.supervisor.submissions import SubmitTicket
 from sojourn.runtime.engine.inputs import Freeze, Round
 from sojourn.runtime.errors import ProtocolViolation
@@ -35,9 +35,6 @@ from sojourn.runtime.wire.actor import Committed
 
 LONGEST_POLL = 1.0
 """Seconds after which a round is made even if nothing happened."""
-
-FRAMES_PER_ROUND = 2000
-"""How many frames of one socket a round takes in before the others get their turn."""
 
 
 class Part(Protocol):
@@ -85,17 +82,14 @@ class Reactor:
 
     Args:
         core: shared state.
-        context: of its sockets.
-        wake: descriptor that becomes readable on a signal.
+        doors: where actor processes and clients come in.
+        processes: makes zygotes and takes hold of what they fork.
     """
 
-    def __init__(self, core: Core, context: zmq.Context[zmq.Socket[bytes]], wake: int) -> None:
+    def __init__(self, core: Core, doors: Doors, processes: Processes) -> None:
         self._core = core
-        self._wake = wake
-        home = core.home
-        self._actors = _router(context, f"ipc://{home.actors_socket}")
-        self._clients = _router(context, f"ipc://{home.client_socket}")
-        self.fleet = Fleet(core, self._drain_actors)
+        self._doors = doors
+        self.fleet = Fleet(core, self._drain_actors, processes)
         core.is_running = self.fleet.is_running
         self.desk = Desk(core, self.fleet)
         self.parts: list[Part] = []
@@ -104,9 +98,15 @@ class Reactor:
 
     def run_round(self) -> None:
         """Wait for something to happen and do everything that follows from it."""
-        self._poll()
+        due = self.next_due()
+        if due is not None:
+            self._wait(due)
+        self.react()
+
+    def react(self) -> None:
+        """Do everything that follows from what has happened, without waiting."""
         core = self._core
-        core.now = read_clocks()
+        core.now = core.read_clocks()
         self._take_in()
         core.apply_all(())
         self.fleet.serve()
@@ -172,10 +172,11 @@ class Reactor:
 
     # --- waiting --------------------------------------------------------------------------------
 
-    def _poll(self) -> None:
+    def next_due(self) -> float | None:
+        """Do what is due; give the monotonic time at which something is again, None for at once."""
         core = self._core
         if core.round.writes or core.outbox or self.fleet.code.answers:
-            return
+            return None
         due = [
             time for time in (
                 self._due, core.engine.next_due(), self.desk.watching.next_deadline(),
@@ -183,31 +184,18 @@ class Reactor:
             ) if time is not None
         ]
         if core.round.writes or core.outbox:
-            return
-        now = read_clocks().monotonic
-        wait = min([LONGEST_POLL, *(max(0.0, time - now) for time in due)])
-        poller = zmq.Poller()
-        for socket in (self._actors, self._clients):
-            poller.register(socket, zmq.POLLIN)
-        for part in self.parts:
-            for socket in part.sockets():
-                poller.register(socket, zmq.POLLIN)
-        for descriptor in (self._wake, *self.fleet.filenos()):
-            poller.register(descriptor, zmq.POLLIN)
-        poller.poll(int(wait * 1000) + (1 if wait % 0.001 else 0))
-        try:
-            os.read(self._wake, 64)
-        except BlockingIOError:
-            return
+            return None
+        return min(due, default=core.read_clocks().monotonic + LONGEST_POLL)
+
+    def _wait(self, due: float) -> None:
+        seconds = min(LONGEST_POLL, max(0.0, due - self._core.read_clocks().monotonic))
+        sockets = [socket for part in self.parts for socket in part.sockets()]
+        self._doors.wait(seconds, sockets, self.fleet.filenos())
 
     # --- receiving ------------------------------------------------------------------------------
 
     def _drain_actors(self) -> None:
-        for _ in range(FRAMES_PER_ROUND):
-            try:
-                frames = self._actors.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
+        for frames in self._doors.from_actors():
             try:
                 name = frames[0].decode()
                 message = actor_wire.decode_from_actor(frames[1])
@@ -217,11 +205,7 @@ class Reactor:
             self.fleet.from_actor(name, message)
 
     def _drain_clients(self) -> None:
-        for _ in range(FRAMES_PER_ROUND):
-            try:
-                frames = self._clients.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
+        for frames in self._doors.from_clients():
             try:
                 if len(frames) != 2:
                     raise msgspec.DecodeError(f"{len(frames)} frames instead of 2")
@@ -262,21 +246,14 @@ class Reactor:
             for part in self.parts:
                 part.deliver_relayed(asker, message.answer)
         else:
-            try:
-                self._clients.send_multipart(
-                    [asker.client, client_wire.encode(message.answer)], zmq.NOBLOCK
-                )
-            except zmq.ZMQError:
+            if not self._doors.to_client(asker.client, client_wire.encode(message.answer)):
                 self.desk.gone(asker)
 
     def _send_process(self, name: str, message: actor_wire.ToActor) -> None:
-        try:
-            self._actors.send_multipart(
-                [name.encode(), actor_wire.encode(message)], zmq.NOBLOCK
-            )
-        except zmq.ZMQError as error:
+        error = self._doors.to_actor(name, actor_wire.encode(message))
+        if error is not None:
             # It died; its exit settles what it had out.
-            self._core.log.info("process unreachable", process=name, error=str(error))
+            self._core.log.info("process unreachable", process=name, error=error)
 
     # --- start and stop -------------------------------------------------------------------------
 
@@ -310,17 +287,4 @@ class Reactor:
         self.fleet.close(settled=True)
         for part in self.parts:
             part.close()
-        self._clients.close(500)
-        self._actors.close(0)
-
-
-
-def _router(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> zmq.Socket[bytes]:
-    socket = context.socket(zmq.ROUTER)
-    socket.set(zmq.ROUTER_MANDATORY, 1)
-    socket.set(zmq.SNDHWM, 0)
-    socket.set(zmq.RCVHWM, 0)
-    socket.set(zmq.LINGER, 0)
-    socket.set(zmq.MAXMSGSIZE, client_wire.LARGEST_REQUEST)
-    socket.bind(endpoint)
-    return socket
+        self._doors.close()

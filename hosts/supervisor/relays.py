@@ -11,7 +11,7 @@ import json
 import msgspec
 
 from sojourn.hosts.peers.limits import LARGEST_FRAME
-from sojourn.hosts.peers.links import PeerLinks
+from sojourn.hosts.peers.protocol import Links
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer
 from sojourn.hosts.supervisor.desk import Desk
 from sojourn.runtime.errors import HostUnable, NoSupervisor, NotFound, UsageError, to_wire
@@ -58,7 +58,7 @@ class Relays:
         links: tells who can be reached.
     """
 
-    def __init__(self, core: Core, desk: Desk, links: PeerLinks) -> None:
+    def __init__(self, core: Core, desk: Desk, links: Links) -> None:
         self._core = core
         self._desk = desk
         self._links = links

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from sojourn.hosts.supervisor.codebases import CodeBases, LoadAnswer
-from sojourn.hosts.supervisor.core import Asker, Core, new_id
+from sojourn.hosts.supervisor.core import Asker, Core
 from sojourn.runtime.commands import check_fields
 from sojourn.runtime.engine.inputs import Create
 from sojourn.runtime.engine.model import FlowPlan
@@ -80,7 +80,7 @@ class Submissions:
                 )
         moved = self._moved_submit(command)
         if moved is not None:
-            self._answers.relay(moved, asker, Request(asker.request, new_id(), None, command))
+            self._answers.relay(moved, asker, Request(asker.request, self._core.new_id(), None, command))
             return
         if command.flow is not None:
             flow = self._decoded(command.flow)
@@ -149,7 +149,7 @@ class Submissions:
     def _create_one(self, job_id: str | None, data: bytes, plan: FlowPlan) -> str:
         core = self._core
         submission = hashlib.sha256(plan.digest.encode() + b"\0" + data).hexdigest()
-        name = job_id or new_id()
+        name = job_id or self._core.new_id()
         known = core.head(name) if job_id is not None else None
         if known is not None:
             if known[1].submission == submission:
@@ -160,5 +160,5 @@ class Submissions:
             )
         if job_id is not None and self._answers.arriving(name):
             raise Refused(f"a job {name} is being handed over to host {core.host!r}: wait for it")
-        core.apply(Create(core.new_row(name), name, new_id(), plan, data, submission))
+        core.apply(Create(core.new_row(name), name, self._core.new_id(), plan, data, submission))
         return name

@@ -65,9 +65,17 @@ def _settle_one(
         counts[3] = message.retry_count
         _effects(book, round_, message, result, now)
     elif ending is Ending.FAILED:
+        _expect_the_rest(message)
         _fail(book, round_, message, result, origin, now, random)
     else:
+        _expect_the_rest(message)
         _interrupted(book, round_, message, origin, result.started, result.ended)
+
+
+def _expect_the_rest(message: Message) -> None:
+    """An ordered actor's process gives back what was sent ahead: until then nothing new passes it (G8)."""
+    actor = message.actor
+    actor.gives_back = actor.spec.ordered and not actor.spec.parallel and actor.messages_out > 0
 
 
 def interrupt(book: Book, round_: Round, given: Interrupt, now: Now) -> None:

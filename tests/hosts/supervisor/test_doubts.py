@@ -12,7 +12,8 @@ from sojourn.hosts.options import UpOptions
 from sojourn.hosts.store.sqlite import SqliteStore
 from sojourn.hosts.supervisor import claims
 from sojourn.hosts.supervisor.claims import Contests
-from sojourn.hosts.supervisor.core import Core, ToPeer, read_clocks
+from sojourn.hosts.supervisor.core import Core, ToPeer
+from sojourn.hosts.supervisor.nature import read_clocks
 from sojourn.runtime.wire.claims import Asking, Claims
 
 ROW = 1
