@@ -8,6 +8,8 @@ from sojourn.hosts.cli.common import Settings, with_settings
 from sojourn.hosts.cli.render import table
 from sojourn.runtime.wire.client import Peers
 
+TAKES_JOBS: dict[bool | None, str] = {True: "no (cordoned)", False: "yes", None: "?"}
+
 
 @click.command("peers")
 @with_settings
@@ -17,11 +19,12 @@ def peers_command(settings: Settings) -> None:
     settings.print(
         peers,
         lambda: table(
-            ["HOST", "CONNECTED", "ADDRESS", "ROLES"],
+            ["HOST", "CONNECTED", "TAKES JOBS", "ADDRESS", "ROLES"],
             [
                 [
                     peer["name"], "yes" if peer["connected"] else "no",
-                    peer["address"] or "(dials us)", ", ".join(peer["roles"]),
+                    TAKES_JOBS[peer.get("cordoned")], peer["address"] or "(dials us)",
+                    ", ".join(peer["roles"]),
                 ]
                 for peer in peers
             ],

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,14 +15,20 @@ from sojourn.hosts.home import Home
 from sojourn.hosts.options import UpOptions
 from sojourn.hosts.orphans import claim_home
 from sojourn.hosts.store.sqlite import SqliteStore
+from sojourn.hosts.supervisor.batches import Batches
 from sojourn.hosts.supervisor.border import Border
-from sojourn.hosts.supervisor.core import Core
+from sojourn.hosts.supervisor.cordoning import Cordoning
+from sojourn.hosts.supervisor.core import Asker, Core
+from sojourn.hosts.supervisor.draining import Draining
 from sojourn.hosts.supervisor.journal import open_journal
+from sojourn.hosts.supervisor.leaving import Leaving, Signals
 from sojourn.hosts.supervisor.moves import Moves
 from sojourn.hosts.supervisor.reactor import Reactor
 from sojourn.hosts.supervisor.resolving import Resolving
+from sojourn.hosts.supervisor.service import Service
 from sojourn.hosts.supervisor.upkeep import Upkeep
 from sojourn.runtime.errors import HostUnable, StoreFailed
+from sojourn.runtime.wire.whole_hosts import Cordon, Drain, MigrateMany
 
 EXIT_STORE_FAILED = StoreFailed.exit_code
 
@@ -51,12 +55,14 @@ def run_supervisor(options: UpOptions) -> int:
     open_journal(home, options.name, quiet=options.quiet)
     log = structlog.get_logger()
     store = SqliteStore.open(home.store, clock=time.time)
-    wake = _Signals()
+    signals = Signals()
+    service = Service()
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         core = Core(options, home, store)
-        reactor = Reactor(core, context, wake.descriptor)
+        reactor = Reactor(core, context, signals.descriptor)
         address, moves = attach_peers(reactor, core, context)
+        leaving = Leaving(core, signals, *attach_drains(reactor, core, moves), service)
         upkeep = Upkeep(core, moves.under_way)
         _be_sure(core, moves, {peer.name for peer in store.peers()})
         gc.collect()
@@ -65,12 +71,14 @@ def run_supervisor(options: UpOptions) -> int:
         try:
             reactor.load_jobs()
             _announce(options, address)
+            service.tell("READY=1")
             log.info("ready", home=str(home.root), pid=os.getpid(), listen=address)
-            while not (core.stopping or wake.asked):
+            while not leaving.due():
                 reactor.run_round()
                 upkeep.look()
             log.info("stopping")
-            reactor.stop(options.grace)
+            service.tell("STOPPING=1")
+            reactor.stop(options.grace, leaving.hurried)
         except StoreFailed as error:
             log.error("store failed", error=error.message)
             reactor.fleet.close(settled=False)
@@ -127,6 +135,26 @@ def attach_peers(
     return border.address(), moves
 
 
+def attach_drains(reactor: Reactor, core: Core, moves: Moves) -> tuple[Cordoning, Draining]:
+    """Give the reactor the parts that move many jobs, or all of them."""
+    desk, border = reactor.desk, moves.border
+    draining = Draining(core, desk, moves, border, desk.errands)
+    cordoning = Cordoning(core, desk, border, moves.arrivals, draining)
+    batches = Batches(core, desk, border, desk.errands)
+
+    def drain(asker: Asker, command: Drain) -> None:
+        draining.check(command)
+        cordoning.put(on=True)
+        draining.begin(asker, command)
+
+    desk.serve(Cordon, cordoning.command)
+    desk.serve(Drain, drain)
+    desk.serve(MigrateMany, batches.begin)
+    desk.also_gone(draining.gone)
+    reactor.parts.append(draining)
+    return cordoning, draining
+
+
 def _be_sure(core: Core, moves: Moves, peers: set[str]) -> None:
     """Before anything runs: is this store the newest that this host had?"""
     store = core.store
@@ -140,33 +168,6 @@ def _be_sure(core: Core, moves: Moves, peers: set[str]) -> None:
     moves.contests.close_gate(peers)
 
 
-class _Signals:
-    """SIGTERM, SIGINT and SIGHUP as something to poll."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        ours, theirs = socket.socketpair()
-        for end in (ours, theirs):
-            end.setblocking(False)
-        self._ends = (ours, theirs)
-        self.descriptor = ours.fileno()
-        signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._ask)
-
-    def _ask(self, _number: int, _frame: object) -> None:
-        self.asked = True
-
-
 def _announce(options: UpOptions, address: str | None) -> None:
     where = f" listening on {address}" if address else ""
     print(f"ready: host {options.name}, home {options.home}{where}, pid {os.getpid()}", flush=True)
-    # taken out: what routines start is no service of systemd's
-    notify = os.environ.pop("NOTIFY_SOCKET", "")
-    if notify:
-        place = "\0" + notify[1:] if notify.startswith("@") else notify
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-                channel.sendto(b"READY=1", place)
-        except OSError as error:
-            structlog.get_logger().warning("nobody is told of readiness", socket=notify, error=str(error))
