@@ -54,12 +54,9 @@ def show_entries(
     settings.print(document, (lambda: entries_text(entries)) if text is None else text)
     code = exit_code(entries)
     if code:
-        counts = [
-            f"{count} {what}" for what, count in (
-                ("in doubt", _count(entries, Outcome.IN_DOUBT)), ("stay", _count(entries, Outcome.STAYS)),
-            ) if count
-        ]
-        click.echo(f"error: of {len(entries)} jobs {' and '.join(counts)}", err=True)
+        doubts, stay = _count(entries, Outcome.IN_DOUBT), _count(entries, Outcome.STAYS)
+        said = [f"{stay} did not move"] * bool(stay) + [f"{doubts} in doubt"] * bool(doubts)
+        click.echo(f"error: of {len(entries)} jobs: {', '.join(said)}", err=True)
     return code
 
 

@@ -6,9 +6,8 @@ import click
 
 from sojourn.hosts.cli.common import Settings, with_settings
 from sojourn.hosts.cli.render import table
+from sojourn.hosts.connection import Body
 from sojourn.runtime.wire.client import Peers
-
-TAKES_JOBS: dict[bool | None, str] = {True: "no (cordoned)", False: "yes", None: "?"}
 
 
 @click.command("peers")
@@ -19,14 +18,19 @@ def peers_command(settings: Settings) -> None:
     settings.print(
         peers,
         lambda: table(
-            ["HOST", "CONNECTED", "TAKES JOBS", "ADDRESS", "ROLES"],
+            ["HOST", "CONNECTED", "ADDRESS", "ROLES"],
             [
                 [
-                    peer["name"], "yes" if peer["connected"] else "no",
-                    TAKES_JOBS[peer.get("cordoned")], peer["address"] or "(dials us)",
-                    ", ".join(peer["roles"]),
+                    peer["name"], _reachable(peer),
+                    peer["address"] or "(dials us)", ", ".join(peer["roles"]),
                 ]
                 for peer in peers
             ],
         ) if peers else "no peers: `sojourn invite` on one host, `sojourn join TOKEN` on the other",
     )
+
+
+def _reachable(peer: Body) -> str:
+    if not peer["connected"]:
+        return "no"
+    return "yes, cordoned" if peer.get("cordoned") else "yes"

@@ -23,7 +23,7 @@ ASKING = [
     ["down"], ["submit", "m:f"], ["jobs"], ["show", "j"], ["wait", "j"], ["logs", "j"], ["pause", "j"],
     ["resume", "j"], ["cancel", "j"], ["retry", "j"], ["forget", "j"], ["migrate", "j", "--to", "b"],
     ["export", "j", "FILE"], ["import", __file__], ["invite"], ["join", "token"], ["peers"],
-    ["run", "m:f", "--host", "b"],
+    ["run", "m:f", "--host", "b"], ["handoff", "list"], ["cordon"], ["uncordon"], ["drain"],
 ]
 PROGRAM = (sys.executable, "-m", "sojourn.hosts.cli")
 
@@ -39,6 +39,15 @@ def commands() -> dict[str, click.Command]:
     return {name: command for name, command in found.items() if command is not None}
 
 
+def leaves() -> dict[str, click.Command]:
+    """Give every command that does something: of a group those in it."""
+    found: dict[str, click.Command] = {}
+    for name, command in commands().items():
+        inner = command.commands if isinstance(command, click.Group) else {"": command}
+        found.update({f"{name} {part}".strip(): leaf for part, leaf in inner.items()})
+    return found
+
+
 # --- what there is --------------------------------------------------------------------------------
 
 
@@ -52,7 +61,7 @@ def test_every_command_exists_under_its_name_and_is_in_the_help(sojourn: Sojourn
 
 
 def test_every_command_takes_home_host_and_output() -> None:
-    for name, command in commands().items():
+    for name, command in leaves().items():
         options = {flag for option in command.params for flag in option.opts}
         assert {"--home", "--host", "-o", "--output"} <= options, name
         assert command.help, name
@@ -102,7 +111,9 @@ def test_an_unknown_command_gets_a_hint(sojourn: Sojourn) -> None:
         ["wait", "j", "--timeout", "nan"], ["migrate", "j", "--to", "b", "--grace", "inf"],
         ["resume", "j", "--question", "q"], ["export", "j", "f", "--release"],
         ["export", "j", "f", "--to", "b"], ["import", "/nonexistent/job.json"], ["up", "--grace", "-1"],
-        ["completion", "powershell"],
+        ["completion", "powershell"], ["migrate", "--all", "j", "--to", "b"], ["migrate", "--all"],
+        ["migrate", "j", "--to", "b", "--back"], ["migrate", "--all", "--back"],
+        ["drain", "--deadline", "-1"], ["up", "--name", "a", "--drain-to", "a"],
     ],
 )
 def test_wrong_usage_exits_with_2_and_one_sentence(
