@@ -6,6 +6,7 @@ import click
 
 from sojourn.hosts.cli.common import Settings, with_settings
 from sojourn.hosts.cli.render import table
+from sojourn.hosts.connection import Body
 from sojourn.runtime.wire.client import Peers
 
 
@@ -20,10 +21,16 @@ def peers_command(settings: Settings) -> None:
             ["HOST", "CONNECTED", "ADDRESS", "ROLES"],
             [
                 [
-                    peer["name"], "yes" if peer["connected"] else "no",
+                    peer["name"], _reachable(peer),
                     peer["address"] or "(dials us)", ", ".join(peer["roles"]),
                 ]
                 for peer in peers
             ],
         ) if peers else "no peers: `sojourn invite` on one host, `sojourn join TOKEN` on the other",
     )
+
+
+def _reachable(peer: Body) -> str:
+    if not peer["connected"]:
+        return "no"
+    return "yes, cordoned" if peer.get("cordoned") else "yes"

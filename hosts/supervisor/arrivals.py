@@ -166,7 +166,8 @@ class Arrivals:
         known = core.head(asked.job_id)
         return facts_about(
             asked, None if known is None else known[1], self._machines(), core.host,
-            stopping=core.stopping, free_bytes=shutil.disk_usage(core.home.root).free,
+            stopping=core.stopping, cordoned=core.cordoned,
+            free_bytes=shutil.disk_usage(core.home.root).free,
         )
 
     def _machines(self) -> list[TargetHandoff]:
@@ -219,6 +220,12 @@ class Arrivals:
         arrival = self._arrivals.get(m)
         if arrival is not None:
             self._step(arrival, fx.Resolved())
+
+    def refuse_undecided(self, why: str) -> None:
+        """Refuse every hand-off that was promised nothing yet; what is PREPARED may come."""
+        for arrival in list(self._arrivals.values()):
+            if arrival.machine.state is TargetState.STAGING:
+                self._do(arrival, arrival.machine.cannot_keep(Refused(why)))
 
     def describe(self) -> list[dict[str, Any]]:
         """List the hand-offs under way."""

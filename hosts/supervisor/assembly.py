@@ -8,14 +8,18 @@ from __future__ import annotations
 import zmq
 
 from sojourn.hosts.peers.protocol import Connect
+from sojourn.hosts.supervisor.batches import Batches
 from sojourn.hosts.supervisor.border import Border
-from sojourn.hosts.supervisor.core import Core
+from sojourn.hosts.supervisor.cordoning import Cordoning
+from sojourn.hosts.supervisor.core import Asker, Core
 from sojourn.hosts.supervisor.doors import Doors
+from sojourn.hosts.supervisor.draining import Draining
 from sojourn.hosts.supervisor.moves import Moves
 from sojourn.hosts.supervisor.processes import Processes
 from sojourn.hosts.supervisor.reactor import Reactor
 from sojourn.hosts.supervisor.resolving import Resolving
 from sojourn.hosts.supervisor.upkeep import Upkeep
+from sojourn.runtime.wire.whole_hosts import Cordon, Drain, MigrateMany
 
 
 class Supervisor:
@@ -45,8 +49,24 @@ class Supervisor:
         desk.border = self.border
         desk.moves = self.moves
         desk.resolving = Resolving(core, self.moves, self.moves.contests, self.border, desk)
-        self.reactor.parts = [self.border, self.moves]
+        self.draining = Draining(core, desk, self.moves, self.border, desk.errands)
+        self.cordoning = Cordoning(core, desk, self.border, self.moves.arrivals, self.draining)
+        self.reactor.parts = [self.border, self.moves, self.draining]
+        self._serve_whole_hosts()
         self.upkeep = Upkeep(core, self.moves.under_way)
+
+    def _serve_whole_hosts(self) -> None:
+        """Have the commands answered that move many jobs, or all of them."""
+        desk = self.reactor.desk
+        desk.serve(Cordon, self.cordoning.command)
+        desk.serve(Drain, self._drain)
+        desk.serve(MigrateMany, Batches(self.core, desk, self.border, desk.errands).begin)
+        desk.also_gone(self.draining.gone)
+
+    def _drain(self, asker: Asker, command: Drain) -> None:
+        self.draining.check(command)
+        self.cordoning.put(on=True)
+        self.draining.begin(asker, command)
 
     def begin(self) -> None:
         """Take up what the store holds: nothing runs of which it isn't certain whose it is."""

@@ -27,12 +27,14 @@ from sojourn.runtime.errors import (
     UsageError,
 )
 from sojourn.runtime.handoff.crash_points import after_send, before_send
+from sojourn.runtime.handoff.drain import Peer
 from sojourn.runtime.job import InviteRow, PeerRow
 from sojourn.runtime.wire.claims import ClaimsMessage
 from sojourn.runtime.wire.client import Answer, Failure, Invite, Join, Request
 from sojourn.runtime.wire.handoff import HandoffMessage
 from sojourn.runtime.wire.peer import (
     PROTOCOL_VERSIONS,
+    Cordoned,
     Hello,
     Known,
     Pair,
@@ -93,6 +95,8 @@ class Border:
         self._joining: list[tuple[Asker, Joining]] = []
         self._pairings: list[tuple[bytes, Paired]] = []
         """Answers to hosts that paired, sent once the pairing is on disk."""
+        self._cordoned = set[str]()
+        """Peers that said that they take no new jobs."""
 
     def _refused(self, kind: str, detail: str) -> None:
         self._core.log.warning("refused", kind=kind, detail=detail)
@@ -184,6 +188,8 @@ class Border:
                 self._relays.returned(event.peer, message)
             case RelayDropped():
                 self._relays.drop(event.peer, message.relay)
+            case Cordoned():
+                (self._cordoned.add if message.on else self._cordoned.discard)(event.peer)
             case Hello() | Pair() | Paired() | PairRefused():
                 self._refused("out of place", f"{event.peer}: {type(message).__name__}")
             case _:
@@ -202,6 +208,9 @@ class Border:
     def _link_up(self, event: LinkUp) -> None:
         core = self._core
         core.log.info("peer connected", peer=event.peer, incarnation=event.hello.incarnation)
+        self._cordoned.discard(event.peer)
+        if core.cordoned:
+            core.send(ToPeer(event.peer, Cordoned(on=True)))
         if self.handoffs is not None:
             self.handoffs.heard_hello(event.peer, event.hello.knows_you)
         row = self.links.peer(event.peer)
@@ -330,11 +339,25 @@ class Border:
             "peers": [
                 {
                     "name": row.name, "address": row.address, "connected": self.links.connected(row.name),
+                    "cordoned": peer.cordoned if peer.reachable else None,
                     "roles": ROLES, "store_id": row.store_id,
                 }
-                for row in self.links.peers()
+                for row, peer in zip(self.links.peers(), self.standing(), strict=True)
             ]
         }
+
+    def standing(self) -> list[Peer]:
+        """Give the paired hosts, and which of them take jobs now."""
+        return [
+            Peer(row.name, reachable=self.links.connected(row.name), cordoned=row.name in self._cordoned)
+            for row in self.links.peers()
+        ]
+
+    def tell_cordon(self) -> None:
+        """Tell every peer that can be reached whether this host takes jobs."""
+        for peer in self.standing():
+            if peer.reachable:
+                self._core.send(ToPeer(peer.name, Cordoned(on=self._core.cordoned)))
 
     def require(self, name: str) -> PeerRow:
         """Give a paired host.

@@ -104,6 +104,8 @@ class Core:
         """Rows of jobs that are said to be moving: from FREEZING to ACK."""
         self.withheld: dict[int, str] = {}
         """Rows of jobs that aren't run until their ownership is certain, and why."""
+        self.cordoned = store.meta().get("cordoned") == "1"
+        """Whether this host takes no new jobs."""
         self.gate_closed = False
         """Whether nothing is handed out yet: peers may know that this store was put back from a copy."""
         self.is_running: Callable[[int], bool] = lambda _row: False

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from sojourn.hosts.supervisor.acting import Acting
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker
+from sojourn.hosts.supervisor.errands import Errands
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.papers import document, read_blobs, summary
 from sojourn.hosts.supervisor.resolving import Resolving
 from sojourn.hosts.supervisor.submissions import Submissions
 from sojourn.hosts.supervisor.watching import LogWatch, Watch, Watching
+from sojourn.runtime.commands import cordoned
 from sojourn.runtime.conditions import Condition, parse
 from sojourn.runtime.engine.inputs import (
     Round,
@@ -61,9 +63,13 @@ from sojourn.runtime.wire.client import (
     Submit,
     Wait,
 )
+from sojourn.runtime.wire.whole_hosts import Drain, MigrateMany
 
-DONE_ONCE = (Submit, Pause, Resume, Cancel, Retry, Forget, Migrate, Export, Import, Resolve)
+DONE_ONCE = (Submit, Pause, Resume, Cancel, Retry, Forget, Migrate, Export, Import, Resolve,
+             MigrateMany, Drain)
 """Commands whose repetition under the same id must not act again."""
+
+C = TypeVar("C")
 
 OF_A_JOB = (Pause, Resume, Cancel, Retry, Forget, Migrate, Export)
 PART = "#part"
@@ -123,6 +129,8 @@ class Desk:
         self.watching = Watching(core, self._follow)
         self.submissions = Submissions(core, fleet.code, self)
         self.acting = Acting(core, fleet, self)
+        self.errands = Errands(self.handle, core.new_id)
+        self._leaving: list[Callable[[Asker], None]] = []
         self._held: dict[int, list[tuple[Asker, Request]]] = {}
         self._commands: dict[Asker, str] = {}
         self._working: dict[str, Asker] = {}
@@ -137,6 +145,14 @@ class Desk:
             Invite: self._invite, Join: self._join, Peers: self._peers, Status: self._status,
             Down: self._down,
         }
+
+    def serve(self, command: type[C], do: Callable[[Asker, C], None]) -> None:
+        """Let another part do a kind of command."""
+        self._handlers[command] = do
+
+    def also_gone(self, drop: Callable[[Asker], None]) -> None:
+        """Have another part told when someone who asked went away."""
+        self._leaving.append(drop)
 
     # --- in and out -----------------------------------------------------------------------------
 
@@ -203,6 +219,8 @@ class Desk:
         self.watching.drop(asker)
         if self.border is not None:
             self.border.gone(asker)
+        for drop in self._leaving:
+            drop(asker)
 
     # --- jobs that are elsewhere or on their way ---------------------------------------------------
 
@@ -331,7 +349,7 @@ class Desk:
     def _jobs(self, asker: Asker, _command: Jobs) -> None:
         core = self._core
         found = [summary(core, row, head) for row, head in core.store.heads()]
-        self.reply(asker, {"jobs": found})
+        self.reply(asker, {"jobs": found, "host": core.host, "cordoned": core.cordoned})
 
     def _show(self, asker: Asker, command: Show) -> None:
         row, head = self._core.find(command.job)
@@ -389,6 +407,7 @@ class Desk:
     def _migrate(self, asker: Asker, command: Migrate) -> None:
         row, head = self.acting.live(command.job, "move")
         self.acting.check_not_cancelling(head)
+        self.acting.check_not_contested(head)
         moves = self._moves()
         if moves.under_way(row):
             raise Refused(
@@ -415,6 +434,8 @@ class Desk:
         )
 
     def _import(self, asker: Asker, command: Import) -> None:
+        if self._core.cordoned:
+            raise Refused(cordoned(self._core.host))
         self._moves().take_file(asker, command)
 
     def _handoffs(self, asker: Asker, command: Handoffs) -> None:
@@ -459,6 +480,7 @@ class Desk:
                 "version": version("sojourn"),
                 "listen": self.border.address() if self.border is not None else None,
                 "home": str(core.home.root),
+                "cordoned": core.cordoned,
                 "processes": self._fleet.describe(),
                 "handoffs": self.moves.describe() if self.moves is not None else [],
             },

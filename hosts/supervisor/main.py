@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,7 +19,9 @@ from sojourn.hosts.supervisor.assembly import Supervisor
 from sojourn.hosts.supervisor.core import Core
 from sojourn.hosts.supervisor.doors import LocalDoors
 from sojourn.hosts.supervisor.journal import open_journal
+from sojourn.hosts.supervisor.leaving import Leaving, Signals
 from sojourn.hosts.supervisor.processes import LocalProcesses
+from sojourn.hosts.supervisor.service import Service
 from sojourn.runtime.errors import HostUnable, StoreFailed
 
 EXIT_STORE_FAILED = StoreFailed.exit_code
@@ -49,25 +49,29 @@ def run_supervisor(options: UpOptions) -> int:
     open_journal(home, options.name, quiet=options.quiet)
     log = structlog.get_logger()
     store = SqliteStore.open(home.store, clock=time.time)
-    wake = _Signals()
+    signals = Signals()
+    service = Service()
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         core = Core(options, home, store)
-        doors = LocalDoors(context, home, wake.descriptor)
+        doors = LocalDoors(context, home, signals.descriptor)
         supervisor = Supervisor(core, context, doors, LocalProcesses())
         reactor, address = supervisor.reactor, supervisor.border.address()
+        leaving = Leaving(core, signals, supervisor.cordoning, supervisor.draining, service)
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         try:
             supervisor.begin()
             _announce(options, address)
+            service.tell("READY=1")
             log.info("ready", home=str(home.root), pid=os.getpid(), listen=address)
-            while not (core.stopping or wake.asked):
+            while not leaving.due():
                 reactor.run_round()
                 supervisor.upkeep.look()
             log.info("stopping")
-            reactor.stop(options.grace)
+            service.tell("STOPPING=1")
+            reactor.stop(options.grace, leaving.hurried)
         except StoreFailed as error:
             log.error("store failed", error=error.message)
             reactor.fleet.close(settled=False)
@@ -106,33 +110,6 @@ def check_interpreter(python: str) -> None:
         )
 
 
-class _Signals:
-    """SIGTERM, SIGINT and SIGHUP as something to poll."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        ours, theirs = socket.socketpair()
-        for end in (ours, theirs):
-            end.setblocking(False)
-        self._ends = (ours, theirs)
-        self.descriptor = ours.fileno()
-        signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._ask)
-
-    def _ask(self, _number: int, _frame: object) -> None:
-        self.asked = True
-
-
 def _announce(options: UpOptions, address: str | None) -> None:
     where = f" listening on {address}" if address else ""
     print(f"ready: host {options.name}, home {options.home}{where}, pid {os.getpid()}", flush=True)
-    # taken out: what routines start is no service of systemd's
-    notify = os.environ.pop("NOTIFY_SOCKET", "")
-    if notify:
-        place = "\0" + notify[1:] if notify.startswith("@") else notify
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-                channel.sendto(b"READY=1", place)
-        except OSError as error:
-            structlog.get_logger().warning("nobody is told of readiness", socket=notify, error=str(error))

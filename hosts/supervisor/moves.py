@@ -38,6 +38,7 @@ from sojourn.runtime.flow import decode_flow
 from sojourn.runtime.handoff import effects as fx
 from sojourn.runtime.handoff import routing, strays
 from sojourn.runtime.handoff.crash_points import after_write, before_write
+from sojourn.runtime.handoff.journeys import came_from
 from sojourn.runtime.handoff.routing import FOR_TARGET, Reception
 from sojourn.runtime.handoff.source import ROLE, Patience, SourceHandoff, SourceRecord
 from sojourn.runtime.handoff.table import SourceState
@@ -92,7 +93,7 @@ class Moves:
         self._core = core
         self._desk = desk
         self._fleet = fleet
-        self._border = border
+        self.border = border
         self._patience = Patience()
         self._departures: dict[str, Departure] = {}
         self._asked: dict[str, tuple[Asker, int, Migrate]] = {}
@@ -288,13 +289,16 @@ class Moves:
     # --- what people ask ------------------------------------------------------------------------------
 
     def migrate(self, asker: Asker, row: int, command: Migrate) -> None:
-        """Begin to move a job."""
+        """Begin to move a job, or to move it back."""
         core = self._core
         head = self._head(row)
+        if command.to is None:
+            command = msgspec.structs.replace(command, to=came_from(head, core.host))
+            assert command.to is not None
         if command.to == core.host:
             raise UsageError(f"job {head.job_id} is on host {core.host!r} already")
-        self._border.require(command.to)
-        if not self._border.links.connected(command.to):
+        self.border.require(command.to)
+        if not self.border.links.connected(command.to):
             raise HandoffAborted(
                 f"job {head.job_id} stays on host {core.host!r} and goes on there: host "
                 f"{command.to!r} can't be reached now; see `sojourn peers`"
@@ -329,6 +333,7 @@ class Moves:
             sum(size for _, size in blobs), command.allow_code_drift, blobs,
         )
         record = SourceRecord(row, core.host, "", 0, "")
+        assert command.to is not None, "migrate has resolved it"
         bound = command.max_downtime_ms
         machine = SourceHandoff(
             preflight, record, command.to, command.grace, self._patience,
@@ -358,7 +363,7 @@ class Moves:
                           f"`sojourn show {head.job_id}`")
         assert command.release_to is not None
         assert command.path is not None
-        peer = self._border.require(command.release_to)
+        peer = self.border.require(command.release_to)
         m = self._core.new_id()
         preflight = Preflight(
             m, head.job_id, head.instance, head.epoch, core.store.store_id, b"", "", [], 0
@@ -376,12 +381,18 @@ class Moves:
             self.arrivals.check_ticket(found, found.handoff)
             self._acknowledged_by(found.image.head.instance, found.handoff.epoch)
         body = self.arrivals.take_file(
-            found, len(command.document), self._border.links.peers()
+            found, len(command.document), self.border.links.peers()
         )
         self._desk.reply(asker, body)
 
     def abort_for(self, row: int, reason: str) -> bool:
         """Abort the hand-off of a job; False where it is past its commit point."""
+        for m, (asker, asked_row, command) in list(self._asked.items()):
+            if asked_row == row:
+                del self._asked[m]
+                self._desk.fail(asker, HandoffAborted(
+                    f"job {command.job} stays on host {self._core.host!r} and goes on there: {reason}"
+                ))
         for departure in list(self._departures.values()):
             if departure.row == row:
                 self._step(departure, fx.Cancelled(reason))
@@ -393,6 +404,13 @@ class Moves:
         return any(departure.row == row for departure in self._departures.values()) or any(
             asked[1] == row for asked in self._asked.values()
         )
+
+    def unacknowledged(self) -> list[str]:
+        """Name the jobs that were released over a link and not acknowledged; a file needs no word."""
+        return [
+            departure.machine.job_id for departure in self._departures.values()
+            if departure.machine.state is SourceState.RELEASED and not departure.machine.record.file
+        ]
 
     def open_handoffs(self) -> list[OpenHandoff]:
         """Give the hand-offs that have a machine here."""

@@ -6,6 +6,7 @@ disk (G1); one round is one transaction, whatever came in.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -22,6 +23,7 @@ from sojourn.hosts.supervisor.core import (
 )
 from sojourn.hosts.supervisor.desk import PART, Desk
 from sojourn.hosts.supervisor.doors import Doors
+from sojourn.hosts.supervisor.errands import ERRAND
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.journal import log_changes
 from sojourn.hosts.supervisor.leftovers import record_leftovers
@@ -242,6 +244,8 @@ class Reactor:
         asker = message.asker
         if asker.peer == PART:
             self.desk.part_answered(asker.relay, message.answer)
+        elif asker.peer == ERRAND:
+            self.desk.errands.answered(asker.relay, message.answer)
         elif asker.peer:
             for part in self.parts:
                 part.deliver_relayed(asker, message.answer)
@@ -270,11 +274,12 @@ class Reactor:
         for path in leftover:
             path.unlink(missing_ok=True)
 
-    def stop(self, grace: float) -> None:
+    def stop(self, grace: float, hurried: Callable[[], bool] = lambda: False) -> None:
         """Let turns in flight end, make everything durable and kill the rest.
 
         Args:
             grace: seconds that turns in flight get.
+            hurried: whether they are to get no more of them.
         """
         core = self._core
         core.stopping = True
@@ -282,6 +287,9 @@ class Reactor:
         self.fleet.recalls.hurry_all(grace)
         self.commit()
         while self.fleet.busy():
+            if grace and hurried():
+                grace = 0.0
+                self.fleet.recalls.hurry_all(grace)
             self.run_round()
         self.commit()
         self.fleet.close(settled=True)

@@ -10,7 +10,7 @@ import msgspec
 
 from sojourn.hosts.supervisor.codebases import CodeBases, LoadAnswer
 from sojourn.hosts.supervisor.core import Asker, Core
-from sojourn.runtime.commands import check_fields
+from sojourn.runtime.commands import check_fields, cordoned
 from sojourn.runtime.engine.inputs import Create
 from sojourn.runtime.engine.model import FlowPlan
 from sojourn.runtime.errors import Refused, SojournError, UsageError, from_wire
@@ -82,6 +82,7 @@ class Submissions:
         if moved is not None:
             self._answers.relay(moved, asker, Request(asker.request, self._core.new_id(), None, command))
             return
+        self._refuse_cordoned(command)
         if command.flow is not None:
             flow = self._decoded(command.flow)
             digest = flow_digest(flow)
@@ -95,6 +96,12 @@ class Submissions:
             self._code.inspect(command.locator, SubmitTicket(asker, command))
         else:
             raise UsageError("a submit must name a flow")
+
+    def _refuse_cordoned(self, command: Submit) -> None:
+        """A cordoned host takes no new job; one that it has is submitted again in vain, as ever."""
+        core = self._core
+        if core.cordoned and any(name is None or core.head(name) is None for name in command.job_ids):
+            raise Refused(cordoned(core.host))
 
     def _decoded(self, encoded: bytes) -> FlowSpec:
         try:
@@ -135,6 +142,7 @@ class Submissions:
         flow = decode_flow(inspected.flow)
         digest = flow_digest(flow)
         plan = self._core.plan(digest, inspected.flow)
+        self._refuse_cordoned(command)
         entry = plan.routines[plan.spec.entry].slot(INPUT_SLOT)
         for data in command.inputs:
             check_fields(data, entry, f"the input of flow {flow.id!r}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from sojourn.runtime.commands import cordoned
 from sojourn.runtime.errors import (
     AccessDenied,
     CodeNotLoadable,
@@ -94,6 +95,7 @@ class TargetFacts(msgspec.Struct, frozen=True):
         forgotten: whether it was forgotten here.
         arriving: the hand-off under which the job id is arriving already, if any.
         stopping: whether this host is going down.
+        cordoned: whether it takes no new jobs.
         free_bytes: room on the disk of the home.
     """
 
@@ -104,6 +106,7 @@ class TargetFacts(msgspec.Struct, frozen=True):
     forgotten: bool = False
     arriving: str | None = None
     stopping: bool = False
+    cordoned: bool = False
     free_bytes: int = 1 << 62
 
 
@@ -134,6 +137,8 @@ def veto(asked: Preflight, facts: TargetFacts) -> tuple[str, str] | None:
     job = asked.job_id
     if facts.stopping:
         return Refused.__name__, f"host {host!r} is going down"
+    if facts.cordoned:
+        return Refused.__name__, cordoned(host)
     if facts.arriving is not None:
         return Refused.__name__, f"job {job} is arriving at host {host!r} by another hand-off already"
     if facts.known_instance is not None and facts.known_instance != asked.instance:

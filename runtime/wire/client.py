@@ -6,26 +6,17 @@ Bodies of replies are JSON documents, so that ``-o json`` prints what travelled.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
+from sojourn.runtime.wire.bounds import LONGEST_SECONDS as LONGEST_SECONDS
+from sojourn.runtime.wire.bounds import Count, Milliseconds, Seconds, Sequence
 from sojourn.runtime.wire.decoding import FrameDecoder
+from sojourn.runtime.wire.whole_hosts import Cordon, Drain, MigrateMany
 
 LARGEST_REQUEST = 256 * 1024 * 1024
 """Bytes of a request; a supervisor hangs up on a larger one without a word."""
-
-
-LONGEST_SECONDS = 100 * 366 * 24 * 3600.0
-"""A century: a later moment may be none that a clock can show."""
-
-LARGEST_COUNT = 2**31 - 1
-
-# Refused where they are decoded: a supervisor reckons with what it lets in.
-Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=LONGEST_SECONDS)]
-Milliseconds = Annotated[float, msgspec.Meta(ge=0.0, le=LONGEST_SECONDS * 1000)]
-Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_COUNT)]
-Sequence = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Submit(msgspec.Struct, tag="submit"):
@@ -44,7 +35,8 @@ class Submit(msgspec.Struct, tag="submit"):
 class Jobs(msgspec.Struct, tag="jobs"):
     """List jobs.
 
-    Reply: ``{"jobs": [{job_id, flow_id, status, reason, epoch, host, moved_to, created_at}]}``.
+    Reply: ``{"jobs": [{job_id, flow_id, status, reason, epoch, host, moved_to, created_at}], "host",
+    "cordoned"}``.
     """
 
 
@@ -117,13 +109,13 @@ class Forget(msgspec.Struct, tag="forget"):
 
 
 class Migrate(msgspec.Struct, tag="migrate"):
-    """Move a job.
+    """Move a job; ``to`` None sends it back to where it came from.
 
     Progress: ``{"phase", "bytes", "total_bytes"}``; reply: an entry of ``handoffs`` with ``job_id``.
     """
 
     job: str
-    to: str
+    to: str | None
     grace: Seconds | None = None
     allow_code_drift: bool = False
     max_downtime_ms: Milliseconds | None = None
@@ -161,7 +153,11 @@ class Join(msgspec.Struct, tag="join"):
 
 
 class Peers(msgspec.Struct, tag="peers"):
-    """List paired hosts. Reply: ``{"peers": [{name, address, connected, roles, store_id}]}``."""
+    """List paired hosts.
+
+    Reply: ``{"peers": [{name, address, connected, cordoned, roles, store_id}]}``; ``cordoned`` is null
+    while it isn't known.
+    """
 
 
 class Handoffs(msgspec.Struct, tag="handoffs"):
@@ -187,7 +183,7 @@ class Resolve(msgspec.Struct, tag="resolve"):
 class Status(msgspec.Struct, tag="status"):
     """Describe this host.
 
-    Reply: ``{"host", "store_id", "pid", "version", "listen", "home", "processes": [...]}``.
+    Reply: ``{"host", "store_id", "pid", "version", "listen", "home", "cordoned", "processes": [...]}``.
     """
 
 
@@ -198,6 +194,7 @@ class Down(msgspec.Struct, tag="down"):
 Command = (
     Submit | Jobs | Show | Wait | Logs | Pause | Resume | Cancel | Retry | Forget | Migrate
     | Export | Import | Invite | Join | Peers | Handoffs | Resolve | Status | Down
+    | MigrateMany | Cordon | Drain
 )
 
 

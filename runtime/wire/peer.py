@@ -104,6 +104,12 @@ class RelayDropped(msgspec.Struct, tag="relay_dropped"):
     relay: int
 
 
+class Cordoned(msgspec.Struct, tag="cordoned"):
+    """Whether the sender takes new jobs; told at every change, and after HELLO where it doesn't."""
+
+    on: bool
+
+
 class Rejected(msgspec.Struct, tag="rejected"):
     """A message was malformed or not allowed; it changed nothing."""
 
@@ -113,7 +119,7 @@ class Rejected(msgspec.Struct, tag="rejected"):
 
 PeerMessage = (
     Hello | HelloRefused | Pair | Paired | PairRefused | RelayRequest | RelayAnswer | RelayReturned
-    | RelayDropped | Rejected | ClaimsMessage | HandoffMessage
+    | RelayDropped | Cordoned | Rejected | ClaimsMessage | HandoffMessage
 )
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -26,6 +26,7 @@ ASKING = [
     ["export", "j", "FILE"], ["import", __file__], ["invite"], ["join", "token"], ["peers"],
     ["run", "m:f", "--host", "b"], ["handoff", "list"], ["handoff", "show", "j"],
     ["handoff", "resolve", "j", "--force", "accept"],
+    ["cordon"], ["uncordon"], ["drain"],
 ]
 PROGRAM = (sys.executable, "-m", "sojourn.hosts.cli")
 
@@ -123,7 +124,9 @@ def test_an_unknown_command_gets_a_hint(sojourn: Sojourn) -> None:
         ["wait", "j", "--timeout", "nan"], ["migrate", "j", "--to", "b", "--grace", "inf"],
         ["resume", "j", "--question", "q"], ["export", "j", "f", "--release"],
         ["export", "j", "f", "--to", "b"], ["import", "/nonexistent/job.json"], ["up", "--grace", "-1"],
-        ["completion", "powershell"],
+        ["completion", "powershell"], ["migrate", "--all", "j", "--to", "b"], ["migrate", "--all"],
+        ["migrate", "j", "--to", "b", "--back"], ["migrate", "--all", "--back"],
+        ["drain", "--deadline", "-1"], ["up", "--name", "a", "--drain-to", "a"],
     ],
 )
 def test_wrong_usage_exits_with_2_and_one_sentence(
