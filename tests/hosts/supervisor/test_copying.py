@@ -103,12 +103,12 @@ class Source(CopiedHost):
     def result(self, dispatch: int) -> Result:
         chance = self.chance
         now = self.core.now.wall
-        if chance.random() < 0.3:
+        pending = len(self.job.messages)
+        if chance.random() < 0.3 and pending > self.worker.window:  # the job must not come to its end
             return Result(
                 dispatch, Ending.FAILED, now, now, error=TurnError("ValueError", "no"),
                 progress=encode_fields({"p": chance.randrange(9)}, where="x"),
             )
-        pending = len(self.job.messages)
         emissions = chance.choice((0, 1, 2, 3)) if pending < 40 else 0
         result = Result(
             dispatch, Ending.SUCCEEDED, now, now,
