@@ -77,6 +77,8 @@ class Draining:
         self._peers = peers
         self._errands = errands
         self._drain: Drain | None = None
+        self._last: Drain | None = None
+        """The one that ended last under this cordon: asked for again, it tells of all that it moved."""
         self._grace: float | None = None
         self._askers: list[Asker] = []
         self._told: Json = {}
@@ -113,10 +115,12 @@ class Draining:
         """Begin, or go on with the options of this command; nobody waits for it where ``asker`` is None."""
         now = read_clocks().monotonic
         deadline = None if command.deadline is None else now + command.deadline
-        if self._drain is None:
-            self._drain = Drain(self._core.host, command.to, deadline)
+        drain = self._drain or self._last
+        if drain is None:
+            drain = Drain(self._core.host, command.to, deadline)
         else:
-            self._drain.go_on(command.to, deadline)
+            drain.go_on(command.to, deadline)
+        self._drain, self._last = drain, None
         self._grace = command.grace
         if asker is not None and asker not in self._askers:
             self._askers.append(asker)
@@ -124,7 +128,8 @@ class Draining:
         self._core.log.info("drain", to=command.to, deadline=command.deadline)
 
     def end(self) -> None:
-        """See ``Drain.end``."""
+        """The cordon is lifted: see ``Drain.end``."""
+        self._last = None
         if self._drain is not None:
             self._drain.end()
 
@@ -191,7 +196,7 @@ class Draining:
     def _look(self, drain: Drain, now: float) -> None:
         core = self._core
         given = set(self._moves.unacknowledged())
-        names = dict.fromkeys((*drain.known(), *given))
+        names = dict.fromkeys((*drain.unsettled(), *given))
         names.update(
             (job.head.job_id, None)
             for job in sorted(core.engine.book.jobs.values(), key=lambda job: job.row)
@@ -243,6 +248,7 @@ class Draining:
 
     def _finish(self, drain: Drain, now: float) -> None:
         self._drain = None
+        self._last = drain if self._core.cordoned else None
         self.entries = drain.entries(now)
         askers, self._askers = self._askers, []
         self._core.log.info(

@@ -159,8 +159,8 @@ class Drain:
         """Take in what there is.
 
         Args:
-            jobs: every unfinished job of the host, every job that it released, and every job that this
-                drain has ever been told of.
+            jobs: every unfinished job of the host, every job that it released, and every job of this
+                drain that isn't settled.
             peers: the paired hosts.
             now: monotonic seconds.
         """
@@ -353,9 +353,9 @@ class Drain:
     def _in_doubt(self, job: Leaving) -> bool:
         return job.entry is None and job.to is None and job.seen.place is Place.GIVEN
 
-    def known(self) -> list[str]:
-        """Name every job that it was told of."""
-        return list(self._jobs)
+    def unsettled(self) -> list[str]:
+        """Name the jobs of which it isn't known yet what came of them."""
+        return [job.job_id for job in self._jobs.values() if job.entry is None]
 
     def entries(self, now: float) -> list[Json]:
         """Say for each job where it is now."""
