@@ -45,7 +45,7 @@ def migrate_command(
     if everything or len(jobs) > 1:
         names = None if everything else list(jobs)
         return move_many(settings, MigrateMany(names, to, grace, allow_code_drift, max_downtime))
-    (job,) = jobs
+    job = jobs[0]
     with move_shown(job) as show:
         body = settings.ask(
             Migrate(job, to, grace, allow_code_drift, max_downtime), job=job, on_progress=show

@@ -211,8 +211,8 @@ def test_jobs_are_spread_over_the_hosts_that_can_run_them(make_host: MakeHost, t
     hosts = [host for _, host in where(entries_of(done.stdout)).values()]
     assert sorted(set(hosts) - {None}, key=str) == ["b", "c"]
     assert min(hosts.count("b"), hosts.count("c")) >= 2
-    for job, (_, host) in where(entries_of(done.stdout)).items():
-        check_owner((a, b, c, d), b if host == "b" else c, [job])
+    for job, (_, name) in where(entries_of(done.stdout)).items():
+        check_owner((a, b, c, d), b if name == "b" else c, [job])
     assert len(hosts) == len(jobs)
     a.do("uncordon")
     started(a, "left")
