@@ -42,10 +42,10 @@ def migrate_command(
     Of several, each is told with where it is now; exit code 7 where some stay, 8 where one is in doubt.
     """
     check_usage(jobs, to, everything=everything, back=back)
-    if everything or len(jobs) > 1:
+    if len(jobs) != 1:
         names = None if everything else list(jobs)
         return move_many(settings, MigrateMany(names, to, grace, allow_code_drift, max_downtime))
-    job = jobs[0]
+    (job,) = jobs
     with move_shown(job) as show:
         body = settings.ask(
             Migrate(job, to, grace, allow_code_drift, max_downtime), job=job, on_progress=show

@@ -49,7 +49,7 @@ class Peers(Protocol):
 class Moves(Protocol):
     """What is needed of the hand-offs."""
 
-    def under_way(self, row: int) -> bool: ...  # noqa: D102
+    def rows_under_way(self) -> set[int]: ...  # noqa: D102
     def abort_for(self, row: int, reason: str) -> bool: ...  # noqa: D102
 
     def unacknowledged(self) -> list[str]:
@@ -196,6 +196,7 @@ class Draining:
     def _look(self, drain: Drain, now: float) -> None:
         core = self._core
         given = set(self._moves.unacknowledged())
+        busy = self._moves.rows_under_way()
         names = dict.fromkeys((*drain.unsettled(), *given))
         names.update(
             (job.head.job_id, None)
@@ -206,23 +207,24 @@ class Draining:
         for job_id in names:
             known = core.head(job_id)
             if known is not None:
-                seen[job_id] = self._seen(*known, given=job_id in given)
+                row, head = known
+                seen[job_id] = self._seen(row, head, given=job_id in given, busy=row in busy)
         drain.see(seen, self._peers.standing(), now)
 
-    def _seen(self, row: int, head: JobHead, *, given: bool) -> Seen:
+    def _seen(self, row: int, head: JobHead, *, given: bool, busy: bool) -> Seen:
         core = self._core
         flow = head.flow_digest
         if given:
             return Seen(flow, Place.GIVEN, head.moved_to or "")
         if head.ownership is not Ownership.OWNED:
-            # forgotten, or released into a file: the file is what has it now
             figures = arrived(head, core.host)
-            return Seen(flow, Place.GONE, head.moved_to or "", "", figures["epoch"], figures["bytes"])
+            file = "it is in a file, for that host alone" if head.ownership is Ownership.RELEASED else ""
+            return Seen(flow, Place.GONE, head.moved_to or "", file, figures["epoch"], figures["bytes"])
         if head.status.finished:
             return Seen(flow, Place.ENDED, head.status.value)
         if row in core.withheld:
             return Seen(flow, Place.HELD, why=core.withheld[row])
-        if self._moves.under_way(row) or head.cancelling:
+        if busy or head.cancelling:
             return Seen(flow, Place.BUSY)
         return Seen(flow, Place.HERE)
 

@@ -54,7 +54,7 @@ class Seen(msgspec.Struct, frozen=True):
         flow: digest of its flow.
         place: where it is.
         host: the other host, where it was given or is gone to one; its status, where it has ended.
-        why: why it is held.
+        why: why it is held; what else is to be known of one that is gone.
         epoch: under which it is owned there.
         bytes: of what travelled there; 0 where that isn't known.
     """
@@ -199,6 +199,7 @@ class Drain:
                 "job_id": job.job_id, "from": self._host, "to": seen.host, "epoch": seen.epoch,
                 "bytes": seen.bytes,
             })
+            job.entry["reason"] = seen.why or None
 
     def moved(self, body: Mapping[str, Any]) -> None:
         """A move was done; ``body`` is the answer to it."""
