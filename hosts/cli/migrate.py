@@ -42,7 +42,7 @@ def migrate_command(
     Of several, each is told with where it is now; exit code 7 where some stay, 8 where one is in doubt.
     """
     check_usage(jobs, to, everything=everything, back=back)
-    if everything or len(jobs) > 1:
+    if len(jobs) != 1:
         names = None if everything else list(jobs)
         return move_many(settings, MigrateMany(names, to, grace, allow_code_drift, max_downtime))
     (job,) = jobs

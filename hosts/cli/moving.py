@@ -99,7 +99,7 @@ def drain_text(entries: Sequence[Body]) -> str:
 
 
 def _note(entry: Body) -> str:
-    if entry["outcome"] == Outcome.MOVED:
+    if entry["outcome"] == Outcome.MOVED and not entry["reason"]:
         return handoff_text(entry)
     return line_text(entry["reason"] or "", 200)
 

@@ -13,7 +13,7 @@ from sojourn.hosts.peers.links import LinkDown, LinkUp, PairRequested, PeerLinks
 from sojourn.hosts.peers.protocol import Connect
 from sojourn.hosts.peers.tokens import make_invite, read_token
 from sojourn.hosts.supervisor.codebases import LoadAnswer
-from sojourn.hosts.supervisor.core import Asker, Core, ToPeer
+from sojourn.hosts.supervisor.core import Asker, Core, ToPeer, read_clocks
 from sojourn.hosts.supervisor.crashing import CrashPoint
 from sojourn.hosts.supervisor.desk import Desk
 from sojourn.hosts.supervisor.relays import Relays
@@ -47,6 +47,9 @@ from sojourn.runtime.wire.peer import (
 )
 
 ROLES = ["peer", "operator"]
+
+TELL_EVERY = 5.0
+"""Seconds between two words about a cordon, once there was one."""
 
 
 class Handoffs(Protocol):
@@ -95,6 +98,7 @@ class Border:
         self._joining: list[tuple[Asker, Joining]] = []
         self._pairings: list[tuple[bytes, Paired]] = []
         """Answers to hosts that paired, sent once the pairing is on disk."""
+        self._tell_again: float | None = 0.0 if core.cordoned else None
         self._cordoned = set[str]()
         """Peers that said that they take no new jobs."""
 
@@ -159,7 +163,11 @@ class Border:
 
     def tick(self) -> float | None:
         """See ``Part``."""
+        if self._tell_again is not None and self._tell_again <= read_clocks().monotonic:
+            self.tell_cordon()  # what was told may have been lost
         times = [joining.deadline for _, joining in self._joining]
+        if self._tell_again is not None:
+            times.append(self._tell_again)
         keepalive = self.links.next_deadline()
         if keepalive is not None:
             times.append(keepalive)
@@ -354,7 +362,8 @@ class Border:
         ]
 
     def tell_cordon(self) -> None:
-        """Tell every peer that can be reached whether this host takes jobs."""
+        """Tell every peer that can be reached whether this host takes jobs, then again and again."""
+        self._tell_again = read_clocks().monotonic + TELL_EVERY
         for peer in self.standing():
             if peer.reachable:
                 self._core.send(ToPeer(peer.name, Cordoned(on=self._core.cordoned)))

@@ -49,7 +49,7 @@ class Peers(Protocol):
 class Moves(Protocol):
     """What is needed of the hand-offs."""
 
-    def under_way(self, row: int) -> bool: ...  # noqa: D102
+    def rows_under_way(self) -> set[int]: ...  # noqa: D102
     def abort_for(self, row: int, reason: str) -> bool: ...  # noqa: D102
 
     def unacknowledged(self) -> list[str]:
@@ -77,6 +77,8 @@ class Draining:
         self._peers = peers
         self._errands = errands
         self._drain: Drain | None = None
+        self._last: Drain | None = None
+        """The one that ended last under this cordon: asked for again, it tells of all that it moved."""
         self._grace: float | None = None
         self._askers: list[Asker] = []
         self._told: Json = {}
@@ -113,10 +115,12 @@ class Draining:
         """Begin, or go on with the options of this command; nobody waits for it where ``asker`` is None."""
         now = self._core.read_clocks().monotonic
         deadline = None if command.deadline is None else now + command.deadline
-        if self._drain is None:
-            self._drain = Drain(self._core.host, command.to, deadline)
+        drain = self._drain or self._last
+        if drain is None:
+            drain = Drain(self._core.host, command.to, deadline)
         else:
-            self._drain.go_on(command.to, deadline)
+            drain.go_on(command.to, deadline)
+        self._drain, self._last = drain, None
         self._grace = command.grace
         if asker is not None and asker not in self._askers:
             self._askers.append(asker)
@@ -124,7 +128,8 @@ class Draining:
         self._core.log.info("drain", to=command.to, deadline=command.deadline)
 
     def end(self) -> None:
-        """See ``Drain.end``."""
+        """The cordon is lifted: see ``Drain.end``."""
+        self._last = None
         if self._drain is not None:
             self._drain.end()
 
@@ -191,7 +196,8 @@ class Draining:
     def _look(self, drain: Drain, now: float) -> None:
         core = self._core
         given = set(self._moves.unacknowledged())
-        names = dict.fromkeys((*drain.known(), *given))
+        busy = self._moves.rows_under_way()
+        names = dict.fromkeys((*drain.unsettled(), *given))
         names.update(
             (job.head.job_id, None)
             for job in sorted(core.engine.book.jobs.values(), key=lambda job: job.row)
@@ -201,23 +207,24 @@ class Draining:
         for job_id in names:
             known = core.head(job_id)
             if known is not None:
-                seen[job_id] = self._seen(*known, given=job_id in given)
+                row, head = known
+                seen[job_id] = self._seen(row, head, given=job_id in given, busy=row in busy)
         drain.see(seen, self._peers.standing(), now)
 
-    def _seen(self, row: int, head: JobHead, *, given: bool) -> Seen:
+    def _seen(self, row: int, head: JobHead, *, given: bool, busy: bool) -> Seen:
         core = self._core
         flow = head.flow_digest
         if given:
             return Seen(flow, Place.GIVEN, head.moved_to or "")
         if head.ownership is not Ownership.OWNED:
-            # forgotten, or released into a file: the file is what has it now
             figures = arrived(head, core.host)
-            return Seen(flow, Place.GONE, head.moved_to or "", "", figures["epoch"], figures["bytes"])
+            file = "it is in a file, for that host alone" if head.ownership is Ownership.RELEASED else ""
+            return Seen(flow, Place.GONE, head.moved_to or "", file, figures["epoch"], figures["bytes"])
         if head.status.finished:
             return Seen(flow, Place.ENDED, head.status.value)
         if row in core.withheld:
             return Seen(flow, Place.HELD, why=core.withheld[row])
-        if self._moves.under_way(row) or head.cancelling:
+        if busy or head.cancelling:
             return Seen(flow, Place.BUSY)
         return Seen(flow, Place.HERE)
 
@@ -243,6 +250,7 @@ class Draining:
 
     def _finish(self, drain: Drain, now: float) -> None:
         self._drain = None
+        self._last = drain if self._core.cordoned else None
         self.entries = drain.entries(now)
         askers, self._askers = self._askers, []
         self._core.log.info(

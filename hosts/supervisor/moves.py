@@ -405,6 +405,13 @@ class Moves:
             asked[1] == row for asked in self._asked.values()
         )
 
+    def rows_under_way(self) -> set[int]:
+        """Give the rows of all jobs for which ``under_way`` holds."""
+        return {
+            *(departure.row for departure in self._departures.values()),
+            *(row for _, row, _ in self._asked.values()),
+        }
+
     def unacknowledged(self) -> list[str]:
         """Name the jobs that were released over a link and not acknowledged; a file needs no word."""
         return [

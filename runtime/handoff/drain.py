@@ -54,7 +54,7 @@ class Seen(msgspec.Struct, frozen=True):
         flow: digest of its flow.
         place: where it is.
         host: the other host, where it was given or is gone to one; its status, where it has ended.
-        why: why it is held.
+        why: why it is held; what else is to be known of one that is gone.
         epoch: under which it is owned there.
         bytes: of what travelled there; 0 where that isn't known.
     """
@@ -159,8 +159,8 @@ class Drain:
         """Take in what there is.
 
         Args:
-            jobs: every unfinished job of the host, every job that it released, and every job that this
-                drain has ever been told of.
+            jobs: every unfinished job of the host, every job that it released, and every job of this
+                drain that isn't settled.
             peers: the paired hosts.
             now: monotonic seconds.
         """
@@ -199,6 +199,7 @@ class Drain:
                 "job_id": job.job_id, "from": self._host, "to": seen.host, "epoch": seen.epoch,
                 "bytes": seen.bytes,
             })
+            job.entry["reason"] = seen.why or None
 
     def moved(self, body: Mapping[str, Any]) -> None:
         """A move was done; ``body`` is the answer to it."""
@@ -353,9 +354,9 @@ class Drain:
     def _in_doubt(self, job: Leaving) -> bool:
         return job.entry is None and job.to is None and job.seen.place is Place.GIVEN
 
-    def known(self) -> list[str]:
-        """Name every job that it was told of."""
-        return list(self._jobs)
+    def unsettled(self) -> list[str]:
+        """Name the jobs of which it isn't known yet what came of them."""
+        return [job.job_id for job in self._jobs.values() if job.entry is None]
 
     def entries(self, now: float) -> list[Json]:
         """Say for each job where it is now."""

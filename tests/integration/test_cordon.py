@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Future
 from pathlib import Path
 
+from sojourn import Handoff
 from sojourn.runtime.wire.client import Peers, Status
 from tests.integration.conftest import MakeHost
 from tests.integration.hosting import Host, pair_hosts
@@ -70,8 +72,9 @@ def test_it_lasts_over_restarts_until_it_is_lifted_and_everybody_is_told(
     assert a.run("submit", "failing:quick").returncode == 0
 
 
-def test_what_is_arriving_is_refused_and_goes_on_at_its_source(make_host: MakeHost) -> None:
-    a, b = make_host("a").up(**stopping_at("source.before-send-offer")), make_host("b").up()
+def half_way(make_host: MakeHost, point: str) -> tuple[Host, Host, Future[Handoff]]:
+    """Cordon the target of a hand-off whose source stands still at a moment; then let it go on."""
+    a, b = make_host("a").up(**stopping_at(point)), make_host("b").up()
     pair_hosts(a, b)
     warm_up(b, "failing:endless")
     a.submit("failing:endless", "job")
@@ -80,6 +83,11 @@ def test_what_is_arriving_is_refused_and_goes_on_at_its_source(make_host: MakeHo
     wait_stopped(a)
     b.do("cordon")
     go_on(a)
+    return a, b, move
+
+
+def test_what_is_arriving_is_refused_and_goes_on_at_its_source(make_host: MakeHost) -> None:
+    a, b, move = half_way(make_host, "source.before-send-offer")
     error = move.exception(30.0)
     assert error is not None
     assert "host 'b' is cordoned" in str(error)
@@ -88,14 +96,6 @@ def test_what_is_arriving_is_refused_and_goes_on_at_its_source(make_host: MakeHo
 
 
 def test_what_it_has_promised_to_take_comes_all_the_same(make_host: MakeHost) -> None:
-    a, b = make_host("a").up(**stopping_at("source.before-write-released")), make_host("b").up()
-    pair_hosts(a, b)
-    warm_up(b, "failing:endless")
-    a.submit("failing:endless", "job")
-    a.wait("job", "failing.retry_count >= 1")
-    move = begin_move(a, "job", b)
-    wait_stopped(a)
-    b.do("cordon")
-    go_on(a)
+    a, b, move = half_way(make_host, "source.before-write-released")
     assert move.result(30.0).target == "b"
     assert the_owner((a, b), "job") is b

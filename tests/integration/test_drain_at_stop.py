@@ -94,6 +94,7 @@ def test_down_and_ctrl_c_stop_without_a_drain(make_host: MakeHost) -> None:
     pair_hosts(a, b)
     started(a, "job")
     a.do("down")
+    a.died()
     a.up("--drain-to", "b")
     assert the_owner((a, b), "job") is a
     os.kill(a.pid, signal.SIGINT)

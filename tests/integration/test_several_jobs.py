@@ -87,7 +87,7 @@ def test_all_moves_what_is_unfinished_and_leaves_the_rest(pair: tuple[Host, Host
     a.submit("failing:healing", "done")
     a.wait("done")
     with a.client() as client:
-        jobs = client.submit_many("failing:endless", [{}] * 100)
+        jobs = client.submit_many("failing:endless", [{"n": number} for number in range(100)])
     done = a.run("migrate", "--all", "--to", "b", "-o", "json", timeout=120)
     assert done.returncode == 0, done.stderr
     assert list(entries_of(done.stdout)) == jobs, "more than are under way at once"

@@ -298,3 +298,17 @@ def test_every_drain_ends_with_each_job_told_once_and_never_too_many_under_way(
         moved = places[entry["job_id"]].place is Place.GONE
         assert entry["outcome"] == (Outcome.MOVED if moved else Outcome.STAYS)
         assert moved or entry["reason"]
+
+
+def test_asked_for_again_it_tells_of_what_had_moved_before() -> None:
+    drain = Drain("a", "b")
+    drain.see({"one": HERE}, [B], 0.0)
+    drain.next(0.0)
+    drain.moved(answer("one", "b"))
+    assert (drain.over(0.0), drain.unsettled()) == (True, [])
+    drain.go_on("b", None)
+    drain.see({"two": HERE}, [B], 1.0)
+    assert drain.next(1.0) == [Begin("two", "b")]
+    drain.moved(answer("two", "b"))
+    assert drain.over(1.0)
+    assert outcomes(drain) == {"one": ("moved", "b"), "two": ("moved", "b")}

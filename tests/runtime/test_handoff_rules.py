@@ -398,6 +398,7 @@ def test_a_staging_target_asks_when_the_source_is_back_whether_the_hand_off_stil
         (TargetFacts("b", "instance", 4), "knows job job at epoch 4"),
         (TargetFacts("b", "instance", 5, owns=True), "owns job job at epoch 5"),
         (TargetFacts("b", "instance", 3, owns=True), "two owners"),
+        (TargetFacts("b", cordoned=True), "sojourn uncordon"),
         (TargetFacts("b", "another", 1), "another job under the id"),
         (TargetFacts("b", arriving="m2"), "by another hand-off"),
         (TargetFacts("b", stopping=True), "going down"),
