@@ -13,7 +13,7 @@ from sojourn.hosts.peers.links import LinkDown, LinkUp, PairRequested, PeerLinks
 from sojourn.hosts.peers.protocol import Connect
 from sojourn.hosts.peers.tokens import make_invite, read_token
 from sojourn.hosts.supervisor.codebases import LoadAnswer
-from sojourn.hosts.supervisor.core import Asker, Core, ToPeer, read_clocks
+from sojourn.hosts.supervisor.core import Asker, Core, ToPeer
 from sojourn.hosts.supervisor.crashing import CrashPoint
 from sojourn.hosts.supervisor.desk import Desk
 from sojourn.hosts.supervisor.relays import Relays
@@ -163,7 +163,7 @@ class Border:
 
     def tick(self) -> float | None:
         """See ``Part``."""
-        if self._tell_again is not None and self._tell_again <= read_clocks().monotonic:
+        if self._tell_again is not None and self._tell_again <= self._core.read_clocks().monotonic:
             self.tell_cordon()  # what was told may have been lost
         times = [joining.deadline for _, joining in self._joining]
         if self._tell_again is not None:
@@ -363,7 +363,7 @@ class Border:
 
     def tell_cordon(self) -> None:
         """Tell every peer that can be reached whether this host takes jobs, then again and again."""
-        self._tell_again = read_clocks().monotonic + TELL_EVERY
+        self._tell_again = self._core.read_clocks().monotonic + TELL_EVERY
         for peer in self.standing():
             if peer.reachable:
                 self._core.send(ToPeer(peer.name, Cordoned(on=self._core.cordoned)))
