@@ -21,6 +21,7 @@ from sojourn.runtime.job import (
     LogRow,
     MessageRow,
     Origin,
+    Outcome,
     QuestionRow,
     RoutineCounts,
     SharedRow,
@@ -33,6 +34,8 @@ LARGEST_NUMBER = 1 << 53
 
 LARGEST_PART = 256 * 1024 * 1024
 """Bytes of one part: a part is small unless a single row is large."""
+
+_OUTCOMES = frozenset(Outcome)
 
 TINY = 1e-6
 """Seconds of a due that has passed: a message that waited is due at once, yet was waiting."""
@@ -149,6 +152,8 @@ def problem_of(part: Part, routines: Collection[str], origins: Collection[int]) 
     if not all(is_digest(blob.digest) for blob in part.blobs):
         return "the image names a blob that can't be one"
     for row in part.history:
+        if row.outcome not in _OUTCOMES:
+            return "the image's history holds an outcome that there isn't"
         if row.origin not in part.origins and row.origin not in origins:
             return "the image's history points to hosts that it doesn't name"
     return None
