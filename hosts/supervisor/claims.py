@@ -17,7 +17,7 @@ from sojourn.runtime.engine.inputs import Block, Drop, Freeze, RetryJob, Thaw
 from sojourn.runtime.errors import StoreFailed
 from sojourn.runtime.handoff.claims import ARRIVING, Judgement, claim_of, judge
 from sojourn.runtime.job import JobHead, JobStatus, Ownership, Writes
-from sojourn.runtime.wire.claims import Asking, Claim, Claims
+from sojourn.runtime.wire.claims import AT_ONCE, Asking, Claim, Claims
 from sojourn.runtime.wire.peer import Known
 
 PATIENCE = 5.0
@@ -25,9 +25,6 @@ PATIENCE = 5.0
 
 GATE_SECONDS = 1.0
 """Seconds that a start waits for the HELLO of paired hosts."""
-
-AT_ONCE = 10_000
-"""Jobs that are asked for in one message."""
 
 UNASKED = 0
 """Number of claims that settle no doubt, whatever they say."""

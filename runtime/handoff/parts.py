@@ -9,6 +9,7 @@ writes no store.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -28,6 +29,9 @@ from sojourn.runtime.job import (
 )
 from sojourn.runtime.values import is_digest
 from sojourn.runtime.wire.decoding import FrameDecoder
+from sojourn.runtime.wire.handoff import MOST_BLOBS
+
+T = TypeVar("T")
 
 LARGEST_NUMBER = 1 << 53
 """Above any number that a job comes to; stores hold no more than 64 bits."""
@@ -57,6 +61,12 @@ class Final(msgspec.Struct):
     last_log: int
 
 
+MOST_ROWS = 1 << 16
+"""Rows of a kind in one part, which holds some hundred KiB."""
+
+Rows = Annotated[list[T], msgspec.Meta(max_length=MOST_ROWS)]
+
+
 class Part(msgspec.Struct, omit_defaults=True):
     """Some rows of a job. ``job`` in every row is of no meaning; the receiver writes its own.
 
@@ -65,17 +75,17 @@ class Part(msgspec.Struct, omit_defaults=True):
         final: ends the copy.
     """
 
-    messages: list[MessageRow] = []
-    messages_gone: list[int] = []
-    history: list[HistoryRow] = []
-    attributes: list[AttributeRow] = []
-    attributes_gone: list[tuple[str, str, str]] = []
-    shared: list[SharedRow] = []
-    shared_gone: list[str] = []
-    questions: list[QuestionRow] = []
-    questions_gone: list[str] = []
-    logs: list[LogRow] = []
-    blobs: list[BlobRow] = []
+    messages: Rows[MessageRow] = []
+    messages_gone: Rows[int] = []
+    history: Rows[HistoryRow] = []
+    attributes: Rows[AttributeRow] = []
+    attributes_gone: Rows[tuple[str, str, str]] = []
+    shared: Rows[SharedRow] = []
+    shared_gone: Rows[str] = []
+    questions: Rows[QuestionRow] = []
+    questions_gone: Rows[str] = []
+    logs: Rows[LogRow] = []
+    blobs: Annotated[list[BlobRow], msgspec.Meta(max_length=MOST_BLOBS)] = []
     origins: dict[int, Origin] = {}
     final: Final | None = None
 
