@@ -182,7 +182,7 @@ class Arrivals:
                 )
                 if effect.message.kind == TWO_OWNERS:
                     known = core.head(asked.job_id)
-                    if known is not None:
+                    if known is not None and self._contests.concerns(peer, *known):
                         core.apply(Block(known[0], effect.message.message))
         self._do(arrival, effects)
 
