@@ -12,8 +12,9 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-Time = Annotated[float, msgspec.Meta(ge=0.0, le=1e12)]
-"""Seconds. What comes from elsewhere is checked: no timer sorts what is no number."""
+Time = Annotated[float, msgspec.Meta(ge=0.0, le=253_000_000_000.0)]
+"""Seconds. What comes from elsewhere is checked: no timer sorts what is no number, no calendar shows what
+is beyond the year 9987."""
 
 
 class JobStatus(StrEnum):

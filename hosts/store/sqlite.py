@@ -37,6 +37,7 @@ from sojourn.runtime.job import (
     StagedRows,
     Writes,
 )
+from sojourn.runtime.wire.decoding import FrameDecoder
 
 Row = TypeVar("Row")
 Record = TypeVar("Record")
@@ -368,9 +369,18 @@ class SqliteStore:
 
     def _decode(self, data: object, kind: type[Record]) -> Record:
         try:
-            return msgspec.msgpack.decode(data if isinstance(data, bytes) else b"", type=kind)
+            return decode_record(kind, data)
         except msgspec.DecodeError as error:
             raise damaged(self._path, f"holds a {kind.__name__} that can't be read ({error})") from None
+
+
+def decode_record(kind: type[Record], data: object) -> Record:
+    """Read a record as the store holds it.
+
+    Raises:
+        msgspec.DecodeError: if it is damaged.
+    """
+    return FrameDecoder(msgspec.msgpack.Decoder(kind)).decode(data if isinstance(data, bytes) else b"")
 
 
 def _begin_incarnation(

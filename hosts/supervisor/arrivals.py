@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from sojourn.hosts.peers.limits import LARGEST_FRAME
 from sojourn.hosts.supervisor.claims import Contests
 from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Core, ToPeer
@@ -20,8 +21,8 @@ from sojourn.runtime.errors import CodeNotLoadable, HandoffAborted, HostUnable, 
 from sojourn.runtime.export import Export, ReleaseTicket
 from sojourn.runtime.flow import decode_flow, encode_flow
 from sojourn.runtime.flow_document import flow_digest
+from sojourn.runtime.handoff import crowding, routing, strays
 from sojourn.runtime.handoff import effects as fx
-from sojourn.runtime.handoff import routing, strays
 from sojourn.runtime.handoff.parts import decode_final
 from sojourn.runtime.handoff.routing import Reception, ToTarget, arriving, facts_about
 from sojourn.runtime.handoff.source import TWO_OWNERS, Patience
@@ -49,6 +50,9 @@ from sojourn.runtime.wire.handoff import (
 START_PATIENCE = 15.0
 """Seconds that processes get to start before a hand-off is refused, or STARTED is sent without them."""
 
+LOOK_EVERY = 16
+"""Chunks after which it is seen whether there is room for more."""
+
 KEPT = 60.0
 """Seconds that a finished hand-off waits for MEASURED."""
 
@@ -63,11 +67,13 @@ class Arrival(msgspec.Struct, eq=False):
         activating: monotonic time at which the job was owned, until its actors are up.
         owned_at: the same, kept.
         staging: what came of it so far.
+        unlooked: chunks since it was seen whether there is room.
         credit: an answer to what came in this round, given once.
     """
 
     machine: TargetHandoff
     staging: Staging
+    unlooked: int = 0
     digest: str = ""
     credit: Credit | None = None
     preparing: float | None = None
@@ -133,6 +139,8 @@ class Arrivals:
             case Reception.STEP:
                 assert arrival is not None
                 self._step(arrival, message)
+                if isinstance(message, Chunk):
+                    self._bound(arrival)
             case Reception.BEGIN:
                 assert isinstance(message, Preflight)
                 self._begin(peer, message)
@@ -142,8 +150,25 @@ class Arrivals:
             case Reception.NOTHING:
                 pass
 
+    def _bound(self, arrival: Arrival) -> None:
+        """See that what arrives fits; what doesn't is refused."""
+        machine = arrival.machine
+        arrival.unlooked += 1
+        if arrival.unlooked < LOOK_EVERY and not machine.held_bytes > LARGEST_FRAME:
+            return
+        arrival.unlooked = 0
+        free = shutil.disk_usage(self._core.home.root).free
+        problem = crowding.against_more(machine, self._machines(), self._core.host, free)
+        if problem is not None and machine.state is TargetState.STAGING:
+            self._core.log.error("hand-off refused", job=machine.job_id, reason=problem)
+            self._do(arrival, machine.cannot_keep(HostUnable(problem)))
+
     def _begin(self, peer: str, asked: Preflight) -> None:
         core = self._core
+        crowded = crowding.against_another(peer, core.host, self._machines())
+        if crowded is not None:
+            core.send(ToPeer(peer, HandoffRefused(asked.m, Refused.__name__, crowded), f"{ROLE}.refused"))
+            return
         facts = self._facts(asked)
         row = core.staging_row()
         machine = TargetHandoff(asked, peer, core.store.store_id, self._patience, row)
@@ -157,7 +182,7 @@ class Arrivals:
                 )
                 if effect.message.kind == TWO_OWNERS:
                     known = core.head(asked.job_id)
-                    if known is not None:
+                    if known is not None and self._contests.concerns(peer, *known):
                         core.apply(Block(known[0], effect.message.message))
         self._do(arrival, effects)
 
@@ -259,6 +284,13 @@ class Arrivals:
                     "to the same state, or move with --allow-code-drift",
                 )
                 return
+        if self._fleet.spare() >= crowding.MOST_SPARE:
+            self._inspected(
+                arrival, CodeNotLoadable.__name__,
+                f"{crowding.MOST_SPARE} processes of host {self._core.host!r} wait for jobs that were to "
+                "come already: move the job in a minute",
+            )
+            return
         self._fleet.prepare(arrival.digest)
         arrival.preparing = self._core.read_clocks().monotonic + START_PATIENCE
 

@@ -16,7 +16,7 @@ from sojourn.runtime.engine.inputs import Block, Drop, Freeze, RetryJob, Thaw
 from sojourn.runtime.errors import StoreFailed
 from sojourn.runtime.handoff.claims import ARRIVING, Judgement, claim_of, judge
 from sojourn.runtime.job import JobHead, JobStatus, Ownership, Writes
-from sojourn.runtime.wire.claims import Asking, Claim, Claims
+from sojourn.runtime.wire.claims import AT_ONCE, Asking, Claim, Claims
 from sojourn.runtime.wire.peer import Known
 
 PATIENCE = 5.0
@@ -24,9 +24,6 @@ PATIENCE = 5.0
 
 GATE_SECONDS = 1.0
 """Seconds that a start waits for the HELLO of paired hosts."""
-
-AT_ONCE = 10_000
-"""Jobs that are asked for in one message."""
 
 UNASKED = 0
 """Number of claims that settle no doubt, whatever they say."""
@@ -292,6 +289,9 @@ class Contests:
             return
         row, head = known
         judged = judge(head, claim, host=core.host, peer=peer)
+        if judged.judgement is not Judgement.KEEP and not self.concerns(peer, row, head):
+            core.log.warning("claims a job that it never had", peer=peer, job=head.job_id)
+            return
         match judged.judgement:
             case Judgement.GIVE_WAY if self._acknowledge(head.instance, judged.epoch):
                 return
@@ -305,6 +305,18 @@ class Contests:
                 self._contest(row, head, judged.owner)
             case _:
                 return
+
+    def concerns(self, peer: str, row: int, head: JobHead) -> bool:
+        """Whether a job went, or may have gone, between this host and a peer: nobody else's word counts."""
+        return (
+            peer in (head.moved_to, head.contested_by)
+            or any(peer in (entry.source, entry.target) for entry in head.handoffs)
+            or any(peer in doubt.peers for doubt in self._doubts.get(row, ()))
+            or any(
+                record.peer == peer and record.job_id == head.job_id
+                for record in self._core.store.handoffs()
+            )
+        )
 
     def give_way(self, row: int, owner: str) -> None:
         """The job is another host's: keep its document, and never run it."""

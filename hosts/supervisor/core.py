@@ -26,6 +26,9 @@ from sojourn.runtime.wire.actor import ToActor
 from sojourn.runtime.wire.client import Answer
 from sojourn.runtime.wire.peer import PeerMessage
 
+MOST_PLANS = 1000
+"""Flows that are remembered beside those of the jobs in memory: peers may ask for any number of them."""
+
 NAMED_AT_ONCE = 4
 """Jobs that the refusal of an ambiguous prefix names."""
 
@@ -218,7 +221,10 @@ class Core:
                 encoded = self.store.flow(digest)
             if encoded is None:
                 raise NotFound(f"the store of host {self.host!r} has no flow {digest}")
-            plan = self._plans[digest] = FlowPlan(digest, decode_flow(encoded))
+            plan = FlowPlan(digest, decode_flow(encoded))
+            while len(self._plans) >= MOST_PLANS:
+                del self._plans[next(iter(self._plans))]  # it is read again where it is needed
+            self._plans[digest] = plan
         return plan
 
     def load(self, row: int) -> Job | None:

@@ -27,6 +27,7 @@ from sojourn.runtime.engine.inputs import (
 )
 from sojourn.runtime.errors import (
     NotFound,
+    ProtocolViolation,
     Refused,
     SojournError,
     from_wire,
@@ -62,6 +63,7 @@ from sojourn.runtime.wire.client import (
     Status,
     Submit,
     Wait,
+    decode_waited,
 )
 from sojourn.runtime.wire.whole_hosts import Drain, MigrateMany
 
@@ -325,8 +327,12 @@ class Desk:
         if isinstance(answer, Failure):
             self.watching.fail(watch, from_wire(answer.kind, answer.message))
             return
-        body = json.loads(answer.body)
-        self.watching.settle(watch, row, body["jobs"][0], held=body["held"])
+        try:
+            waited = decode_waited(answer.body)
+        except msgspec.DecodeError as error:
+            self.watching.fail(watch, ProtocolViolation(f"another host's answer is none: {error}"))
+            return
+        self.watching.settle(watch, row, waited.jobs[0] if waited.jobs else {}, held=waited.held)
 
     def _moves(self) -> Moves:
         if self.moves is None:

@@ -256,7 +256,10 @@ class Moves:
             isinstance(message, PreflightReady) and store.restored
         ):
             return
-        answer = strays.answer_at_source(message, store.handoff(ROLE, message.m), store.store_id)
+        record = store.handoff(ROLE, message.m)
+        if record is not None and record.peer != peer:
+            return
+        answer = strays.answer_at_source(message, record, store.store_id)
         if answer is not None:
             self._core.send(ToPeer(peer, answer, f"{ROLE}.{send_name(answer)}"))
 

@@ -15,6 +15,7 @@ from sojourn.runtime.engine.inputs import Now, Round, StatusChange
 from sojourn.runtime.engine.model import Actor, Job, Message, Origins
 from sojourn.runtime.job import HistoryRow, MessageRow, Outcome
 from sojourn.runtime.job_table import JobEvent, next_status
+from sojourn.runtime.wire.decoding import FrameDecoder
 
 CLOCK_STEP = 1.0
 """Seconds by which the wall clock must have been set for dues to be written anew."""
@@ -25,7 +26,7 @@ FINISHING = {
     JobEvent.CANCELLED: "cancelled",
 }
 
-_FIELDS = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
+_FIELDS = FrameDecoder(msgspec.msgpack.Decoder(dict[str, msgspec.Raw]))
 
 
 class Timer(NamedTuple):
@@ -212,7 +213,12 @@ class Book:
 
 
 def merge_fields(old: bytes | None, new: bytes) -> bytes:
-    """Put the fields of one encoded map over those of another."""
-    if old is None:
-        return new
-    return msgspec.msgpack.encode({**_FIELDS.decode(old), **_FIELDS.decode(new)})
+    """Put the fields of one encoded map over those of another. What is no such map has no fields."""
+    return msgspec.msgpack.encode({**_fields(old or b""), **_fields(new)})
+
+
+def _fields(data: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return _FIELDS.decode(data)
+    except msgspec.DecodeError:
+        return {}

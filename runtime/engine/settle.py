@@ -204,10 +204,12 @@ def _merged(current: bytes | None, kind: SharedKind, operand: bytes) -> bytes | 
     Where another turn has meanwhile put something else there, this one, later in commit order, wins: it is
     applied as to a key that holds nothing.
     """
-    try:
-        return merge(current, kind, operand)
-    except ValueMalformed:
-        return merge(None, kind, operand)
+    for held in (current, None):
+        try:
+            return merge(held, kind, operand)
+        except ValueMalformed:
+            continue
+    return current  # the operand itself is none
 
 
 def _fail(

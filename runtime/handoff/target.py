@@ -84,6 +84,10 @@ LARGEST_IMAGE = 1 << 33
 """Bytes of all that may travel for one job."""
 
 
+_ENTRY = 200
+"""Bytes of memory, about, that an entry of a list takes beside its text."""
+
+
 class TargetFacts(msgspec.Struct, frozen=True):
     """What this host knows of the job that it is asked to take.
 
@@ -129,6 +133,11 @@ class TargetRecord(msgspec.Struct):
 def decode_record(row: HandoffRow) -> TargetRecord:
     """Read the record of this side."""
     return msgspec.msgpack.decode(row.record, type=TargetRecord)
+
+
+def _weight(asked: Preflight) -> int:
+    names = sum(len(name) + len(digest) for name, digest in asked.files)
+    return len(asked.flow) + names + _ENTRY * (len(asked.files) + len(asked.blobs))
 
 
 def veto(asked: Preflight, facts: TargetFacts) -> tuple[str, str] | None:
@@ -185,6 +194,7 @@ class TargetHandoff:
         self.wake_at: float | None = None
         self.flow = asked.flow
         self.asked = asked
+        self._asked_bytes = _weight(asked)
         self._store_id = store_id
         self._patience = patience
         self._pause = patience.resend
@@ -204,6 +214,11 @@ class TargetHandoff:
         self.credit = WINDOW_BYTES
         """Bytes that this host takes beyond what it has."""
         self._deadline: float | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """About how much of what the source sent is in memory, and not on disk."""
+        return self._asked_bytes + len(self._part)
 
     @classmethod
     def recover(cls, row: HandoffRow, store_id: str, patience: Patience) -> TargetHandoff:
@@ -328,6 +343,10 @@ class TargetHandoff:
             return self._refuse(kind, done.message)
         self._ready = True
         self._there = done.blobs
+        # What it was asked with is looked at, and the store has the flow.
+        self.flow = b""
+        self.asked = msgspec.structs.replace(self.asked, flow=b"", files=[], blobs=[])
+        self._asked_bytes = _weight(self.asked)
         self._deadline = now + 2 * self._patience.offer
         self.wake_at = self._deadline
         return [Send(PreflightReady(self.m, self._there))]

@@ -10,6 +10,7 @@ from enum import IntEnum
 
 import msgspec
 
+from sojourn.runtime.job import Time
 from sojourn.runtime.wire.decoding import FrameDecoder
 
 
@@ -180,8 +181,8 @@ class Result(msgspec.Struct, array_like=True, gc=False):
 
     dispatch: int
     ending: Ending
-    started: float
-    ended: float
+    started: Time
+    ended: Time
     emissions: list[tuple[str, bytes]] = []
     attributes: dict[str, bytes | None] = {}
     shared: list[tuple[str, SharedKind, bytes]] = []
@@ -201,7 +202,7 @@ class LogLine(msgspec.Struct, array_like=True):
     job: int
     message: int
     attempt: int
-    at: float
+    at: Time
     stream: str
     text: str
 

@@ -239,13 +239,36 @@ class Failure(msgspec.Struct, array_like=True, tag=2):
 Answer = Progress | Reply | Failure
 
 
+class _Line(msgspec.Struct):
+    seq: Sequence
+
+
+class _Lines(msgspec.Struct):
+    lines: list[_Line] = []
+
+
+class Waited(msgspec.Struct):
+    """Body of the reply to Wait."""
+
+    jobs: list[dict[str, Any]]
+    held: bool
+
+
 def after_news(request: Request, news: dict[str, Any]) -> Request:
-    """Give the request that would go on after these news, should it have to be sent again."""
+    """Give the request that would go on after these news, should it have to be sent again.
+
+    Raises:
+        msgspec.DecodeError: if they are none of such a request.
+    """
     command = request.command
-    if isinstance(command, Logs) and news.get("lines"):
-        last: int = news["lines"][-1]["seq"]
-        return msgspec.structs.replace(request, command=msgspec.structs.replace(command, after=last))
-    return request
+    if not isinstance(command, Logs):
+        return request
+    lines = msgspec.convert(news, _Lines).lines
+    if not lines:
+        return request
+    return msgspec.structs.replace(
+        request, command=msgspec.structs.replace(command, after=lines[-1].seq)
+    )
 
 
 def after_waiting(request: Request, waited: float) -> Request:
@@ -262,6 +285,7 @@ def after_waiting(request: Request, waited: float) -> Request:
 _ENCODER = msgspec.msgpack.Encoder()
 _REQUEST: FrameDecoder[Request] = FrameDecoder(msgspec.msgpack.Decoder(Request))
 _ANSWER: FrameDecoder[Answer] = FrameDecoder(msgspec.msgpack.Decoder(Answer))
+_BODY = FrameDecoder(msgspec.json.Decoder(dict[str, Any]))
 
 
 def encode(message: Request | Answer) -> bytes:
@@ -285,3 +309,21 @@ def decode_answer(frame: bytes | memoryview) -> Answer:
         msgspec.DecodeError: if it is no answer.
     """
     return _ANSWER.decode(frame)
+
+
+def decode_body(body: bytes) -> dict[str, Any]:
+    """Read the body of a reply or of news.
+
+    Raises:
+        msgspec.DecodeError: if it is no JSON object.
+    """
+    return _BODY.decode(body)
+
+
+def decode_waited(body: bytes) -> Waited:
+    """Read the body of the reply to Wait.
+
+    Raises:
+        msgspec.DecodeError: if it is none.
+    """
+    return msgspec.convert(decode_body(body), Waited)

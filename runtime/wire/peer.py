@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from sojourn.runtime.wire.claims import ClaimsMessage
 from sojourn.runtime.wire.decoding import FrameDecoder
 from sojourn.runtime.wire.handoff import HandoffMessage
+
+MOST_HOSTS = 64
+"""Hosts that a relayed command can have come through: more than any is let through."""
 
 PROTOCOL_VERSIONS = (1, 1)
 """Lowest and highest version that this build speaks."""
@@ -81,7 +86,7 @@ class RelayRequest(msgspec.Struct, tag="relay"):
 
     relay: int
     request: bytes
-    route: list[str]
+    route: Annotated[list[str], msgspec.Meta(max_length=MOST_HOSTS)]
 
 
 class RelayAnswer(msgspec.Struct, tag="relayed"):
