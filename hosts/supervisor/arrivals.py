@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
+from sojourn.hosts.store.blobs import keep_blob
 from sojourn.hosts.supervisor.claims import Contests
 from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Core, ToPeer, new_id, read_clocks
 from sojourn.hosts.supervisor.fleet import Fleet
-from sojourn.hosts.supervisor.keeping import Reservations, keep_blob
+from sojourn.hosts.supervisor.keeping import Reservations
 from sojourn.hosts.supervisor.resolving import OpenHandoff
 from sojourn.hosts.supervisor.staging import Staging
 from sojourn.runtime.engine.inputs import Adopt, Block, Whence

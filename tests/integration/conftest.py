@@ -8,6 +8,7 @@ from typing import Protocol
 
 import pytest
 
+from tests.integration.disks import Disk, MakeDisk, unavailable
 from tests.integration.hosting import FLOWS, Host, pair_hosts
 
 
@@ -38,6 +39,24 @@ def make_host(tmp_path: Path, effects: Path) -> Iterator[MakeHost]:
     yield make
     for host in made:
         host.close()
+
+
+@pytest.fixture
+def make_disk(make_host: MakeHost) -> Iterator[MakeDisk]:  # noqa: ARG001 - hosts are killed before
+    """Make file systems that are unmounted at the test's end."""
+    reason = unavailable()
+    if reason is not None:
+        pytest.skip(reason)  # a failure where SOJOURN_CI=1
+    made: list[Disk] = []
+
+    def make(folder: Path, megabytes: int, *, kind: str = "tmpfs") -> Disk:
+        disk = Disk(folder, megabytes, kind)
+        made.append(disk)
+        return disk
+
+    yield make
+    for disk in made:
+        disk.close()
 
 
 @pytest.fixture
