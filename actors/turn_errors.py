@@ -22,6 +22,7 @@ from sojourn.runtime.errors import (
 from sojourn.runtime.values import class_path
 from sojourn.runtime.wire.actor import Ending, Result, Turn, TurnError
 
+
 class HostFails(BaseException):
     """A large value can't be read from this host's disk, or written to it: no fault of the routine's.
 

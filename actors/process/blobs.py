@@ -35,8 +35,8 @@ class BlobFiles:
                 self._write(path, data)
         except OSError as error:
             raise HostFails(
-                f"blob {digest} can't be written into {self._folder} ({error.strerror}): make room there, and "
-                "see that it can be written"
+                f"blob {digest} can't be written into {self._folder} ({error.strerror}): make room there, "
+                "and see that it can be written"
             ) from error
         return BlobReference(digest, len(data))
 
@@ -74,8 +74,8 @@ class BlobFiles:
 
     def _lacks(self, digest: str, what: str) -> HostFails:
         return HostFails(
-            f"blob {digest}, which holds a value of the job, {what}: put the file {self._folder / digest} back "
-            "from a copy, or from a host that the job was on"
+            f"blob {digest}, which holds a value of the job, {what}: put the file {self._folder / digest} "
+            "back from a copy, or from a host that the job was on"
         )
 
 

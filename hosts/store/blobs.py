@@ -43,16 +43,16 @@ DAMAGED = "is damaged: its bytes have another digest"
 def lacks(folder: Path, digest: str, what: str) -> BlobUnreadable:
     """Say what is wrong with a blob's file, and what to do."""
     return BlobUnreadable(
-        f"blob {digest} {what}; put the file {folder / digest} back from a copy, or from a host that the job "
-        "was on"
+        f"blob {digest} {what}; put the file {folder / digest} back from a copy, or from a host that the "
+        "job was on"
     )
 
 
-def is_whole(path: Path, digest: str, size: int) -> bool:
-    """Whether a blob's file is there and holds what its digest says."""
+def is_whole(path: Path, digest: str, size: int | None = None) -> bool:
+    """Whether a blob's file is there and holds what its digest says; a known ``size`` saves reading."""
     sha = sha256()
     try:
-        if path.stat().st_size != size:
+        if size is not None and path.stat().st_size != size:
             return False
         with path.open("rb") as file:
             while piece := file.read(HASH_BYTES):

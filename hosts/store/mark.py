@@ -3,8 +3,8 @@
 The store counts its commits in itself, and this file follows behind each one. So it is never ahead of the
 disk, and a store that is behind it has lost what was on disk: its write-ahead log was cut or taken away, or
 a copy of a moment ago was put back. It is written through only where a job was given away; otherwise the
-system's page cache does, which outlives this process: a power cut may leave an older number, which says less
-and nothing wrong.
+system's page cache does, which outlives this process: a power cut may leave an older number, which says
+less and nothing wrong.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def read_mark(path: Path) -> int:
         return 0
     except (OSError, ValueError) as error:
         raise StoreFailed(
-            f"the file {path} can't be read ({error}): remove it, if the store beside it was never put back "
-            "from a copy and is whole"
+            f"the file {path} can't be read ({error}): remove it, if the store beside it was never put "
+            "back from a copy and is whole"
         ) from error
     return number
 
@@ -103,6 +103,6 @@ def _line(number: int) -> bytes:
 
 def _unwritable(path: Path, error: OSError) -> StoreFailed:
     return StoreFailed(
-        f"{path} can't be written ({error.strerror}): make room there, and see that you may write; what was "
-        "acknowledged is safe"
+        f"{path} can't be written ({error.strerror}): make room there, and see that you may write; what "
+        "was acknowledged is safe"
     )

@@ -28,8 +28,8 @@ BUSY_TIMEOUT = 5.0
 """Seconds that a lock held by another program (a copy being made) is waited for."""
 
 DAMAGED = (
-    "it is damaged: put a copy back and start with it (its peers are asked before it runs anything that one "
-    "of them may own), or save what can be read with `sqlite3 {path} .recover`; with neither, move it away "
+    "it is damaged: put a copy back and start with it (its peers are asked before it runs anything that "
+    "one of them may own), or save what can be read with `sqlite3 {path} .recover`; with neither, move it away "
     "with all files of its name to begin anew"
 )
 """What to do about a store that SQLite can't read; ``path`` is the file."""
@@ -101,8 +101,8 @@ def damaged(path: Path, what: str) -> StoreFailed:
 def unreadable(path: Path, job: str, what: str) -> JobUnreadable:
     """Say that what the file holds of one job can't be, though SQLite reads it."""
     return JobUnreadable(
-        f"job {job} can't be read: the store {path} {what}. Other jobs go on; put a copy of the store back to "
-        "have this one again, or submit it anew under another id"
+        f"job {job} can't be read: the store {path} {what}. Other jobs go on; put a copy of the store back "
+        "to have this one again, or submit it anew under another id"
     )
 
 

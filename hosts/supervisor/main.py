@@ -48,7 +48,10 @@ def run_supervisor(options: UpOptions) -> int:
     home = Home(options.home)
     home.create()
     lock = claim_home(home)
-    open_journal(home, options.name, quiet=options.quiet)
+    try:
+        open_journal(home, options.name, quiet=options.quiet)
+    except OSError as error:
+        raise home.unwritable(error) from error
     log = structlog.get_logger()
     store = SqliteStore.open(home.store, clock=time.time)
     wake = _Signals()
@@ -134,6 +137,14 @@ def _be_sure(core: Core, moves: Moves, peers: set[str]) -> None:
         core.round.writes.meta_put["restored"] = "0"
         store.restored = False
         core.log.warning("a store that was put back from a copy is accepted")
+    if store.lost:
+        core.log.warning("the store lost commits", commits=store.lost)
+        print(
+            f"warning: the store {core.home.store} lacks {store.lost} commits that were on disk: it was put "
+            "back from a copy, or its write-ahead log was cut or taken away. Its jobs go on from an older state, "
+            "as soon as every peer has said what it holds; what was recorded since may run again",
+            file=sys.stderr, flush=True,
+        )
     if store.restored:
         core.log.warning("the store was put back from a copy: its jobs wait for the word of every peer")
         moves.contests.withhold_restored(store.live_jobs(), peers)

@@ -24,7 +24,8 @@ SHOWN = 100
 def shown_now(core: Core, row: int, head: JobHead) -> str:
     """Give the status that people are told of a job now."""
     return shown_status(
-        head, moving=row in core.moving, running=core.is_running(row), in_doubt=core.held_back(row) is not None
+        head, moving=row in core.moving, running=core.is_running(row),
+        in_doubt=core.held_back(row) is not None,
     )
 
 

@@ -42,7 +42,7 @@ def make_host(tmp_path: Path, effects: Path) -> Iterator[MakeHost]:
 
 
 @pytest.fixture
-def make_disk(make_host: MakeHost) -> Iterator[MakeDisk]:  # noqa: ARG001 - hosts are killed before
+def make_disk(make_host: MakeHost) -> Iterator[MakeDisk]:
     """Make file systems that are unmounted at the test's end."""
     reason = unavailable()
     if reason is not None:

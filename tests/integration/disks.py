@@ -1,4 +1,4 @@
-"""Real disks for tests, made by root: small ones that get full, and ones that fail under who writes to them."""
+"""Real disks for tests, made by root: small ones that get full, and ones that fail under who writes."""
 
 from __future__ import annotations
 
