@@ -29,8 +29,8 @@ BUSY_TIMEOUT = 5.0
 
 DAMAGED = (
     "it is damaged: put a copy back and start with it (its peers are asked before it runs anything that "
-    "one of them may own), or save what can be read with `sqlite3 {path} .recover`; with neither, move it away "
-    "with all files of its name to begin anew"
+    "one of them may own), or save what can be read with `sqlite3 {path} .recover`; with neither, move it "
+    "away with all files of its name to begin anew"
 )
 """What to do about a store that SQLite can't read; ``path`` is the file."""
 

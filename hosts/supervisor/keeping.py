@@ -34,8 +34,8 @@ def leave_room(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < SPARE + COPIES * size:
         raise HostUnable(
-            f"the disk of {folder} has no room for the job: {free} bytes are free, of which {SPARE} are left "
-            "to the host's own jobs; make room there"
+            f"the disk of {folder} has no room for the job: {free} bytes are free, of which {SPARE} "
+            "are left to the host's own jobs; make room there"
         )
 
 
