@@ -238,7 +238,7 @@ class Core:
     def _damaged_flow(self, digest: str, why: str) -> JobUnreadable:
         return JobUnreadable(
             f"the store {self.home.store} of host {self.host!r} holds a damaged flow {digest} ({why}): its "
-            "jobs can't be run, others go on; put a copy of the store back, or submit them anew with other ids"
+            "jobs can't be run, others go on; put a copy of the store back, or submit them with other ids"
         )
 
     def load(self, row: int) -> Job | None:

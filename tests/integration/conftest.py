@@ -27,8 +27,10 @@ def effects(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_host(tmp_path: Path, effects: Path) -> Iterator[MakeHost]:
-    """Make hosts that are killed at the test's end."""
+def make_host(tmp_path: Path, effects: Path, request: pytest.FixtureRequest) -> Iterator[MakeHost]:
+    """Make hosts that are killed at the test's end, before the disks under them are taken off."""
+    if "make_disk" in request.fixturenames:
+        request.getfixturevalue("make_disk")
     made: list[Host] = []
 
     def make(name: str, *, listen: bool = True, paths: Iterable[Path] = (FLOWS,)) -> Host:
@@ -42,7 +44,7 @@ def make_host(tmp_path: Path, effects: Path) -> Iterator[MakeHost]:
 
 
 @pytest.fixture
-def make_disk(make_host: MakeHost) -> Iterator[MakeDisk]:
+def make_disk() -> Iterator[MakeDisk]:
     """Make file systems that are unmounted at the test's end."""
     reason = unavailable()
     if reason is not None:

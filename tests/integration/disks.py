@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Protocol
 
+from tests.waiting import wait_until
+
 CHUNK = 64 * 1024
 
 
@@ -81,8 +83,26 @@ class Disk:
         _run("mount", "-o", "loop", str(image), str(self.folder))
 
     def close(self) -> None:
-        """Take it off."""
-        _run("umount", str(self.folder))
+        """Take it off, once nobody uses it any more."""
+        wait_until(lambda: _succeeds("umount", str(self.folder)), 15.0, f"{self.folder} to be free")
+
+
+def _succeeds(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def flip_bit(path: Path, at: int) -> None:
+    """Let a bit of a file change by itself, as disks do.
+
+    Args:
+        path: the file.
+        at: which byte.
+    """
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))
 
 
 def _run(*command: str) -> None:
