@@ -141,8 +141,9 @@ def _be_sure(core: Core, moves: Moves, peers: set[str]) -> None:
         core.log.warning("the store lost commits", commits=store.lost)
         print(
             f"warning: the store {core.home.store} lacks {store.lost} commits that were on disk: it was "
-            "put back from a copy, or its write-ahead log was cut or taken away. Its jobs go on from an older "
-            "state, as soon as every peer has said what it holds; what was recorded since may run again",
+            "put back from a copy, or its write-ahead log was cut or taken away. Its jobs go on from an "
+            "older state, as soon as every peer has said what it holds; what was recorded since may run "
+            "again",
             file=sys.stderr, flush=True,
         )
     if store.restored:

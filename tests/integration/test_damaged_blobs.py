@@ -1,4 +1,4 @@
-"""Blobs whose file lost a bit, or is gone: found where they are read, never given away, mended by what comes."""
+"""Blobs whose file lost a bit, or is gone: found where they are read, never given away, mended again."""
 
 from __future__ import annotations
 
