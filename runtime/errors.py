@@ -21,6 +21,7 @@
     ├── HostUnable                        6
     │   ├── DocumentRefused
     │   ├── StoreFailed
+    │   │   ├── JobUnreadable
     │   │   └── StoreTooNew
     │   ├── CodeNotLoadable
     │   └── ProtocolViolation
@@ -140,6 +141,10 @@ class DocumentRefused(HostUnable):
 
 class StoreFailed(HostUnable):
     """The store on disk can't be read or written."""
+
+
+class JobUnreadable(StoreFailed):
+    """What the store holds of one job makes no sense; its other jobs are none the worse."""
 
 
 class StoreTooNew(StoreFailed):

@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 
 from sojourn.hosts.peers.limits import LARGEST_FRAME
+from sojourn.hosts.store.blobs import keep_blob
 from sojourn.hosts.supervisor.claims import Contests
 from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Core, ToPeer
 from sojourn.hosts.supervisor.fleet import Fleet
-from sojourn.hosts.supervisor.keeping import Reservations, keep_blob
+from sojourn.hosts.supervisor.held import HeldBlobs
+from sojourn.hosts.supervisor.keeping import Reservations, leave_room
 from sojourn.hosts.supervisor.resolving import OpenHandoff
 from sojourn.hosts.supervisor.staging import Staging
 from sojourn.runtime.engine.inputs import Adopt, Block, Whence
@@ -38,6 +40,7 @@ from sojourn.runtime.job import (
     PeerRow,
 )
 from sojourn.runtime.wire.handoff import (
+    CHUNK_BYTES,
     Ack,
     Chunk,
     Commit,
@@ -64,6 +67,7 @@ class Arrival(msgspec.Struct, eq=False):
     Attributes:
         machine: its state.
         digest: of the job's flow.
+        looking: what is here of its blobs is being looked for.
         preparing: monotonic deadline for its processes, before READY.
         activating: monotonic time at which the job was owned, until its actors are up.
         owned_at: the same, kept.
@@ -77,6 +81,7 @@ class Arrival(msgspec.Struct, eq=False):
     unlooked: int = 0
     digest: str = ""
     credit: Credit | None = None
+    looking: HeldBlobs | None = None
     preparing: float | None = None
     activating: float | None = None
     owned_at: float | None = None
@@ -227,6 +232,8 @@ class Arrivals:
                 times.append(machine.wake_at)
             if arrival.preparing is not None or arrival.activating is not None:
                 times.append(now + 0.05)
+            if arrival.looking is not None:
+                times.append(now + 0.01)
         return min(times, default=None)
 
     def open_handoffs(self) -> list[OpenHandoff]:
@@ -301,15 +308,24 @@ class Arrivals:
                 "hand-off refused", job=arrival.machine.job_id, source=arrival.machine.peer,
                 reason=message,
             )
-        held: list[tuple[str, int]] = []
-        if not kind:
-            held = arrival.staging.held(arrival.machine.asked.blobs)
-        self._step(arrival, fx.InspectionDone(kind, message, held))
+            self._step(arrival, fx.InspectionDone(kind, message, []))
+            return
+        arrival.looking = HeldBlobs(self._core.home.blobs, arrival.machine.asked.blobs)
+        self._held(arrival)
+
+    def _held(self, arrival: Arrival) -> None:
+        """See whether it is known what is here of the job's blobs."""
+        held = None if arrival.looking is None else arrival.looking.result()
+        if held is not None:
+            arrival.looking = None
+            arrival.staging.told(held)
+            self._step(arrival, fx.InspectionDone("", "", held))
 
     def look(self) -> None:
         """See whether processes that hand-offs wait for are up."""
         now = self._core.read_clocks().monotonic
         for arrival in list(self._arrivals.values()):
+            self._held(arrival)
             if arrival.preparing is not None:
                 if self._fleet.prepared(arrival.digest):
                     arrival.preparing = None
@@ -342,6 +358,8 @@ class Arrivals:
             try:
                 self._do_one(arrival, effect)
             except (HostUnable, HandoffAborted) as error:
+                if isinstance(error, HostUnable):
+                    arrival.staging.give_room_back()
                 self._core.log.error("hand-off refused", job=arrival.machine.job_id, reason=error.message)
                 self._do(arrival, arrival.machine.cannot_keep(error))
                 return
@@ -368,8 +386,10 @@ class Arrivals:
             case fx.Reserve():
                 self._room.reserve(machine.m, effect.size)
             case fx.KeepPiece():
+                leave_room(core.home.blobs, len(effect.piece.data))
                 arrival.staging.keep(effect.piece)
             case fx.StagePart():
+                leave_room(core.home.root, CHUNK_BYTES)
                 arrival.staging.put(effect.part)
             case fx.RequireBlobs():
                 arrival.staging.require_blobs()

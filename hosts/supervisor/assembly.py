@@ -82,6 +82,8 @@ class Supervisor:
             core.round.writes.meta_put["restored"] = "0"
             store.restored = False
             core.log.warning("a store that was put back from a copy is accepted")
+        if store.lost:
+            core.log.warning("the store lost commits", commits=store.lost)
         if store.restored:
             core.log.warning("the store was put back from a copy: its jobs wait for the word of every peer")
             self.moves.contests.withhold_restored(store.live_jobs(), peers)

@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from sojourn.hosts.home import Home
 from sojourn.hosts.options import UpOptions
 from sojourn.hosts.store.protocol import Store
+from sojourn.hosts.store.rows import problem_of_image
+from sojourn.hosts.store.schema import unreadable
 from sojourn.hosts.supervisor.nature import Nature
 from sojourn.runtime.dispatch import Dispatcher
 from sojourn.runtime.engine.engine import Engine
 from sojourn.runtime.engine.inputs import Adopt, Input, Round, Whence
 from sojourn.runtime.engine.model import FlowPlan, Job, Origins
-from sojourn.runtime.errors import AmbiguousName, NotFound
-from sojourn.runtime.flow import decode_flow
+from sojourn.runtime.errors import AmbiguousName, JobUnreadable, NotFound
+from sojourn.runtime.flow import FlowSpec, decode_flow
+from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.job import JobHead, LogRow, Ownership
 from sojourn.runtime.wire.actor import ToActor
 from sojourn.runtime.wire.client import Answer
@@ -109,6 +113,8 @@ class Core:
         """Rows of jobs that aren't run until their ownership is certain, and why."""
         self.cordoned = store.meta().get("cordoned") == "1"
         """Whether this host takes no new jobs."""
+        self.unreadable: dict[int, str] = {}
+        """Rows of jobs that can't be run because the store holds no sense of them, and what is wrong."""
         self.gate_closed = False
         """Whether nothing is handed out yet: peers may know that this store was put back from a copy."""
         self.is_running: Callable[[int], bool] = lambda _row: False
@@ -214,18 +220,34 @@ class Core:
 
         Raises:
             NotFound: if neither is so.
+            JobUnreadable: if what the store has is damaged.
         """
         plan = self._plans.get(digest)
         if plan is None:
-            if encoded is None:
-                encoded = self.store.flow(digest)
-            if encoded is None:
-                raise NotFound(f"the store of host {self.host!r} has no flow {digest}")
-            plan = FlowPlan(digest, decode_flow(encoded))
+            spec = self._stored_flow(digest) if encoded is None else decode_flow(encoded)
+            plan = FlowPlan(digest, spec)
             while len(self._plans) >= MOST_PLANS:
                 del self._plans[next(iter(self._plans))]  # it is read again where it is needed
             self._plans[digest] = plan
         return plan
+
+    def _stored_flow(self, digest: str) -> FlowSpec:
+        encoded = self.store.flow(digest)
+        if encoded is None:
+            raise NotFound(f"the store of host {self.host!r} has no flow {digest}")
+        try:
+            spec = decode_flow(encoded)
+        except msgspec.DecodeError as error:
+            raise self._damaged_flow(digest, str(error)) from None
+        if flow_digest(spec) != digest:
+            raise self._damaged_flow(digest, "its digest doesn't match")
+        return spec
+
+    def _damaged_flow(self, digest: str, why: str) -> JobUnreadable:
+        return JobUnreadable(
+            f"the store {self.home.store} of host {self.host!r} holds a damaged flow {digest} ({why}): its "
+            "jobs can't be run, others go on; put a copy of the store back, or submit them with other ids"
+        )
 
     def load(self, row: int) -> Job | None:
         """Take a job of the store up into memory, if it isn't there."""
@@ -236,14 +258,25 @@ class Core:
         return job
 
     def adoption(self, row: int) -> Adopt:
-        """Read a job of the store for taking it up."""
+        """Read a job of the store for taking it up.
+
+        Raises:
+            JobUnreadable: if what the store holds of it makes no sense.
+        """
         image = self.store.read_image(row, history=1, logs=False)
+        problem = problem_of_image(image, self.plan(image.head.flow_digest).routines)
+        if problem is not None:
+            raise unreadable(self.home.store, image.head.job_id, problem)
         self._rows[image.head.job_id] = row
         message, sequence, log = self.store.last_numbers(row)
         self._log_numbers.setdefault(row, log)
         return Adopt(
             row, image, self.plan(image.head.flow_digest), (message, sequence), Whence.STORE
         )
+
+    def held_back(self, row: int) -> str | None:
+        """Say why a job isn't run though it is unfinished and this host's; None if it is."""
+        return self.unreadable.get(row) or self.withheld.get(row)
 
     def add_log(
         self, row: int, routine: str, message: int, attempt: int, at: float, stream: str, text: str

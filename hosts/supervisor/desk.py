@@ -16,7 +16,7 @@ from sojourn.hosts.supervisor.acting import Acting
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker
 from sojourn.hosts.supervisor.errands import Errands
 from sojourn.hosts.supervisor.fleet import Fleet
-from sojourn.hosts.supervisor.papers import document, read_blobs, summary
+from sojourn.hosts.supervisor.papers import document, exported, summary
 from sojourn.hosts.supervisor.resolving import Resolving
 from sojourn.hosts.supervisor.submissions import Submissions
 from sojourn.hosts.supervisor.watching import LogWatch, Watch, Watching
@@ -26,6 +26,7 @@ from sojourn.runtime.engine.inputs import (
     Round,
 )
 from sojourn.runtime.errors import (
+    JobUnreadable,
     NotFound,
     ProtocolViolation,
     Refused,
@@ -33,8 +34,6 @@ from sojourn.runtime.errors import (
     from_wire,
     to_wire,
 )
-from sojourn.runtime.export import export_document
-from sojourn.runtime.flow import decode_flow
 from sojourn.runtime.job import Ownership
 from sojourn.runtime.wire.client import (
     Answer,
@@ -241,6 +240,8 @@ class Desk:
                 return False
             self.relay(str(head.moved_to), asker, request)
             return True
+        if row in core.unreadable:
+            raise JobUnreadable(core.unreadable[row])
         if row in core.withheld:
             raise Refused(
                 f"job {head.job_id} isn't run on host {core.host!r} yet, so nothing can be done with it: "
@@ -427,17 +428,7 @@ class Desk:
             self.acting.check_not_cancelling(head)
             self._moves().release_to_file(asker, row, command)
             return
-        image = self._core.store.read_image(row)
-        flow = decode_flow(image.flow)
-        self.reply(
-            asker,
-            {
-                "document": export_document(
-                    image, flow, host=self._core.host, now=self._core.now.wall,
-                    blobs=read_blobs(self._core, image),
-                )
-            },
-        )
+        self.reply(asker, {"document": exported(self._core, self._core.store.read_image(row))})
 
     def _import(self, asker: Asker, command: Import) -> None:
         if self._core.cordoned:

@@ -46,7 +46,10 @@ def run_supervisor(options: UpOptions) -> int:
     home = Home(options.home)
     home.create()
     lock = claim_home(home)
-    open_journal(home, options.name, quiet=options.quiet)
+    try:
+        open_journal(home, options.name, quiet=options.quiet)
+    except OSError as error:
+        raise home.unwritable(error) from error
     log = structlog.get_logger()
     store = SqliteStore.open(home.store, clock=time.time)
     signals = Signals()
@@ -62,6 +65,7 @@ def run_supervisor(options: UpOptions) -> int:
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         try:
+            _warn_of_loss(home, store)
             supervisor.begin()
             _announce(options, address)
             service.tell("READY=1")
@@ -107,6 +111,16 @@ def check_interpreter(python: str) -> None:
         raise HostUnable(
             f"--python {python} can't run routines ({why}): name an interpreter of an environment where "
             "sojourn is installed"
+        )
+
+
+def _warn_of_loss(home: Home, store: SqliteStore) -> None:
+    if store.lost:
+        print(
+            f"warning: the store {home.store} lacks {store.lost} commits that were on disk: it was put "
+            "back from a copy, or its write-ahead log was cut or taken away. Its jobs go on from an older "
+            "state, as soon as every peer has said what it holds; what was recorded since may run again",
+            file=sys.stderr, flush=True,
         )
 
 

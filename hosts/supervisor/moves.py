@@ -21,7 +21,7 @@ from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer
 from sojourn.hosts.supervisor.crashing import CrashPoint
 from sojourn.hosts.supervisor.desk import Desk
 from sojourn.hosts.supervisor.fleet import Fleet
-from sojourn.hosts.supervisor.papers import read_blobs
+from sojourn.hosts.supervisor.papers import exported
 from sojourn.hosts.supervisor.resolving import OpenHandoff
 from sojourn.runtime.engine.inputs import Block, Drop, Freeze, Now, Round, Thaw
 from sojourn.runtime.engine.references import referenced_blobs
@@ -33,8 +33,7 @@ from sojourn.runtime.errors import (
     UsageError,
     from_wire,
 )
-from sojourn.runtime.export import ReleaseTicket, export_document, read_export
-from sojourn.runtime.flow import decode_flow
+from sojourn.runtime.export import ReleaseTicket, read_export
 from sojourn.runtime.handoff import effects as fx
 from sojourn.runtime.handoff import routing, strays
 from sojourn.runtime.handoff.crash_points import after_write, before_write
@@ -555,10 +554,7 @@ class Moves:
         ticket = ReleaseTicket(
             machine.m, machine.epoch, core.store.store_id, machine.record.target_store
         )
-        document = export_document(
-            image, decode_flow(image.flow), host=core.host, now=core.now.wall,
-            blobs=read_blobs(core, image), handoff=ticket,
-        )
+        document = exported(core, image, ticket)
         data = json.dumps(document, indent=1).encode()
         self._crash.reached(before_write(ROLE, "file"))
         write_beside(path, data)

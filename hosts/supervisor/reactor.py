@@ -30,7 +30,7 @@ from sojourn.hosts.supervisor.leftovers import record_leftovers
 from sojourn.hosts.supervisor.processes import Processes
 from sojourn.hosts.supervisor.submissions import SubmitTicket
 from sojourn.runtime.engine.inputs import Freeze, Round
-from sojourn.runtime.errors import ProtocolViolation
+from sojourn.runtime.errors import JobUnreadable, ProtocolViolation
 from sojourn.runtime.wire import actor as actor_wire
 from sojourn.runtime.wire import client as client_wire
 from sojourn.runtime.wire.actor import Committed
@@ -265,7 +265,11 @@ class Reactor:
         """Take up every unfinished job of the store, and record what was left in flight."""
         core = self._core
         for row in core.store.live_jobs():
-            core.apply(core.adoption(row))
+            try:
+                core.apply(core.adoption(row))
+            except JobUnreadable as error:
+                core.unreadable[row] = error.message
+                core.log.error("job unreadable", reason=error.message)
         for row in core.withheld:
             core.apply(Freeze(row))
         self.fleet.warm_up()

@@ -147,7 +147,7 @@ class Engine:
             case RetryJob():
                 self._retry(job, round_, now)
             case Block():
-                self._block(job, given.reason, round_, now)
+                outcomes.block(self.book, round_, job, given.reason, now)
             case Freeze():
                 job.frozen = True
                 job.refresh()
@@ -237,10 +237,6 @@ class Engine:
         job.head.error = None
         self.book.move(job, round_, JobEvent.RETRIED, now)
         self.book.wake_all(job)
-
-    def _block(self, job: Job, reason: str, round_: Round, now: Now) -> None:
-        if self.book.move(job, round_, JobEvent.BLOCKED, now, reason):
-            round_.recalls.add(job.row)
 
     def _fire(self, timer: Timer, round_: Round, now: Now) -> None:
         job = self.book.jobs.get(timer.row)

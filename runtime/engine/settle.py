@@ -70,6 +70,14 @@ def _settle_one(
     else:
         _expect_the_rest(message)
         _interrupted(book, round_, message, origin, result.started, result.ended)
+        if ending is Ending.HINDERED and result.error is not None:
+            block(book, round_, job, result.error.message, now)
+
+
+def block(book: Book, round_: Round, job: Job, reason: str, now: Now) -> None:
+    """Let a job wait until someone mends what hinders it, and takes it up again."""
+    if book.move(job, round_, JobEvent.BLOCKED, now, reason):
+        round_.recalls.add(job.row)
 
 
 def _expect_the_rest(message: Message) -> None:

@@ -23,6 +23,8 @@ class Ending(IntEnum):
     """The turn ended at a checkpoint because the supervisor asked it to; no attempt is charged."""
     CHECKPOINT = 3
     """Not an end: effects up to a commit point in the middle of an attempt that goes on."""
+    HINDERED = 4
+    """The host's disk failed the turn, as ``error`` says; no attempt is charged, and the job is blocked."""
 
 
 class SharedKind(IntEnum):

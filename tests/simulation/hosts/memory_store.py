@@ -171,6 +171,7 @@ class MemoryStore:
         self.store_id = disk.meta["store_id"]
         self.incarnation = int(disk.meta["incarnation"])
         self.restored = disk.meta.get("restored", "0") == "1"
+        self.lost = 0
 
     def commit(self, writes: Writes) -> None:
         """See ``Store.commit``."""
