@@ -22,6 +22,7 @@ from sojourn.runtime.flow import decode_flow, encode_flow
 from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.handoff import effects as fx
 from sojourn.runtime.handoff import routing, strays
+from sojourn.runtime.handoff.claims import outdone
 from sojourn.runtime.handoff.parts import decode_final
 from sojourn.runtime.handoff.routing import Reception, ToTarget, arriving, facts_about
 from sojourn.runtime.handoff.source import TWO_OWNERS, Patience
@@ -112,7 +113,7 @@ class Arrivals:
             core.round.writes.drop_rows(staged)
             return
         self._arrivals[row.m] = Arrival(machine, Staging(core, staged))
-        if routing.waits_for_word(row):
+        if routing.waits_for_word(row, core.store.head(staged)):
             self._withhold(machine, {row.peer})
 
     def _withhold(self, machine: TargetHandoff, peers: set[str]) -> None:
@@ -351,10 +352,7 @@ class Arrivals:
             case fx.Confirmed():
                 self._contests.settled(arrival.staging.row, machine.m)
             case fx.GiveUpJob():
-                core.log.warning(
-                    "gives way", job=machine.job_id, owner=machine.peer, owners_epoch=effect.epoch
-                )
-                self._contests.give_way(arrival.staging.row, machine.peer)
+                self._give_up(machine, effect.epoch)
             case fx.RecordFigures():
                 self._record(arrival, effect)
             case fx.Ended():
@@ -408,6 +406,15 @@ class Arrivals:
         core.log.info(
             "job owned", job=machine.job_id, source=machine.peer, epoch=effect.epoch
         )
+
+    def _give_up(self, machine: TargetHandoff, epoch: int) -> None:
+        known = self._core.head(machine.job_id)
+        if known is None or not outdone(known[1], epoch):
+            return
+        self._core.log.warning(
+            "gives way", job=machine.job_id, owner=machine.peer, owners_epoch=epoch
+        )
+        self._contests.give_way(known[0], machine.peer)
 
     def _adopt(self, image: JobImage, epoch: int, figures: HandoffFigures | None) -> int:
         """Take a job up that comes with a file."""

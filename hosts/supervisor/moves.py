@@ -124,12 +124,15 @@ class Moves:
                 core.moving.add(machine.record.job)
                 if machine.record.file and beside(Path(machine.record.path)).exists():
                     self._written.append(self._departures[row.m])
-            elif routing.waits_for_word(row):
+            elif row.state == SourceState.PRECOPY:
                 self._doubt_presumption(row)
 
     def _doubt_presumption(self, row: HandoffRow) -> None:
         """A hand-off was open when this host went down: its job stayed, unless it was taken by force."""
         record = msgspec.msgpack.decode(row.record, type=SourceRecord)
+        if not routing.waits_for_word(row, self._core.store.head(record.job)):
+            self._erase(row.m, "aborted")  # another hand-off gave the job away since
+            return
         self.contests.withhold(
             record.job, row.m, {row.peer},
             f"a hand-off to host {row.peer!r} was open when host {self._core.host!r} went down: it is "

@@ -70,6 +70,14 @@ def judge(own: JobHead, claim: Claim, *, host: str, peer: str) -> Judged:
     return Judged(Judgement.KEEP)
 
 
+def outdone(own: JobHead | None, epoch: int) -> bool:
+    """Whether a host gives a job up to one that took it back by force, and owns it at ``epoch``.
+
+    What it was told of is an earlier hand-off: the job may have gone on from here since, or come back.
+    """
+    return own is not None and own.ownership is Ownership.OWNED and own.epoch < epoch
+
+
 def against_resolving(
     instance: str, epoch: int, claims: list[tuple[str, Claim]]
 ) -> str | None:

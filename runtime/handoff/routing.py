@@ -155,11 +155,17 @@ def recover(row: HandoffRow, own_store: str, patience: Patience) -> SourceHandof
     return None
 
 
-def waits_for_word(row: HandoffRow) -> bool:
+def waits_for_word(row: HandoffRow, head: JobHead | None) -> bool:
     """Whether a job isn't run after a restart before the other side has said what it holds.
 
     Where a hand-off was open when this host went down, an operator there may have ended it by force.
+
+    Args:
+        row: record of a hand-off.
+        head: the job under the row that the record names; None where there is none any more.
     """
+    if head is None or head.ownership is not Ownership.OWNED:
+        return False
     if row.role == SOURCE_ROLE:
         return row.state == SourceState.PRECOPY
     return row.state == TargetState.OWNED

@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 from sojourn.runtime.errors import HandoffAborted, HandoffInDoubt
 from sojourn.runtime.handoff import effects as fx
-from sojourn.runtime.handoff import routing
+from sojourn.runtime.handoff.claims import outdone
 from sojourn.runtime.handoff.parts import decode_final
 from sojourn.runtime.handoff.source import ROLE as SOURCE
 from sojourn.runtime.handoff.source import SourceHandoff
-from sojourn.runtime.handoff.table import TargetState
+from sojourn.runtime.handoff.table import SourceState, TargetState
 from sojourn.runtime.handoff.target import ROLE as TARGET
 from sojourn.runtime.handoff.target import TargetHandoff
 from sojourn.runtime.job import HandoffRow, Ownership
-from tests.simulation.host import NOTHING_CAME, HostState, Shop, Spoken
+from tests.simulation.host import NOTHING_CAME, Doubt, HostState, Shop, Spoken, head_of, row_of
 
 DURABLE = (
     fx.Persist, fx.Erase, fx.ReleaseJob, fx.MarkGone, fx.OwnJob, fx.ReclaimJob, fx.GiveUpJob, fx.StagePart,
@@ -81,15 +81,17 @@ class Carrying:
         shop: what all hosts share.
         name: of the host.
         state: before the event.
+        able: whether the host can keep what arrives.
     """
 
-    def __init__(self, shop: Shop, name: str, state: HostState) -> None:
+    def __init__(self, shop: Shop, name: str, state: HostState, *, able: bool = True) -> None:
         self.shop = shop
         self.name = name
         self.before = state
         self.up = state.up
         self.holds = state.holds
         self.epoch = state.epoch
+        self.row = state.row
         self.attempts = state.attempts
         self.blob = state.blob
         self.records = {(role, m): row for role, m, row in state.records}
@@ -98,7 +100,10 @@ class Carrying:
         self.executing = state.executing
         self.leaving = dict(state.leaving)
         self.arriving = dict(state.arriving)
-        self.withheld = list(state.withheld)
+        self.doubts = list(state.doubts)
+        self.able = able
+        self.kept = False
+        """Whether there was something to keep."""
         self.forcing = False
         """Whether an operator does this."""
         self.sent: list[int] = []
@@ -109,11 +114,11 @@ class Carrying:
     def state(self) -> HostState:
         """Give the host as it is by now."""
         return HostState(
-            self.up, self.holds, self.epoch, self.attempts, self.blob,
+            self.up, self.holds, self.epoch, self.row, self.attempts, self.blob,
             tuple(sorted((role, m, row) for (role, m), row in self.records.items())),
             tuple(sorted(self.staged.items())), self.frozen, self.executing,
             tuple(sorted(self.leaving.items())), tuple(sorted(self.arriving.items())),
-            tuple(sorted(self.withheld)),
+            tuple(sorted(self.doubts)),
         )
 
     def wrong(self, what: str) -> None:
@@ -244,6 +249,13 @@ class Carrying:
     def _target(self, m: str, effect: fx.Effect) -> bool:
         arriving = self.arriving[m]
         machine = self.shop.machines[arriving.machine]
+        if isinstance(effect, (fx.KeepPiece, fx.StagePart, fx.RequireBlobs, fx.Reserve)):
+            self.kept = True
+            if not self._keep(m, effect):
+                error = HandoffAborted("it can't be kept")
+                self.call_target(m, lambda target: target.cannot_keep(error), "cannot keep")
+                return True
+            return False
         match effect:
             case fx.Send():
                 self.send(machine.peer, effect.message)
@@ -253,16 +265,6 @@ class Carrying:
                 self.records.pop((TARGET, m), None)
             case fx.Discard():
                 self.staged.pop(m, None)
-            case fx.KeepPiece():
-                self.blob = self.blob or effect.piece.last
-            case fx.StagePart():
-                for row in effect.part.messages:
-                    self.staged[m] = row.attempts
-            case fx.RequireBlobs():
-                if "blob" in self.shop.bounds.items and not self.blob:
-                    error = HandoffAborted("a blob didn't arrive")
-                    self.call_target(m, lambda target: target.cannot_keep(error), "cannot keep")
-                    return True
             case fx.OwnJob():
                 self._own(m, effect)
             case fx.Inspect():
@@ -272,8 +274,9 @@ class Carrying:
             case fx.Confirmed():
                 self.settled(m)
             case fx.GiveUpJob():
-                self.give_way()
-            case fx.RecordFigures() | fx.Reserve():
+                if outdone(head_of(self.holds, self.epoch), effect.epoch):
+                    self.give_way()
+            case fx.RecordFigures():
                 pass
             case fx.Ended():
                 del self.arriving[m]
@@ -281,20 +284,39 @@ class Carrying:
                 self.wrong(f"a target asks for {type(effect).__name__}")
         return False
 
+    def _keep(
+        self, m: str, effect: fx.KeepPiece | fx.StagePart | fx.RequireBlobs | fx.Reserve
+    ) -> bool:
+        """Keep what arrives; False where that can't be."""
+        match effect:
+            case _ if not self.able:
+                return False
+            case fx.KeepPiece():
+                self.blob = self.blob or effect.piece.last
+            case fx.StagePart():
+                for row in effect.part.messages:
+                    self.staged[m] = row.attempts
+            case fx.RequireBlobs():
+                return self.blob or "blob" not in self.shop.bounds.items
+            case fx.Reserve():
+                pass
+        return True
+
     def settled(self, m: str, *, heard: bool = True) -> None:
         """A doubt about the job is over.
 
         The record of a hand-off that never came to be goes with it, where the other side has nothing of it.
         """
-        self.withheld = [doubt for doubt in self.withheld if doubt[0] != m]
+        self.doubts = [doubt for doubt in self.doubts if doubt.m != m]
         number = self.records.get((SOURCE, m))
-        if heard and number is not None and routing.waits_for_word(self.shop.rows[number]):
+        if heard and number is not None and self.shop.rows[number].state == SourceState.PRECOPY:
             del self.records[(SOURCE, m)]
 
     def give_way(self) -> None:
         """The job is another host's."""
-        for m, _, _ in list(self.withheld):
-            self.settled(m)
+        for doubt in list(self.doubts):
+            if doubt.row == self.row:
+                self.settled(doubt.m)
         self.holds, self.attempts, self.executing = Ownership.GONE, 0, False
 
     def _persist(self, row: HandoffRow) -> None:
@@ -312,8 +334,8 @@ class Carrying:
         if head.epoch + 1 != effect.epoch and not forced:
             self.wrong(f"epoch {effect.epoch} follows epoch {head.epoch}")
         self.holds, self.epoch, self.frozen = Ownership.OWNED, effect.epoch, False
-        self.attempts = self.staged.pop(m, NOTHING_CAME)
+        self.row, self.attempts = row_of(m), self.staged.pop(m, NOTHING_CAME)
         self.news.append((Forced if forced else Owned)(self.epoch, self.attempts))
         if not effect.certain:
-            self.withheld.append((m, "", True))
+            self.doubts.append(Doubt(m, "", True, self.row))
 

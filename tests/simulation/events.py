@@ -1,44 +1,33 @@
-"""Everything that can happen at one host of the exploration: its own events, and messages that arrive.
+"""Everything that a host of the exploration does by itself or by order of an operator, and its crashes.
 
-Which machine a message is for, whether a hand-off may begin and what goes on after a restart are the shipped
-rules of ``sojourn.runtime.handoff.routing`` and ``strays``. Knows nothing of other hosts.
+Whether a hand-off may begin and what goes on after a restart are the shipped rules of
+``sojourn.runtime.handoff.routing``. Knows nothing of other hosts; messages are in ``receiving``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from sojourn.runtime.handoff import effects as fx
-from sojourn.runtime.handoff import routing, strays
-from sojourn.runtime.handoff.claims import ARRIVING, Judgement, claim_of, judge
-from sojourn.runtime.handoff.routing import Reception
-from sojourn.runtime.handoff.source import ROLE as SOURCE
+from sojourn.runtime.handoff import routing
 from sojourn.runtime.handoff.source import SourceHandoff, SourceRecord
 from sojourn.runtime.handoff.stream import Piece
 from sojourn.runtime.handoff.table import SourceState, TargetState
 from sojourn.runtime.handoff.target import ROLE as TARGET
-from sojourn.runtime.handoff.target import TargetHandoff
-from sojourn.runtime.job import Ownership
-from sojourn.runtime.wire.claims import Asking, Claim, Claims
-from sojourn.runtime.wire.handoff import (
-    Ack,
-    Chunk,
-    Commit,
-    HandoffMessage,
-    Offer,
-    Preflight,
-    PreflightReady,
-    Prepared,
-    Query,
-    Waiting,
-)
+from sojourn.runtime.handoff.target import decode_record
+from sojourn.runtime.job import HandoffRow, Ownership
+from sojourn.runtime.wire.claims import Asking
+from sojourn.runtime.wire.handoff import Preflight
 from tests.simulation.carrying import AttemptFailed, Carrying, Forced, Outcome
 from tests.simulation.host import (
     BLOB,
     BLOB_DIGEST,
     ENCODED_FLOW,
+    THIS_RUN,
     Arriving,
-    Envelope,
+    Doubt,
     HostState,
     Leaving,
     Shop,
@@ -52,8 +41,9 @@ from tests.simulation.machines import PATIENCE
 MUCH = 1 << 30
 """Bytes that are left to copy while whole items are: too many to freeze for."""
 
-BY_ITSELF = ("parts", "quiet", "killed", "inspected", "activated", "asks")
-"""Events that come by themselves at a host that works."""
+ASKS = "asks, in doubt,"
+BY_ITSELF = ("parts", "quiet", "killed", "inspected", "activated", ASKS)
+"""Begins of the names of events that come by themselves at a host that works."""
 
 
 class Events:
@@ -96,8 +86,12 @@ class Events:
                 del carrying.records[(role, m)]
                 carrying.staged.pop(m, None)
             row = self._shop.rows[number]
-            if routing.waits_for_word(row):
-                carrying.withheld.append((m, row.peer, role == TARGET))
+            jobs = _row_of_job(row)
+            head = head_of(state.holds, state.epoch) if jobs == state.row else None
+            if routing.waits_for_word(row, head):
+                carrying.doubts.append(Doubt(m, row.peer, role == TARGET, jobs))
+            elif row.state == SourceState.PRECOPY:
+                del carrying.records[(role, m)]
         return Outcome("restart", carrying.state())
 
     def begin(self, name: str, state: HostState, to: str, m: str) -> list[Outcome]:
@@ -113,7 +107,7 @@ class Events:
         asked = Preflight(
             m, head.job_id, head.instance, head.epoch, f"store-{name}", ENCODED_FLOW, "", [], 0
         )
-        machine = SourceHandoff(asked, SourceRecord(1, name, "", 0, ""), to, None, PATIENCE)
+        machine = SourceHandoff(asked, SourceRecord(state.row, name, "", 0, ""), to, None, PATIENCE)
         carrying = Carrying(self._shop, name, state)
         carrying.leaving[m] = Leaving(self._shop.machines.put(machine))
         carrying.step_source(m, None)
@@ -143,15 +137,18 @@ class Events:
         yield from self._doubts(name, state)
 
     def _doubts(self, name: str, state: HostState) -> Iterator[tuple[str, Carrying]]:
-        """Hosts are asked what they hold; for those that needn't answer, it is waited in vain."""
-        for m, peer, for_ever in state.withheld:
-            if peer:
+        """Hosts are asked what they hold, at any time; those that needn't answer are waited for in vain."""
+        in_doubt = {doubt.peer for doubt in state.doubts if doubt.peer}
+        went = set(self._shop.names) - {name} if state.owns and state.epoch > 1 else set[str]()
+        for peer in sorted(in_doubt | went):
+            carrying = Carrying(self._shop, name, state)
+            carrying.send(peer, Asking(THIS_RUN, ["job"]))
+            asks = ASKS if peer in in_doubt else "compares with"
+            yield f"{asks} {peer}", carrying
+        for doubt in state.doubts:
+            if not doubt.for_ever:
                 carrying = Carrying(self._shop, name, state)
-                carrying.send(peer, Asking(0, ["job"]))
-                yield "asks", carrying
-            if not for_ever:
-                carrying = Carrying(self._shop, name, state)
-                carrying.settled(m, heard=False)
+                carrying.settled(doubt.m, heard=False)
                 yield "waits in vain", carrying
 
     def force(self, name: str, state: HostState) -> list[Outcome]:
@@ -165,7 +162,9 @@ class Events:
                 found += carrying.outcomes("resolve --force reclaim", every_crash=self._every_crash)
         for m, arriving in state.arriving:
             machine = self._shop.machines[arriving.machine]
-            unconfirmed = machine.state is TargetState.OWNED and m in {doubt[0] for doubt in state.withheld}
+            unconfirmed = machine.state is TargetState.OWNED and any(
+                doubt.m == m and doubt.row == state.row for doubt in state.doubts
+            )
             if state.up and (unconfirmed or machine.state is TargetState.PREPARED):
                 carrying = Carrying(self._shop, name, state)
                 carrying.forcing = True
@@ -247,104 +246,8 @@ class Events:
             return [Piece(BLOB, BLOB_DIGEST, True)]
         return pieces_of(rows_part(attempts), halves=self._shop.bounds.halves)
 
-    # --- messages ---------------------------------------------------------------------------------------
 
-    def deliver(self, state: HostState, envelope: Envelope) -> list[Outcome]:
-        """Let a message arrive."""
-        name, peer, message = envelope
-        if not state.up:
-            return []
-        carrying = Carrying(self._shop, name, state)
-        if isinstance(message, Asking):
-            claims = self._claims(carrying)
-            carrying.send(peer, Claims(message.number, claims))
-        elif isinstance(message, Claims):
-            self._hear(carrying, peer, message)
-        elif isinstance(message, routing.FOR_TARGET):
-            if isinstance(message, Preflight):
-                self._acknowledged(carrying, message.instance, message.epoch)
-            self._to_target(carrying, peer, message)
-        else:
-            self._to_source(carrying, peer, message)
-        return carrying.outcomes(
-            f"{type(message).__name__} {getattr(message, 'm', '')} arrives", every_crash=self._every_crash
-        )
-
-    def _acknowledged(self, carrying: Carrying, instance: str, epoch: int) -> bool:
-        found = False
-        for m, leaving in list(carrying.leaving.items()):
-            machine = self._shop.machines[leaving.machine]
-            assert isinstance(machine, SourceHandoff)
-            ack = routing.implied_ack(machine, instance, epoch)
-            if ack is not None:
-                found = found or machine.state is SourceState.RELEASED
-                carrying.step_source(m, ack)
-        return found
-
-    def _claims(self, carrying: Carrying) -> list[Claim]:
-        head = head_of(carrying.holds, carrying.epoch)
-        if head is not None:
-            return [claim_of(head)]
-        states = [self._shop.machines[one.machine].state for one in carrying.arriving.values()]
-        arriving = TargetState.STAGING in states or TargetState.PREPARED in states
-        return [Claim("job", "", 0, ARRIVING)] if arriving else []
-
-    def _hear(self, carrying: Carrying, peer: str, said: Claims) -> None:
-        """Compare what a peer holds, and lift the doubts that waited for its word."""
-        for claim in said.claims:
-            head = head_of(carrying.holds, carrying.epoch)
-            if head is None or head.ownership not in (Ownership.OWNED, Ownership.RELEASED):
-                continue
-            judged = judge(head, claim, host=carrying.name, peer=peer)
-            if judged.judgement is Judgement.CONFLICT:
-                carrying.wrong("two hosts own the job at the same epoch")
-            elif judged.judgement is Judgement.GIVE_WAY and not self._acknowledged(
-                carrying, head.instance, judged.epoch
-            ) and carrying.holds == Ownership.OWNED:
-                carrying.give_way()
-        arrives = any(claim.holding == ARRIVING for claim in said.claims)
-        for m, waited_for, _ in list(carrying.withheld):
-            if waited_for == peer:
-                carrying.settled(m, heard=not arrives)
-
-    def _to_target(self, carrying: Carrying, peer: str, message: routing.ToTarget) -> None:
-        machines = self._shop.machines
-        arriving = carrying.arriving.get(message.m)
-        match routing.reception(message, peer, None if arriving is None else machines[arriving.machine]):
-            case Reception.STEP:
-                carrying.step_target(message.m, message)
-            case Reception.BEGIN:
-                assert isinstance(message, Preflight)
-                self._arrive(carrying, peer, message)
-            case Reception.STRAY:
-                assert isinstance(message, (Commit, Offer, Chunk, Waiting))
-                head = head_of(carrying.holds, carrying.epoch)
-                carrying.send(peer, strays.answer_at_target(message, head, f"store-{carrying.name}"))
-            case Reception.NOTHING:
-                pass
-
-    def _arrive(self, carrying: Carrying, peer: str, asked: Preflight) -> None:
-        machines = [self._shop.machines[one.machine] for one in carrying.arriving.values()]
-        facts = routing.facts_about(
-            asked, head_of(carrying.holds, carrying.epoch),
-            [one for one in machines if isinstance(one, TargetHandoff)], carrying.name,
-        )
-        machine = TargetHandoff(asked, peer, f"store-{carrying.name}", PATIENCE)
-        carrying.arriving[asked.m] = Arriving(self._shop.machines.put(machine))
-        carrying.call_target(asked.m, lambda target: target.begin(facts, 0.0), ("begin", str(facts)))
-
-    def _to_source(self, carrying: Carrying, peer: str, message: HandoffMessage) -> None:
-        leaving = carrying.leaving.get(message.m)
-        machine = None if leaving is None else self._shop.machines[leaving.machine]
-        match routing.reception(message, peer, machine):
-            case Reception.STEP:
-                carrying.step_source(message.m, message)
-            case Reception.STRAY:
-                assert isinstance(message, (Query, Prepared, Ack, PreflightReady))
-                number = carrying.records.get((SOURCE, message.m))
-                row = None if number is None else self._shop.rows[number]
-                answer = strays.answer_at_source(message, row, f"store-{carrying.name}")
-                if answer is not None:
-                    carrying.send(peer, answer)
-            case Reception.BEGIN | Reception.NOTHING:
-                pass
+def _row_of_job(row: HandoffRow) -> int:
+    if row.role == TARGET:
+        return decode_record(row).row
+    return msgspec.msgpack.decode(row.record, type=SourceRecord).job

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tests.simulation.events import BY_ITSELF
-from tests.simulation.explorer import HOST_BITS, HOST_MASK, Move, World
+from tests.simulation.world import Move, World
 from tests.simulation.invariants import at_rest
 
 LONGEST = 400
@@ -86,7 +86,7 @@ class Course:
         own = [
             move
             for place in range(len(world.names))
-            for move in world.own(place, state >> HOST_BITS * place & HOST_MASK)
+            for move in world.own(place, world.host(state, place))
         ]
         for move in own:
             if move.event.endswith(": restart"):
@@ -99,7 +99,7 @@ class Course:
             ]
             return (whole[0] if whole else Move("nothing comes of it", 0)), bit, False
         for move in own:
-            if move.event.partition(": ")[2] in BY_ITSELF:
+            if move.event.partition(": ")[2].startswith(BY_ITSELF):
                 return move, 0, False
         soft = [move for move in own if move.event.endswith((": tick", ": link back"))]
         late = [move for move in own if move.event.endswith(": late tick")]

@@ -26,6 +26,9 @@ FLOW_DIGEST = flow_digest(FLOW)
 BLOB = b"a value that is kept once"
 BLOB_DIGEST = sha256(BLOB).hexdigest()
 NOTHING_CAME = -1
+EARLIER_RUN, THIS_RUN = 0, 1
+"""Numbers of questions: an answer to one of an earlier run of its host settles no doubt."""
+
 NOBODYS = ""
 """``HostState.holds`` of a host that never had the job."""
 
@@ -83,6 +86,22 @@ class Arriving(NamedTuple):
     doing: str = ""
 
 
+class Doubt(NamedTuple):
+    """Why the job isn't run.
+
+    Attributes:
+        m: the hand-off that gives rise to it.
+        peer: host whose word would do; empty for none.
+        for_ever: whether it is waited for without end.
+        row: row of the job that isn't run; one that came anew has another.
+    """
+
+    m: str
+    peer: str
+    for_ever: bool
+    row: int
+
+
 class HostState(NamedTuple):
     """All that a host is at a moment; what comes after ``staged`` is lost in a crash.
 
@@ -90,6 +109,7 @@ class HostState(NamedTuple):
         up: whether its supervisor runs.
         holds: its ownership of the job.
         epoch: under which it knows the job; 0 for not at all.
+        row: of the job in this host's store: another one each time that it comes.
         attempts: of the job's message, as committed.
         blob: whether the job's blob is on its disk.
         records: (role, m, number of the row) of its hand-offs.
@@ -98,12 +118,13 @@ class HostState(NamedTuple):
         executing: whether an attempt executes.
         leaving: by m.
         arriving: by m.
-        withheld: (m, peer whose word would do, whether it is waited for without end): why the job isn't run.
+        doubts: why the job isn't run, or an earlier row of it.
     """
 
     up: bool
     holds: str
     epoch: int
+    row: int
     attempts: int
     blob: bool
     records: tuple[tuple[str, str, int], ...] = ()
@@ -112,7 +133,7 @@ class HostState(NamedTuple):
     executing: bool = False
     leaving: tuple[tuple[str, Leaving], ...] = ()
     arriving: tuple[tuple[str, Arriving], ...] = ()
-    withheld: tuple[tuple[str, str, bool], ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def owns(self) -> bool:
@@ -129,10 +150,15 @@ class HostState(NamedTuple):
         """Whether a turn of the job may begin."""
         return self.up and self.owns and not self.frozen and not self.withheld
 
+    @property
+    def withheld(self) -> bool:
+        """Whether the job isn't run before a doubt about it is over."""
+        return any(doubt.row == self.row for doubt in self.doubts)
+
     def crashed(self) -> HostState:
         """Give what its disk holds."""
         return HostState(
-            False, self.holds, self.epoch, self.attempts, self.blob, self.records, self.staged
+            False, self.holds, self.epoch, self.row, self.attempts, self.blob, self.records, self.staged
         )
 
 
@@ -151,6 +177,7 @@ class Shop(NamedTuple):
     """What all hosts share: everything that ever occurred, by number."""
 
     bounds: Bounds
+    names: str
     machines: Machines
     rows: Pool[HandoffRow]
     wire: Pool[Envelope]
@@ -202,5 +229,10 @@ def pieces_of(data: bytes, *, halves: bool) -> list[Piece]:
 def first_state(name: str, owner: str) -> HostState:
     """Give a host at the beginning."""
     if name == owner:
-        return HostState(True, Ownership.OWNED, 1, 0, True)
-    return HostState(True, NOBODYS, 0, 0, False)
+        return HostState(True, Ownership.OWNED, 1, 0, 0, True)
+    return HostState(True, NOBODYS, 0, 0, 0, False)
+
+
+def row_of(m: str) -> int:
+    """Give the row under which what comes by a hand-off is staged: one that no other has."""
+    return int(m[1:])
