@@ -14,7 +14,7 @@ import msgspec
 from sojourn.hosts.supervisor.core import Core, ToPeer
 from sojourn.runtime.engine.inputs import Block, Drop, Freeze, RetryJob, Thaw
 from sojourn.runtime.errors import StoreFailed
-from sojourn.runtime.handoff.claims import ARRIVING, Judgement, claim_of, judge
+from sojourn.runtime.handoff.claims import ARRIVING, Judgement, claim_of, claims_of, judge
 from sojourn.runtime.job import JobHead, JobStatus, Ownership, Writes
 from sojourn.runtime.wire.claims import Asking, Claim, Claims
 from sojourn.runtime.wire.peer import Known
@@ -264,7 +264,7 @@ class Contests:
     def received(self, peer: str, message: Asking | Claims) -> None:
         """Answer what a peer asks, or take in what it answers."""
         if isinstance(message, Asking):
-            claims = [claim for job_id in message.jobs if (claim := self._claim(job_id)) is not None]
+            claims = [claim for job_id in message.jobs for claim in self._claims(job_id)]
             self._core.send(ToPeer(peer, Claims(message.number, claims)))
             return
         question = self._questions.get(message.number)
@@ -279,11 +279,11 @@ class Contests:
         if message.number == self._this_run:
             self._heard_of(peer, {c.job_id for c in message.claims if c.holding == ARRIVING})
 
-    def _claim(self, job_id: str) -> Claim | None:
+    def _claims(self, job_id: str) -> list[Claim]:
         known = self._core.head(job_id)
-        if known is not None:
-            return claim_of(known[1])
-        return Claim(job_id, "", 0, ARRIVING) if self._arriving(job_id) else None
+        return claims_of(
+            job_id, None if known is None else known[1], arriving=self._arriving(job_id)
+        )
 
     def _judge(self, peer: str, claim: Claim) -> None:
         core = self._core
@@ -303,6 +303,8 @@ class Contests:
                 self.give_way(row, judged.owner)
             case Judgement.CONFLICT if not head.status.finished:
                 self._contest(row, head, judged.owner)
+            case Judgement.TELL:
+                core.send(ToPeer(peer, Claims(UNASKED, [claim_of(head)])))
             case _:
                 return
 

@@ -26,6 +26,8 @@ class Judgement(Enum):
     """The job is, or was, somewhere else later than it is here."""
     CONFLICT = "conflict"
     """Two stores hold the job at the same epoch."""
+    TELL = "tell"
+    """Its host takes the job to be its own, at an earlier epoch than it is known here: it has to learn that."""
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -39,6 +41,18 @@ class Judged(msgspec.Struct, frozen=True):
 def claim_of(head: JobHead) -> Claim:
     """Say what this host holds of a job."""
     return Claim(head.job_id, head.instance, head.epoch, head.ownership.value, head.moved_to)
+
+
+def claims_of(job_id: str, head: JobHead | None, *, arriving: bool) -> list[Claim]:
+    """Say all that this host holds of a job, and whether it may come to own it.
+
+    Args:
+        job_id: the job.
+        head: the job as it is known here, its tombstone included; None for not at all.
+        arriving: whether it is being handed over to this host.
+    """
+    held = [] if head is None else [claim_of(head)]
+    return [*held, Claim(job_id, "", 0, ARRIVING)] if arriving else held
 
 
 def reached(claim: Claim) -> int:
@@ -67,6 +81,8 @@ def judge(own: JobHead, claim: Claim, *, host: str, peer: str) -> Judged:
     same = epoch == own.epoch and own.ownership is Ownership.OWNED
     if same and claim.holding == Ownership.OWNED.value and owner != host:
         return Judged(Judgement.CONFLICT, owner, epoch)
+    if claim.holding == Ownership.OWNED.value and epoch < own.epoch:
+        return Judged(Judgement.TELL, peer, epoch)
     return Judged(Judgement.KEEP)
 
 

@@ -7,11 +7,11 @@ Which machine it is for and what is said without one are the shipped rules of
 from __future__ import annotations
 
 from sojourn.runtime.handoff import routing, strays
-from sojourn.runtime.handoff.claims import ARRIVING, Judgement, claim_of, judge
+from sojourn.runtime.handoff.claims import ARRIVING, Judgement, claim_of, claims_of, judge
 from sojourn.runtime.handoff.routing import Reception
 from sojourn.runtime.handoff.source import ROLE as SOURCE
 from sojourn.runtime.handoff.source import SourceHandoff
-from sojourn.runtime.handoff.table import SourceState, TargetState
+from sojourn.runtime.handoff.table import SourceState
 from sojourn.runtime.handoff.target import TargetHandoff
 from sojourn.runtime.job import Ownership
 from sojourn.runtime.wire.claims import Asking, Claim, Claims
@@ -28,7 +28,16 @@ from sojourn.runtime.wire.handoff import (
     Waiting,
 )
 from tests.simulation.carrying import Carrying, Outcome
-from tests.simulation.host import THIS_RUN, Arriving, Envelope, HostState, Shop, head_of, row_of
+from tests.simulation.host import (
+    EARLIER_RUN,
+    THIS_RUN,
+    Arriving,
+    Envelope,
+    HostState,
+    Shop,
+    head_of,
+    row_of,
+)
 from tests.simulation.machines import PATIENCE
 
 
@@ -75,11 +84,8 @@ class Receiving:
 
     def _claims(self, carrying: Carrying) -> list[Claim]:
         head = head_of(carrying.holds, carrying.epoch)
-        if head is not None:
-            return [claim_of(head)]
-        states = [self._shop.machines[one.machine].state for one in carrying.arriving.values()]
-        arriving = TargetState.STAGING in states or TargetState.PREPARED in states
-        return [Claim("job", "", 0, ARRIVING)] if arriving else []
+        arrives = routing.arriving("job", self._arriving(carrying)) is not None
+        return claims_of("job", head, arriving=arrives)
 
     def _hear(self, carrying: Carrying, peer: str, said: Claims) -> None:
         """Compare what a peer holds, and lift the doubts that waited for its word."""
@@ -94,6 +100,8 @@ class Receiving:
                 carrying, head.instance, judged.epoch
             ) and carrying.holds == Ownership.OWNED:
                 carrying.give_way()
+            elif judged.judgement is Judgement.TELL:
+                carrying.send(peer, Claims(EARLIER_RUN, [claim_of(head)]))
         if said.number == THIS_RUN:
             arrives = any(claim.holding == ARRIVING for claim in said.claims)
             for doubt in list(carrying.doubts):
@@ -130,14 +138,16 @@ class Receiving:
                 pass
 
     def _arrive(self, carrying: Carrying, peer: str, asked: Preflight) -> None:
-        machines = [self._shop.machines[one.machine] for one in carrying.arriving.values()]
         facts = routing.facts_about(
-            asked, head_of(carrying.holds, carrying.epoch),
-            [one for one in machines if isinstance(one, TargetHandoff)], carrying.name,
+            asked, head_of(carrying.holds, carrying.epoch), self._arriving(carrying), carrying.name
         )
         machine = TargetHandoff(asked, peer, f"store-{carrying.name}", PATIENCE, row_of(asked.m))
         carrying.arriving[asked.m] = Arriving(self._shop.machines.put(machine))
         carrying.call_target(asked.m, lambda target: target.begin(facts, 0.0), ("begin", str(facts)))
+
+    def _arriving(self, carrying: Carrying) -> list[TargetHandoff]:
+        machines = [self._shop.machines[one.machine] for one in carrying.arriving.values()]
+        return [machine for machine in machines if isinstance(machine, TargetHandoff)]
 
     def _to_source(self, carrying: Carrying, peer: str, message: HandoffMessage) -> None:
         leaving = carrying.leaving.get(message.m)
