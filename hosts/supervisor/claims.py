@@ -302,7 +302,7 @@ class Contests:
                 )
                 self.give_way(row, judged.owner)
             case Judgement.CONFLICT if not head.status.finished:
-                self._contest(row, head, judged.owner)
+                self._contest(row, head, peer)
             case Judgement.TELL:
                 core.send(ToPeer(peer, Claims(UNASKED, [claim_of(head)])))
             case _:
@@ -344,6 +344,8 @@ class Contests:
         core.log.error("two owners", job=head.job_id, epoch=head.epoch, other=owner)
         head.contested_by = owner
         core.apply(Block(row, reason))
+        # one of the two may have no reason to ask: both stop
+        core.send(ToPeer(owner, Claims(UNASKED, [claim_of(head)])))
 
 
 def two_owners(job_id: str, host: str, other: str, epoch: int) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sojourn.runtime.errors import HandoffAborted, HandoffInDoubt
 from sojourn.runtime.handoff import effects as fx
-from sojourn.runtime.handoff.claims import outdone
+from sojourn.runtime.handoff import claims
 from sojourn.runtime.handoff.parts import decode_final
 from sojourn.runtime.handoff.source import ROLE as SOURCE
 from sojourn.runtime.handoff.source import SourceHandoff
@@ -274,7 +274,7 @@ class Carrying:
             case fx.Confirmed():
                 self.settled(m)
             case fx.GiveUpJob():
-                if outdone(head_of(self.holds, self.epoch), effect.epoch):
+                if claims.outdone(head_of(self.holds, self.epoch), effect.epoch):
                     self.give_way()
             case fx.RecordFigures():
                 pass

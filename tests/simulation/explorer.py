@@ -48,19 +48,20 @@ class Found(NamedTuple):
 
 
 def explore(
-    world: World, *, most: int = 1 << 62, until: float = float("inf")
+    world: World, *, first: int | None = None, most: int = 1 << 62, until: float = float("inf")
 ) -> tuple[Found, dict[int, int]]:
     """Go through every reachable state, nearest first.
 
     Args:
         world: what to go through.
+        first: where it begins; None for where a job was never moved.
         most: states after which the search gives up.
         until: monotonic seconds at which it does.
 
     Returns:
         What was found, and for each state the one from which it was reached first.
     """
-    first = world.first()
+    first = world.first() if first is None else first
     before: dict[int, int] = {first: first}
     frontier, depth, steps = [first], 0, 0
     violation: Violation | None = None

@@ -44,6 +44,8 @@ class Course:
     def __init__(self, world: World) -> None:
         self._world = world
         self._resting: set[int] = set()
+        self._rest = 0
+        """State in which the last course came to rest."""
 
     def first_restless(self, states: Iterable[int]) -> Restless | None:
         """Give the first state that doesn't come to rest with one owner that runs the job."""
@@ -53,6 +55,26 @@ class Course:
                 if restless is not None:
                     return restless
         return None
+
+    def after_moves(self, moves: int) -> int:
+        """Give the state in which so many moves, from host to host, went well.
+
+        Whatever was sent meanwhile may come again, where the network has no bound.
+        """
+        world = self._world
+        state, sent = world.first(), 0
+        for _ in range(moves):
+            state = next(
+                after for after, event in world.following(state)
+                if "migrate" in event and " crash " not in event and isinstance(after, int)
+            )
+            course = Course(world)
+            restless = course._follow(state)
+            assert restless is None, restless
+            for seen in course._resting:
+                sent |= world.network(seen)
+            state = course._rest
+        return state if world.bounds.network is not None else world.with_sent(state, sent)
 
     def _follow(self, begin: int) -> Restless | None:
         world = self._world
@@ -64,6 +86,7 @@ class Course:
                 not world.network(state) and at_rest(world.hosts(state), world.shop)
             ):
                 self._resting.update(seen)
+                self._rest = state
                 return None
             seen.append(state)
             move, received, ticked = self._next(state, waited)

@@ -39,23 +39,21 @@ class Bounds(NamedTuple):
     Attributes:
         moves: hand-offs that are begun, whoever begins them.
         failures: attempts of the message that fail.
-        network: different messages on their way at a time; each may arrive any number of times.
+        network: different messages on their way at a time, each of which may arrive any number of times or
+            be lost; None where there is no bound, and everything that was ever sent may come at any time.
         items: what the job consists of, each a step of the pre-copy: "rows" and "blob".
         halves: whether a part travels in two chunks.
         hosts: how many there are.
         forces: doubts that operators end by force, each while every other host is down.
-        replayed: hand-offs whose messages are never lost and count for nothing in ``network``: whatever was
-            sent of them may come again at any time, for ever.
     """
 
-    moves: int = 2
+    moves: int = 1
     failures: int = 1
-    network: int = 2
+    network: int | None = 1
     items: tuple[str, ...] = ("rows",)
     halves: bool = False
     hosts: int = 2
     forces: int = 0
-    replayed: tuple[str, ...] = ()
 
 
 class Leaving(NamedTuple):

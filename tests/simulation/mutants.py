@@ -1,29 +1,44 @@
 """Mistakes that could be made in the hand-off, each put into the shipped code for the time of one test.
 
-A mutant is a replacement of one shipped function or method, and a world small enough that a search finds
-what it breaks. Most are mistakes that people make in two-phase commit; the rest are rules of section 7 of
-the design, each left out.
+A mutant replaces a shipped function, method or row of a table; with it comes a world small enough for a
+search to find what it breaks. First the mistakes that two-phase commit is known for, then rules of section 7
+of the design, each left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import msgspec
+import pytest
+
+from sojourn.runtime.handoff import claims, routing, strays, table
 from sojourn.runtime.handoff import effects as fx
-from sojourn.runtime.handoff import routing, source, strays, target
+from sojourn.runtime.handoff.claims import Judged, Judgement
 from sojourn.runtime.handoff.source import SourceHandoff
-from sojourn.runtime.handoff.table import SourceState, TargetState
+from sojourn.runtime.handoff.stream import IncomingStream, Piece
+from sojourn.runtime.handoff.table import SourceState, SourceStep, TargetState
 from sojourn.runtime.handoff.target import TargetHandoff
-from sojourn.runtime.job import HandoffRow, JobHead
-from sojourn.runtime.wire.handoff import Abort, Ack, Commit, HandoffMessage, Offer, Preflight, Prepared, Unknown
-from tests.simulation import events
+from sojourn.runtime.job import JobHead, Ownership
+from sojourn.runtime.wire.claims import Claim
+from sojourn.runtime.wire.handoff import Abort, Ack, Chunk, Closed, Commit, Prepared, Query
+from tests.simulation import receiving
+from tests.simulation.events import Events
 from tests.simulation.host import Bounds
 
 ONE = Bounds(moves=1, failures=1, network=1)
 TWO = Bounds(moves=2, failures=0, network=1)
-ANY = Any
-"""What a replacement stands for is checked by what it is put in place of, not by its type."""
+FORCED = Bounds(moves=1, failures=0, network=1, forces=1)
+FORCED_TWICE_MOVED = Bounds(moves=2, failures=0, network=1, forces=1)
+REPLAYED = Bounds(moves=2, failures=0, network=None)
+
+TWO_OWNERS = "two hosts own the job (G5)"
+LOST = "no disk holds the whole job (G6)"
+
+Step = Callable[..., Any]
+"""A method of a machine, or a pure function: what it is given is checked where it stands, not here."""
 
 
 class Mutant(NamedTuple):
@@ -31,36 +46,293 @@ class Mutant(NamedTuple):
 
     Attributes:
         name: what is done wrong.
-        places: (object, attribute, replacement).
-        says: what the search must say.
+        place: object and attribute that is replaced, or mapping and key.
+        replacement: made of what is shipped.
+        says: begin of what the search must say.
         bounds: of the world that shows it.
         fair: whether it shows only in what the states lead to.
     """
 
     name: str
-    places: tuple[tuple[object, str, Any], ...]
+    place: tuple[Any, Any]
+    replacement: Callable[[Any], Any]
     says: str
     bounds: Bounds = ONE
     fair: bool = False
 
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Have it in the shipped code for a while."""
+        owner, name = self.place
+        with pytest.MonkeyPatch.context() as patch:
+            if isinstance(owner, dict):
+                patch.setitem(owner, name, self.replacement(owner.get(name)))
+            else:
+                patch.setattr(owner, name, self.replacement(getattr(owner, name)))
+            yield
 
-def sends_first(
-    shipped: Callable[..., list[fx.Effect]], kinds: tuple[type, ...]
-) -> Callable[..., list[fx.Effect]]:
+
+# --- how steps are changed --------------------------------------------------------------------------
+
+
+def sends_first(*kinds: type) -> Callable[[Step], Step]:
     """Let messages of some kinds leave before what stands in front of them is on disk."""
 
-    def step(*arguments: Any) -> list[fx.Effect]:
-        effects = shipped(*arguments)
-        early = [one for one in effects if isinstance(one, fx.Send) and isinstance(one.message, kinds)]
-        return [*early, *(one for one in effects if one not in early)]
+    def mutate(shipped: Step) -> Step:
+        def step(*arguments: Any, **named: Any) -> list[fx.Effect]:
+            effects: list[fx.Effect] = shipped(*arguments, **named)
+            early = [one for one in effects if isinstance(one, fx.Send) and isinstance(one.message, kinds)]
+            return [*early, *(one for one in effects if one not in early)]
 
-    return step
+        return step
+
+    return mutate
 
 
-def without(shipped: Callable[..., list[fx.Effect]], kinds: tuple[type, ...]) -> Callable[..., list[fx.Effect]]:
+def without(*kinds: type) -> Callable[[Step], Step]:
     """Leave effects of some kinds out."""
 
-    def step(*arguments: Any, **named: Any) -> list[fx.Effect]:
-        return [one for one in shipped(*arguments, **named) if not isinstance(one, kinds)]
+    def mutate(shipped: Step) -> Step:
+        def step(*arguments: Any, **named: Any) -> list[fx.Effect]:
+            return [one for one in shipped(*arguments, **named) if not isinstance(one, kinds)]
+
+        return step
+
+    return mutate
+
+
+def always(value: Any) -> Callable[[Any], Any]:
+    """Give one answer, whatever is asked."""
+    return lambda _shipped: lambda *_arguments, **_named: value
+
+
+def with_arguments(**replaced: Any) -> Callable[[Step], Step]:
+    """Replace named arguments of a call."""
+    return lambda shipped: lambda *arguments, **named: shipped(*arguments, **{**named, **replaced})
+
+
+def changed(kind: type, **fields: Any) -> Callable[[Step], Step]:
+    """Replace fields of effects of a kind."""
+
+    def mutate(shipped: Step) -> Step:
+        def step(*arguments: Any, **named: Any) -> list[fx.Effect]:
+            return [
+                msgspec.structs.replace(one, **fields) if isinstance(one, kind) else one
+                for one in shipped(*arguments, **named)
+            ]
+
+        return step
+
+    return mutate
+
+
+# --- the mistakes -----------------------------------------------------------------------------------
+
+
+def runs_at_prepared(shipped: Step) -> Step:
+    def offer(self: Any, *arguments: Any) -> list[fx.Effect]:
+        effects: list[fx.Effect] = shipped(self, *arguments)
+        if self.state is TargetState.PREPARED and self._final:
+            effects.append(fx.OwnJob(self._final, self.epoch + 1, 0))
+        return effects
+
+    return offer
+
+
+def forgets_tombstones(shipped: Step) -> Step:
+    def facts(asked: Any, head: JobHead | None, *arguments: Any, **named: Any) -> Any:
+        owned = head is not None and head.ownership is Ownership.OWNED
+        return shipped(asked, head if owned else None, *arguments, **named)
+
+    return facts
+
+
+def forgets_records(role: str, state: str) -> Callable[[Step], Step]:
+    def mutate(shipped: Step) -> Step:
+        def recover(row: Any, *arguments: Any) -> Any:
+            return None if (row.role, row.state) == (role, state) else shipped(row, *arguments)
+
+        return recover
+
+    return mutate
+
+
+def takes_any_hand_off(shipped: Step) -> Step:
+    def meant(machines: dict[str, Any], m: str) -> str | None:
+        return shipped(machines, m) or next(iter(machines), None)
+
+    return meant
+
+
+def reclaims_without_asking(shipped: Step) -> Step:
+    def tick(self: Any, now: float) -> list[fx.Effect]:
+        if self.state is SourceState.RELEASED and now >= self._deadline:
+            effects: list[fx.Effect] = self._reclaim()
+            return effects
+        return list(shipped(self, now))
+
+    return tick
+
+
+def freezes_without_waiting(shipped: Step) -> Step:
+    def freeze(self: Any, now: float) -> list[fx.Effect]:
+        return [*shipped(self, now), *self._quiet(fx.Quiet(0.0, 1), now)]
+
+    return freeze
+
+
+def answers_while_undecided(shipped: Step) -> Step:
+    def step(self: Any, happening: Any, now: float) -> list[fx.Effect]:
+        if isinstance(happening, Query) and self.state is SourceState.FROZEN:
+            return [fx.Send(Abort(self.m, ""))]
+        return list(shipped(self, happening, now))
 
     return step
+
+
+def never_asks(shipped: Step) -> Step:
+    def tick(self: Any, now: float, *, forced: bool) -> list[fx.Effect]:
+        return [] if self.state is TargetState.PREPARED else list(shipped(self, now, forced=forced))
+
+    return tick
+
+
+def gives_up_waiting(shipped: Step) -> Step:
+    def tick(self: Any, now: float, *, forced: bool) -> list[fx.Effect]:
+        if self.state is TargetState.PREPARED and now > 1.0:
+            effects: list[fx.Effect] = self._drop()
+            return effects
+        return list(shipped(self, now, forced=forced))
+
+    return tick
+
+
+def answers_strays_blindly(shipped: Step) -> Step:
+    return lambda message, _record, own_store: shipped(message, None, own_store)
+
+
+def commits_what_it_never_offered(shipped: Step) -> Step:
+    def answer(message: Any, record: Any, own_store: str) -> Any:
+        if isinstance(message, Query) and (record is None or record.state == SourceState.PRECOPY):
+            return Commit(message.m, message.job_id, message.instance, message.epoch)
+        return shipped(message, record, own_store)
+
+    return answer
+
+
+def closes_what_was_taken_back(shipped: Step) -> Step:
+    def answer(message: Any, record: Any, own_store: str) -> Any:
+        if isinstance(message, Ack) and record is not None and record.state == SourceState.RECLAIMED:
+            return Closed(message.m)
+        return shipped(message, record, own_store)
+
+    return answer
+
+
+def owns_at_the_epoch_offered(shipped: Step) -> Step:
+    def commit(self: Any, *arguments: Any) -> list[fx.Effect]:
+        return changed(fx.OwnJob, epoch=self.epoch)(shipped)(self, *arguments)  # type: ignore[no-any-return]
+
+    return commit
+
+
+def forces_one_epoch_only(shipped: Step) -> Step:
+    def reclaim(self: Any) -> list[fx.Effect]:
+        return changed(fx.ReclaimJob, epoch=self.epoch + 1)(shipped)(self)  # type: ignore[no-any-return]
+
+    return reclaim
+
+
+def forgets_that_it_asked(shipped: Step) -> Step:
+    def commit(self: Any, *arguments: Any) -> list[fx.Effect]:
+        effects: list[fx.Effect] = shipped(self, *arguments)
+        owns = any(isinstance(one, fx.OwnJob) for one in effects)
+        return [*effects, fx.Erase("target", self.m)] if owns else effects
+
+    return commit
+
+
+def erases_what_was_offered(shipped: Step) -> Step:
+    def abort(self: Any, *arguments: Any) -> list[fx.Effect]:
+        effects: list[fx.Effect] = shipped(self, *arguments)
+        return [fx.Erase("source", self.m), *effects] if effects else effects
+
+    return abort
+
+
+def takes_chunks_again(_shipped: Step) -> Step:
+    def take(self: Any, chunk: Chunk) -> Piece:
+        if chunk.n == self.next:
+            self.next += 1
+            self._digest.update(chunk.data)
+        return Piece(chunk.data, chunk.blob, chunk.last)
+
+    return take
+
+
+def reuses_names(shipped: Step) -> Step:
+    def begin(self: Any, name: str, state: Any, to: str, _m: str) -> Any:
+        return shipped(self, name, state, to, "m1")
+
+    return begin
+
+
+def never_says_arriving(shipped: Step) -> Step:
+    def say(job_id: str, head: JobHead | None, *, arriving: bool) -> list[Claim]:
+        return list(shipped(job_id, head, arriving=arriving and head is None))
+
+    return say
+
+
+NAMED = (
+    Mutant("runs at PREPARED", (TargetHandoff, "_offer"), runs_at_prepared, TWO_OWNERS),
+    Mutant("sends COMMIT before the write", (SourceHandoff, "_prepared"), sends_first(Commit), TWO_OWNERS),
+    Mutant("forgets the epoch tombstone", (routing, "facts_about"), forgets_tombstones, "", REPLAYED),
+    Mutant(
+        "drops PREPARED on restart", (routing, "recover"),
+        forgets_records("target", TargetState.PREPARED), LOST,
+    ),
+    Mutant("accepts a stale m", (receiving, "meant"), takes_any_hand_off, "", TWO),
+    Mutant("reclaims without asking", (SourceHandoff, "_tick"), reclaims_without_asking, TWO_OWNERS),
+    Mutant(
+        "freezes without waiting for turns", (SourceHandoff, "_freeze"), freezes_without_waiting,
+        "an attempt executes on a host that doesn't own the job",
+    ),
+)
+"""The seven that the design's readers would think of first."""
+
+OURS = (
+    Mutant("sends ACK before the write", (TargetHandoff, "_commit"), sends_first(Ack), "the job is gone"),
+    Mutant("sends PREPARED before the write", (TargetHandoff, "_offer"), sends_first(Prepared), LOST),
+    Mutant("releases without a record", (SourceHandoff, "_prepared"), without(fx.Persist), LOST),
+    Mutant("releases in its record only", (SourceHandoff, "_prepared"), without(fx.ReleaseJob), TWO_OWNERS),
+    Mutant(
+        "aborts past the commit point", (vars(table)["_NEXT_SOURCE"], (SourceState.RELEASED, SourceStep.ABORTED)),
+        lambda _shipped: SourceState.OWNED, "",
+    ),
+    Mutant(
+        "forgets on restart that it released", (routing, "recover"),
+        forgets_records("source", SourceState.RELEASED), "", fair=True,
+    ),
+    Mutant(
+        "answers ABORT while it is undecided", (SourceHandoff, "step"), answers_while_undecided, LOST,
+        Bounds(moves=1, failures=0, network=2),
+    ),
+    Mutant("answers without looking at its records", (strays, "answer_at_source"), answers_strays_blindly, "", fair=True),
+    Mutant("answers COMMIT for what it never offered", (strays, "answer_at_source"), commits_what_it_never_offered, ""),
+    Mutant("never asks while in doubt", (TargetHandoff, "_tick"), never_asks, "", fair=True),
+    Mutant("gives up waiting in doubt", (TargetHandoff, "_tick"), gives_up_waiting, LOST),
+    Mutant("aborts without a thaw", (SourceHandoff, "_abort"), without(fx.Thaw), "", fair=True),
+    Mutant("owns without a new epoch", (TargetHandoff, "_commit"), owns_at_the_epoch_offered, ""),
+    Mutant("takes chunks again", (IncomingStream, "take"), takes_chunks_again, "", Bounds(moves=1, failures=1, network=2)),
+    Mutant("begins to move what it gave away", (routing, "may_leave"), always(True), "", TWO),
+    Mutant("names two hand-offs alike", (Events, "begin"), reuses_names, "", Bounds(moves=2, failures=0, network=2)),
+    Mutant("owns without waiting for confirmation", (TargetHandoff, "_commit"), changed(fx.OwnJob, certain=True), "", FORCED),
+    Mutant("forgets whom it has the job of", (TargetHandoff, "_commit"), forgets_that_it_asked, "", FORCED),
+    Mutant("runs after a crash without asking", (routing, "waits_for_word"), always(False), "", FORCED),
+    Mutant("erases an offer with its abort", (SourceHandoff, "_abort"), erases_what_was_offered, "", FORCED),
+    Mutant("confirms what it took back", (strays, "answer_at_source"), closes_what_was_taken_back, "", FORCED),
+    Mutant("takes back at an epoch that the other may have", (SourceHandoff, "_reclaim"), forces_one_epoch_only, "", FORCED),
+    Mutant("keeps whatever others say", (claims, "judge"), always(Judged(Judgement.KEEP)), "", FORCED),
+    Mutant("is silent about what arrives", (claims, "claims_of"), never_says_arriving, "", FORCED_TWICE_MOVED),
+)

@@ -6,8 +6,10 @@ Which machine it is for and what is said without one are the shipped rules of
 
 from __future__ import annotations
 
-from sojourn.runtime.handoff import routing, strays
-from sojourn.runtime.handoff.claims import ARRIVING, Judgement, claim_of, claims_of, judge
+from collections.abc import Collection
+
+from sojourn.runtime.handoff import claims, routing, strays
+from sojourn.runtime.handoff.claims import ARRIVING, Judgement
 from sojourn.runtime.handoff.routing import Reception
 from sojourn.runtime.handoff.source import ROLE as SOURCE
 from sojourn.runtime.handoff.source import SourceHandoff
@@ -39,6 +41,11 @@ from tests.simulation.host import (
     row_of,
 )
 from tests.simulation.machines import PATIENCE
+
+
+def meant(machines: Collection[str], m: str) -> str | None:
+    """Say which of a host's hand-offs a message is for, if any: the one that it names, and no other."""
+    return m if m in machines else None
 
 
 class Receiving:
@@ -85,7 +92,7 @@ class Receiving:
     def _claims(self, carrying: Carrying) -> list[Claim]:
         head = head_of(carrying.holds, carrying.epoch)
         arrives = routing.arriving("job", self._arriving(carrying)) is not None
-        return claims_of("job", head, arriving=arrives)
+        return claims.claims_of("job", head, arriving=arrives)
 
     def _hear(self, carrying: Carrying, peer: str, said: Claims) -> None:
         """Compare what a peer holds, and lift the doubts that waited for its word."""
@@ -93,7 +100,7 @@ class Receiving:
             head = head_of(carrying.holds, carrying.epoch)
             if head is None or head.ownership not in (Ownership.OWNED, Ownership.RELEASED):
                 continue
-            judged = judge(head, claim, host=carrying.name, peer=peer)
+            judged = claims.judge(head, claim, host=carrying.name, peer=peer)
             if judged.judgement is Judgement.CONFLICT:
                 carrying.wrong("two hosts own the job at the same epoch")
             elif judged.judgement is Judgement.GIVE_WAY and not self._acknowledged(
@@ -101,7 +108,7 @@ class Receiving:
             ) and carrying.holds == Ownership.OWNED:
                 carrying.give_way()
             elif judged.judgement is Judgement.TELL:
-                carrying.send(peer, Claims(EARLIER_RUN, [claim_of(head)]))
+                carrying.send(peer, Claims(EARLIER_RUN, [claims.claim_of(head)]))
         if said.number == THIS_RUN:
             arrives = any(claim.holding == ARRIVING for claim in said.claims)
             for doubt in list(carrying.doubts):
@@ -122,11 +129,12 @@ class Receiving:
     # --- hand-offs ----------------------------------------------------------------------------------
 
     def _to_target(self, carrying: Carrying, peer: str, message: routing.ToTarget) -> None:
-        machines = self._shop.machines
-        arriving = carrying.arriving.get(message.m)
-        match routing.reception(message, peer, None if arriving is None else machines[arriving.machine]):
+        m = meant(carrying.arriving, message.m)
+        machine = None if m is None else self._shop.machines[carrying.arriving[m].machine]
+        match routing.reception(message, peer, machine):
             case Reception.STEP:
-                carrying.step_target(message.m, message)
+                assert m is not None
+                carrying.step_target(m, message)
             case Reception.BEGIN:
                 assert isinstance(message, Preflight)
                 self._arrive(carrying, peer, message)
@@ -150,11 +158,12 @@ class Receiving:
         return [machine for machine in machines if isinstance(machine, TargetHandoff)]
 
     def _to_source(self, carrying: Carrying, peer: str, message: HandoffMessage) -> None:
-        leaving = carrying.leaving.get(message.m)
-        machine = None if leaving is None else self._shop.machines[leaving.machine]
+        m = meant(carrying.leaving, message.m)
+        machine = None if m is None else self._shop.machines[carrying.leaving[m].machine]
         match routing.reception(message, peer, machine):
             case Reception.STEP:
-                carrying.step_source(message.m, message)
+                assert m is not None
+                carrying.step_source(m, message)
             case Reception.STRAY:
                 assert isinstance(message, (Query, Prepared, Ack, PreflightReady))
                 number = carrying.records.get((SOURCE, message.m))

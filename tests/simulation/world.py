@@ -2,7 +2,8 @@
 
 The network holds a set of messages. Each may arrive at any moment, any number of times, in any order, or be
 lost: so it loses, repeats, delays and reorders. What is more than it holds is lost as it is sent, whichever
-of it that may be. A state is one number (hosts, history, network), so that millions fit into memory.
+of it that may be. Where there is no bound, it holds everything that was ever sent: to be lost is to not
+arrive. A state is one number (hosts, history, network), so that millions fit into memory.
 """
 
 from __future__ import annotations
@@ -84,7 +85,6 @@ class World:
         self._problems: dict[int, str | None] = {}
         self._places: list[int] = []
         """For each message, the place of the host that it is for."""
-        self._replayed = 0
         self._outlived: list[dict[int, int]] = [{} for _ in self.names]
         """For each host, its questions and their answers: what becomes of them when its run ends."""
 
@@ -112,6 +112,10 @@ class World:
     def network(self, state: int) -> int:
         """Give the messages that are on their way, a bit for each."""
         return state >> self._network_at
+
+    def with_sent(self, state: int, sent: int) -> int:
+        """Give a state with more messages on their way."""
+        return state | sent << self._network_at
 
     def problem(self, state: int) -> str | None:
         """Say what is wrong with a state; None if nothing is."""
@@ -205,13 +209,10 @@ class World:
             number = len(self._places)
             to, sender, message = wire[number]
             self._places.append(self.names.index(to))
-            if isinstance(message, (Asking, Claims)):
-                if message.number == THIS_RUN:
-                    asker = sender if isinstance(message, Asking) else to
-                    later = wire.put(Envelope(to, sender, _of_an_earlier_run(message)))
-                    self._outlived[self.names.index(asker)][number] = later
-            elif message.m in self.bounds.replayed:
-                self._replayed |= 1 << number
+            if isinstance(message, (Asking, Claims)) and message.number == THIS_RUN:
+                asker = sender if isinstance(message, Asking) else to
+                later = wire.put(Envelope(to, sender, _of_an_earlier_run(message)))
+                self._outlived[self.names.index(asker)][number] = later
 
     # --- what follows -----------------------------------------------------------------------------
 
@@ -237,7 +238,7 @@ class World:
             left ^= bit
             message = bit.bit_length() - 1
             self._add(found, moment, network, self.delivered(state, message), bit)
-            if not bit & self._replayed:
+            if self.bounds.network is not None:
                 found.append((moment | (network ^ bit) << self._network_at, "a message is lost"))
         return found
 
@@ -268,18 +269,13 @@ class World:
             if died is not None and self._outlived[died]:
                 on_its_way, sent = self._outlive(on_its_way, died), self._outlive(sent, died)
             fresh = sent & ~on_its_way
-            if not fresh:
-                found.append((after | on_its_way << at, event))
-                continue
-            on_its_way |= fresh & self._replayed
-            fresh &= ~self._replayed
-            room = most - (on_its_way & ~self._replayed).bit_count()
-            if fresh.bit_count() <= room:
+            if not fresh or most is None or (on_its_way | fresh).bit_count() <= most:
                 found.append((after | (on_its_way | fresh) << at, event))
                 continue
+            room = most - on_its_way.bit_count()
             for some in self._fit(fresh, room):
                 found.append((after | (on_its_way | some) << at, event))
-            if bit & on_its_way & ~self._replayed:  # or it makes room as it arrives
+            if bit & on_its_way:  # or it makes room as it arrives
                 for some in self._fit(fresh, room + 1):
                     found.append((after | (on_its_way ^ bit | some) << at, event))
 
