@@ -54,7 +54,7 @@ def explore(
 
     Args:
         world: what to go through.
-        first: where it begins; None for where a job was never moved.
+        first: where it begins; None for where the job was never moved.
         most: states after which the search gives up.
         until: monotonic seconds at which it does.
 
@@ -63,9 +63,9 @@ def explore(
     """
     first = world.first() if first is None else first
     before: dict[int, int] = {first: first}
-    frontier, depth, steps = [first], 0, 0
+    frontier, depth, steps, whole = [first], 0, 0, True
     violation: Violation | None = None
-    while frontier and violation is None and len(before) < most and time.monotonic() < until:
+    while frontier and whole and violation is None:
         fresh: list[int] = []
         for state in frontier:
             after = world.following(state)
@@ -82,14 +82,15 @@ def explore(
                 if wrong is not None:
                     violation = Violation(wrong, way_to(world, before, following))
                     break
-            if violation is not None:
+            whole = len(before) < most and time.monotonic() < until
+            if violation is not None or not whole:
                 break
         depth += bool(fresh)
         frontier = fresh
     machines = world.shop.machines
     found = Found(
         len(before), steps, world.host_states, len(machines), machines.steps, depth, violation,
-        not frontier,
+        whole and violation is None,
     )
     return found, before
 

@@ -31,11 +31,13 @@ from tests.simulation.host import Bounds
 ONE = Bounds(moves=1, failures=1, network=1)
 TWO = Bounds(moves=2, failures=0, network=1)
 FORCED = Bounds(moves=1, failures=0, network=1, forces=1)
-FORCED_TWICE_MOVED = Bounds(moves=2, failures=0, network=1, forces=1)
+FORCED_THERE_AND_BACK = Bounds(moves=2, failures=0, network=1, forces=1)
 REPLAYED = Bounds(moves=2, failures=0, network=None)
 
 TWO_OWNERS = "two hosts own the job (G5)"
 LOST = "no disk holds the whole job (G6)"
+ENDLESS = "it never ends"
+STUCK = "nothing happens any more"
 
 Step = Callable[..., Any]
 """A method of a machine, or a pure function: what it is given is checked where it stands, not here."""
@@ -50,6 +52,7 @@ class Mutant(NamedTuple):
         replacement: made of what is shipped.
         says: begin of what the search must say.
         bounds: of the world that shows it.
+        begins_after: undisturbed moves before anything goes wrong.
         fair: whether it shows only in what the states lead to.
     """
 
@@ -58,6 +61,7 @@ class Mutant(NamedTuple):
     replacement: Callable[[Any], Any]
     says: str
     bounds: Bounds = ONE
+    begins_after: int = 0
     fair: bool = False
 
     @contextmanager
@@ -106,9 +110,9 @@ def always(value: Any) -> Callable[[Any], Any]:
     return lambda _shipped: lambda *_arguments, **_named: value
 
 
-def with_arguments(**replaced: Any) -> Callable[[Step], Step]:
-    """Replace named arguments of a call."""
-    return lambda shipped: lambda *arguments, **named: shipped(*arguments, **{**named, **replaced})
+def always_the_state(state: SourceState) -> Callable[[Any], Any]:
+    """Give a row of a table that isn't shipped."""
+    return lambda _shipped: state
 
 
 def changed(kind: type, **fields: Any) -> Callable[[Step], Step]:
@@ -211,7 +215,7 @@ def answers_strays_blindly(shipped: Step) -> Step:
     return lambda message, _record, own_store: shipped(message, None, own_store)
 
 
-def commits_what_it_never_offered(shipped: Step) -> Step:
+def commits_what_stayed(shipped: Step) -> Step:
     def answer(message: Any, record: Any, own_store: str) -> Any:
         if isinstance(message, Query) and (record is None or record.state == SourceState.PRECOPY):
             return Commit(message.m, message.job_id, message.instance, message.epoch)
@@ -243,7 +247,7 @@ def forces_one_epoch_only(shipped: Step) -> Step:
     return reclaim
 
 
-def forgets_that_it_asked(shipped: Step) -> Step:
+def forgets_its_source(shipped: Step) -> Step:
     def commit(self: Any, *arguments: Any) -> list[fx.Effect]:
         effects: list[fx.Effect] = shipped(self, *arguments)
         owns = any(isinstance(one, fx.OwnJob) for one in effects)
@@ -277,7 +281,7 @@ def reuses_names(shipped: Step) -> Step:
     return begin
 
 
-def never_says_arriving(shipped: Step) -> Step:
+def says_one_thing_only(shipped: Step) -> Step:
     def say(job_id: str, head: JobHead | None, *, arriving: bool) -> list[Claim]:
         return list(shipped(job_id, head, arriving=arriving and head is None))
 
@@ -286,53 +290,108 @@ def never_says_arriving(shipped: Step) -> Step:
 
 NAMED = (
     Mutant("runs at PREPARED", (TargetHandoff, "_offer"), runs_at_prepared, TWO_OWNERS),
-    Mutant("sends COMMIT before the write", (SourceHandoff, "_prepared"), sends_first(Commit), TWO_OWNERS),
-    Mutant("forgets the epoch tombstone", (routing, "facts_about"), forgets_tombstones, "", REPLAYED),
+    Mutant(
+        "sends COMMIT before the write", (SourceHandoff, "_prepared"), sends_first(Commit), TWO_OWNERS
+    ),
+    Mutant(
+        "forgets the epoch tombstone", (routing, "facts_about"), forgets_tombstones,
+        "epoch 2 is owned after epoch 3", REPLAYED, begins_after=2,
+    ),
     Mutant(
         "drops PREPARED on restart", (routing, "recover"),
         forgets_records("target", TargetState.PREPARED), LOST,
     ),
-    Mutant("accepts a stale m", (receiving, "meant"), takes_any_hand_off, "", TWO),
+    Mutant("accepts a stale m", (receiving, "meant"), takes_any_hand_off, LOST, TWO),
     Mutant("reclaims without asking", (SourceHandoff, "_tick"), reclaims_without_asking, TWO_OWNERS),
     Mutant(
         "freezes without waiting for turns", (SourceHandoff, "_freeze"), freezes_without_waiting,
-        "an attempt executes on a host that doesn't own the job",
+        "an attempt executes on a host that doesn't own the job (G5)",
     ),
 )
-"""The seven that the design's readers would think of first."""
+"""The seven that a reader of the design thinks of first."""
 
 OURS = (
-    Mutant("sends ACK before the write", (TargetHandoff, "_commit"), sends_first(Ack), "the job is gone"),
+    Mutant(
+        "sends ACK before the write", (TargetHandoff, "_commit"), sends_first(Ack),
+        "the job is gone at epoch 1, and nobody has owned it since (G1)",
+    ),
     Mutant("sends PREPARED before the write", (TargetHandoff, "_offer"), sends_first(Prepared), LOST),
     Mutant("releases without a record", (SourceHandoff, "_prepared"), without(fx.Persist), LOST),
-    Mutant("releases in its record only", (SourceHandoff, "_prepared"), without(fx.ReleaseJob), TWO_OWNERS),
     Mutant(
-        "aborts past the commit point", (vars(table)["_NEXT_SOURCE"], (SourceState.RELEASED, SourceStep.ABORTED)),
-        lambda _shipped: SourceState.OWNED, "",
+        "releases in its record only", (SourceHandoff, "_prepared"), without(fx.ReleaseJob),
+        "people are told HandoffInDoubt, but the job is <Ownership.OWNED: 'owned'>",
+    ),
+    Mutant(
+        "aborts past the commit point",
+        (vars(table)["_NEXT_SOURCE"], (SourceState.RELEASED, SourceStep.ABORTED)),
+        always_the_state(SourceState.OWNED),
+        "people are told HandoffAborted, but the job is <Ownership.RELEASED: 'released'>",
     ),
     Mutant(
         "forgets on restart that it released", (routing, "recover"),
-        forgets_records("source", SourceState.RELEASED), "", fair=True,
+        forgets_records("source", SourceState.RELEASED), ENDLESS, fair=True,
     ),
     Mutant(
         "answers ABORT while it is undecided", (SourceHandoff, "step"), answers_while_undecided, LOST,
         Bounds(moves=1, failures=0, network=2),
     ),
-    Mutant("answers without looking at its records", (strays, "answer_at_source"), answers_strays_blindly, "", fair=True),
-    Mutant("answers COMMIT for what it never offered", (strays, "answer_at_source"), commits_what_it_never_offered, ""),
-    Mutant("never asks while in doubt", (TargetHandoff, "_tick"), never_asks, "", fair=True),
+    Mutant(
+        "answers without looking at its records", (strays, "answer_at_source"), answers_strays_blindly,
+        ENDLESS, fair=True,
+    ),
+    Mutant(
+        "answers COMMIT for what it never released", (strays, "answer_at_source"),
+        commits_what_stayed, TWO_OWNERS,
+    ),
+    Mutant("never asks while in doubt", (TargetHandoff, "_tick"), never_asks, STUCK, fair=True),
     Mutant("gives up waiting in doubt", (TargetHandoff, "_tick"), gives_up_waiting, LOST),
-    Mutant("aborts without a thaw", (SourceHandoff, "_abort"), without(fx.Thaw), "", fair=True),
-    Mutant("owns without a new epoch", (TargetHandoff, "_commit"), owns_at_the_epoch_offered, ""),
-    Mutant("takes chunks again", (IncomingStream, "take"), takes_chunks_again, "", Bounds(moves=1, failures=1, network=2)),
-    Mutant("begins to move what it gave away", (routing, "may_leave"), always(True), "", TWO),
-    Mutant("names two hand-offs alike", (Events, "begin"), reuses_names, "", Bounds(moves=2, failures=0, network=2)),
-    Mutant("owns without waiting for confirmation", (TargetHandoff, "_commit"), changed(fx.OwnJob, certain=True), "", FORCED),
-    Mutant("forgets whom it has the job of", (TargetHandoff, "_commit"), forgets_that_it_asked, "", FORCED),
-    Mutant("runs after a crash without asking", (routing, "waits_for_word"), always(False), "", FORCED),
-    Mutant("erases an offer with its abort", (SourceHandoff, "_abort"), erases_what_was_offered, "", FORCED),
-    Mutant("confirms what it took back", (strays, "answer_at_source"), closes_what_was_taken_back, "", FORCED),
-    Mutant("takes back at an epoch that the other may have", (SourceHandoff, "_reclaim"), forces_one_epoch_only, "", FORCED),
-    Mutant("keeps whatever others say", (claims, "judge"), always(Judged(Judgement.KEEP)), "", FORCED),
-    Mutant("is silent about what arrives", (claims, "claims_of"), never_says_arriving, "", FORCED_TWICE_MOVED),
+    Mutant("aborts without a thaw", (SourceHandoff, "_abort"), without(fx.Thaw), STUCK, fair=True),
+    Mutant(
+        "owns without a new epoch", (TargetHandoff, "_commit"), owns_at_the_epoch_offered,
+        "epoch 1 follows epoch 1",
+    ),
+    Mutant(
+        "takes chunks again", (IncomingStream, "take"), takes_chunks_again, LOST,
+        Bounds(moves=1, failures=1, network=2),
+    ),
+    Mutant(
+        "begins to move what it gave away", (routing, "may_leave"), always(True),
+        "people are told HandoffAborted, but the job is <Ownership.RELEASED: 'released'>", TWO,
+    ),
+    Mutant(
+        "names two hand-offs alike", (Events, "begin"), reuses_names, LOST,
+        Bounds(moves=2, failures=0, network=2),
+    ),
+    Mutant(
+        "runs before the source has confirmed an old COMMIT", (TargetHandoff, "_commit"),
+        changed(fx.OwnJob, certain=True), TWO_OWNERS, FORCED,
+    ),
+    Mutant(
+        "forgets whom it has the job of", (TargetHandoff, "_commit"), forgets_its_source, TWO_OWNERS,
+        FORCED,
+    ),
+    Mutant(
+        "runs after a crash without asking", (routing, "waits_for_word"), always(False), TWO_OWNERS, FORCED
+    ),
+    Mutant(
+        "erases an offer with its abort", (SourceHandoff, "_abort"), erases_what_was_offered, TWO_OWNERS,
+        FORCED,
+    ),
+    Mutant(
+        "confirms what it took back", (strays, "answer_at_source"), closes_what_was_taken_back, TWO_OWNERS,
+        FORCED,
+    ),
+    Mutant(
+        "takes back at an epoch that the other may have", (SourceHandoff, "_reclaim"),
+        forces_one_epoch_only, "force gives epoch 2, and epoch 2 was owned", FORCED,
+    ),
+    Mutant(
+        "keeps a job whatever others say", (claims, "judge"), always(Judged(Judgement.KEEP)), TWO_OWNERS,
+        FORCED,
+    ),
+    Mutant(
+        "is silent about what arrives where it knows an earlier epoch", (claims, "claims_of"),
+        says_one_thing_only, TWO_OWNERS, FORCED_THERE_AND_BACK,
+    ),
 )
+"""Rules of the design, each left out."""

@@ -87,6 +87,8 @@ class World:
         """For each message, the place of the host that it is for."""
         self._outlived: list[dict[int, int]] = [{} for _ in self.names]
         """For each host, its questions and their answers: what becomes of them when its run ends."""
+        self._of_this_run = [0 for _ in self.names]
+        """The same, a bit for each."""
 
     # --- states -----------------------------------------------------------------------------------
 
@@ -125,6 +127,11 @@ class World:
             found = problem(self.hosts(state), self.history(state), self.shop)
             self._problems[moment] = found
         return found
+
+    @property
+    def highest_epoch(self) -> int:
+        """Under which epochs the job was owned in states that were reached, at most."""
+        return max(history.epoch for history in self._histories)
 
     @property
     def host_states(self) -> int:
@@ -213,6 +220,7 @@ class World:
                 asker = sender if isinstance(message, Asking) else to
                 later = wire.put(Envelope(to, sender, _of_an_earlier_run(message)))
                 self._outlived[self.names.index(asker)][number] = later
+                self._of_this_run[self.names.index(asker)] |= 1 << number
 
     # --- what follows -----------------------------------------------------------------------------
 
@@ -266,7 +274,7 @@ class World:
                     found.append((told, event))
                     continue
                 after ^= told
-            if died is not None and self._outlived[died]:
+            if died is not None and (network | sent) & self._of_this_run[died]:
                 on_its_way, sent = self._outlive(on_its_way, died), self._outlive(sent, died)
             fresh = sent & ~on_its_way
             if not fresh or most is None or (on_its_way | fresh).bit_count() <= most:
