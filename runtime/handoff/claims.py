@@ -27,7 +27,7 @@ class Judgement(Enum):
     CONFLICT = "conflict"
     """Two stores hold the job at the same epoch."""
     TELL = "tell"
-    """Its host takes the job to be its own, at an earlier epoch than it is known here: it has to learn that."""
+    """Its host takes the job to be its own, at an earlier epoch than here: it has to learn that."""
 
 
 class Judged(msgspec.Struct, frozen=True):

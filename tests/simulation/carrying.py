@@ -10,8 +10,8 @@ from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 from sojourn.runtime.errors import HandoffAborted, HandoffInDoubt
-from sojourn.runtime.handoff import effects as fx
 from sojourn.runtime.handoff import claims
+from sojourn.runtime.handoff import effects as fx
 from sojourn.runtime.handoff.parts import decode_final
 from sojourn.runtime.handoff.source import ROLE as SOURCE
 from sojourn.runtime.handoff.source import SourceHandoff

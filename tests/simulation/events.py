@@ -20,7 +20,7 @@ from sojourn.runtime.handoff.target import decode_record
 from sojourn.runtime.job import HandoffRow, Ownership
 from sojourn.runtime.wire.claims import Asking
 from sojourn.runtime.wire.handoff import Preflight
-from tests.simulation.carrying import AttemptFailed, Carrying, Forced, Outcome
+from tests.simulation.carrying import AttemptFailed, Carrying, Forced, News, Outcome
 from tests.simulation.host import (
     BLOB,
     BLOB_DIGEST,
@@ -63,7 +63,7 @@ class Events:
         if not state.up:
             return [self.restart(name, state)]
         found = [Outcome("crash", state.crashed())]
-        seen = {(state, (), ())}
+        seen: set[tuple[HostState, tuple[int, ...], tuple[News, ...]]] = {(state, (), ())}
         for event, carrying in self._own(name, state):
             for outcome in carrying.outcomes(event, every_crash=self._every_crash):
                 what = (outcome.state, outcome.sent, outcome.news)

@@ -90,7 +90,7 @@ class Result(NamedTuple):
 
     Attributes:
         found: by the search.
-        restless: a state from which hosts that work don't come to rest with one owner; None if there is none.
+        restless: a state from which working hosts don't come to rest with one owner; None for none.
         epochs: the highest under which the job was owned.
     """
 

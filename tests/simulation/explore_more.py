@@ -1,7 +1,8 @@
 """Explores for as long as told: ``python -m tests.simulation.explore_more --minutes 60``.
 
 First the larger worlds, to the last state where time and memory last; then the rest of the time walks at
-random through a world that is too large for that. Exits 1, with the way to it, on anything that must not be.
+random through a world that is too large for that. Exits 1, with the way to it, on anything that must not
+be.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def main(arguments: list[str]) -> int:
     """Explore until the time is over."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.explore_more", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--most", type=int, default=10_000_000, help="states of one world: a million is 300 MB")
+    parser.add_argument("--most", type=int, default=10_000_000, help="states of one world; 5 GB by default")
     parser.add_argument("--seed", type=int, default=1, help="of the walks")
     options = parser.parse_args(arguments)
     until = time.monotonic() + options.minutes * 60

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tests.simulation.events import BY_ITSELF
-from tests.simulation.world import Move, World
 from tests.simulation.invariants import at_rest
+from tests.simulation.world import Move, World
 
 LONGEST = 400
 """Events after which the world is taken not to come to rest."""
@@ -104,7 +104,7 @@ class Course:
         return Restless(begin, "it never ends", way[-30:])
 
     def _next(self, state: int, waited: int) -> tuple[Move | None, int, bool]:
-        """Choose what happens next: the move, the message that it takes off the network, whether a timer."""
+        """Choose what happens next: the move, the message that it takes in, whether a timer fires."""
         world = self._world
         own = [
             move

@@ -37,11 +37,9 @@ class History(NamedTuple):
                 return self  # it was said to be gone for good, learned too late of it, and must not run
             case Owned():
                 if news.epoch != self.epoch + 1:
-                    return f"epoch {news.epoch} is owned after epoch {self.epoch}: reused or left out"
+                    return f"epoch {news.epoch} is owned after epoch {self.epoch} (G5)"
                 if news.attempts != self.failures:
-                    return (
-                        f"the job arrives with {news.attempts} failed attempts, and {self.failures} failed"
-                    )
+                    return f"the job arrives with {news.attempts} attempts, and {self.failures} failed (G4)"
                 return self._replace(epoch=news.epoch)
             case Forced():
                 if news.epoch <= self.epoch:
@@ -49,7 +47,7 @@ class History(NamedTuple):
                 return self._replace(epoch=news.epoch, failures=news.attempts, forces=self.forces + 1)
             case AttemptFailed():
                 if news.attempt != self.failures + 1:
-                    return f"attempt {news.attempt} fails after {self.failures} failed: charged twice or never"
+                    return f"attempt {news.attempt} fails after {self.failures} failed (G4)"
                 return self._replace(failures=news.attempt)
 
 
@@ -101,7 +99,16 @@ def at_rest(hosts: Sequence[HostState], shop: Shop) -> bool:
         [host.owns for host in hosts].count(True) == 1
         and sum(host.may_begin for host in hosts) == 1
         and all(host.up for host in hosts)
-        and all(shop.machines[one.machine].state is SourceState.GONE for host in hosts for _, one in host.leaving)
-        and all(shop.machines[one.machine].state is TargetState.OWNED for host in hosts for _, one in host.arriving)
-        and all(role == SOURCE and shop.rows[row].state != SourceState.RELEASED for host in hosts for role, _, row in host.records)
+        and all(
+            shop.machines[one.machine].state is SourceState.GONE
+            for host in hosts for _, one in host.leaving
+        )
+        and all(
+            shop.machines[one.machine].state is TargetState.OWNED
+            for host in hosts for _, one in host.arriving
+        )
+        and all(
+            role == SOURCE and shop.rows[row].state != SourceState.RELEASED
+            for host in hosts for role, _, row in host.records
+        )
     )

@@ -1,4 +1,4 @@
-"""Steps of the shipped machines, each taken once and remembered: the same state and happening, the same step.
+"""Steps of the shipped machines, each taken once: the same state and happening give the same step.
 
 Time is abstract: a timer that is armed may fire at any moment. A machine lives at time 0; ``Tick`` comes at
 0, where whatever is to be repeated is due and no deadline has passed, or at ``LATE``, where both are.
@@ -40,7 +40,9 @@ class Machines:
         """Give the number of a state."""
         return self._pool.put(machine)
 
-    def step(self, number: int, happening: fx.Happening | None, *, late: bool = False) -> tuple[int, list[fx.Effect]]:
+    def step(
+        self, number: int, happening: fx.Happening | None, *, late: bool = False
+    ) -> tuple[int, list[fx.Effect]]:
         """Let something happen to a machine; gives its next state and what it asks for."""
         now = LATE if late else 0.0
         known = (number, name_of(happening), late)

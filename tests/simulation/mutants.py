@@ -1,18 +1,19 @@
 """Mistakes that could be made in the hand-off, each put into the shipped code for the time of one test.
 
 A mutant replaces a shipped function, method or row of a table; with it comes a world small enough for a
-search to find what it breaks. First the mistakes that two-phase commit is known for, then rules of section 7
-of the design, each left out.
+search to find what it breaks. First the mistakes that two-phase commit is known for, then rules of section
+7 of the design, each left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from sojourn.runtime.handoff import claims, routing, strays, table
 from sojourn.runtime.handoff import effects as fx
@@ -38,6 +39,8 @@ TWO_OWNERS = "two hosts own the job (G5)"
 LOST = "no disk holds the whole job (G6)"
 ENDLESS = "it never ends"
 STUCK = "nothing happens any more"
+
+TRANSITIONS: dict[tuple[SourceState, SourceStep], SourceState] = vars(table)["_NEXT_SOURCE"]
 
 Step = Callable[..., Any]
 """A method of a machine, or a pure function: what it is given is checked where it stands, not here."""
@@ -65,12 +68,12 @@ class Mutant(NamedTuple):
     fair: bool = False
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def at_work(self) -> Generator[None]:
         """Have it in the shipped code for a while."""
         owner, name = self.place
         with pytest.MonkeyPatch.context() as patch:
-            if isinstance(owner, dict):
-                patch.setitem(owner, name, self.replacement(owner.get(name)))
+            if owner is TRANSITIONS:
+                patch.setitem(TRANSITIONS, name, self.replacement(None))
             else:
                 patch.setattr(owner, name, self.replacement(getattr(owner, name)))
             yield
@@ -107,7 +110,11 @@ def without(*kinds: type) -> Callable[[Step], Step]:
 
 def always(value: Any) -> Callable[[Any], Any]:
     """Give one answer, whatever is asked."""
-    return lambda _shipped: lambda *_arguments, **_named: value
+
+    def answer(*_arguments: Any, **_named: Any) -> Any:
+        return value
+
+    return lambda _shipped: answer
 
 
 def always_the_state(state: SourceState) -> Callable[[Any], Any]:
@@ -115,15 +122,13 @@ def always_the_state(state: SourceState) -> Callable[[Any], Any]:
     return lambda _shipped: state
 
 
-def changed(kind: type, **fields: Any) -> Callable[[Step], Step]:
+def changed(kind: type[msgspec.Struct], **fields: Any) -> Callable[[Step], Step]:
     """Replace fields of effects of a kind."""
 
     def mutate(shipped: Step) -> Step:
-        def step(*arguments: Any, **named: Any) -> list[fx.Effect]:
-            return [
-                msgspec.structs.replace(one, **fields) if isinstance(one, kind) else one
-                for one in shipped(*arguments, **named)
-            ]
+        def step(*arguments: Any, **named: Any) -> list[Any]:
+            effects: list[Any] = shipped(*arguments, **named)
+            return [replace(one, **fields) if isinstance(one, kind) else one for one in effects]
 
         return step
 
@@ -212,7 +217,10 @@ def gives_up_waiting(shipped: Step) -> Step:
 
 
 def answers_strays_blindly(shipped: Step) -> Step:
-    return lambda message, _record, own_store: shipped(message, None, own_store)
+    def answer(message: Any, _record: Any, own_store: str) -> Any:
+        return shipped(message, None, own_store)
+
+    return answer
 
 
 def commits_what_stayed(shipped: Step) -> Step:
@@ -323,7 +331,7 @@ OURS = (
     ),
     Mutant(
         "aborts past the commit point",
-        (vars(table)["_NEXT_SOURCE"], (SourceState.RELEASED, SourceStep.ABORTED)),
+        (TRANSITIONS, (SourceState.RELEASED, SourceStep.ABORTED)),
         always_the_state(SourceState.OWNED),
         "people are told HandoffAborted, but the job is <Ownership.RELEASED: 'released'>",
     ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
@@ -28,50 +28,56 @@ HASH = type(hashlib.sha256())
 T = TypeVar("T")
 
 
+def is_a(value: object, kinds: tuple[type, ...]) -> bool:
+    """Whether a value is of one of some kinds; to a type checker it stays anything."""
+    return isinstance(value, kinds)
+
+
 def clone(value: Any) -> Any:
     """Copy a value whose changes must not reach the one that it was copied from."""
-    if isinstance(value, (*ATOMS, frozenset, *STATELESS)):
+    kind: Callable[..., Any] = value.__class__
+    if is_a(value, (*ATOMS, frozenset, *STATELESS)):
         return value
-    if isinstance(value, HASH):
+    if is_a(value, (HASH,)):
         return value.copy()
-    if isinstance(value, tuple):
+    if is_a(value, (tuple,)):
         return value
-    if isinstance(value, (list, deque, set)):
-        return type(value)(clone(entry) for entry in value)
-    if isinstance(value, bytearray):
+    if is_a(value, (list, deque, set)):
+        return kind(clone(entry) for entry in value)
+    if is_a(value, (bytearray,)):
         return bytearray(value)
-    if isinstance(value, dict):
+    if is_a(value, (dict,)):
         return {name: clone(entry) for name, entry in value.items()}
-    if isinstance(value, msgspec.Struct):
-        return type(value)(*(clone(entry) for entry in msgspec.structs.astuple(value)))
-    if isinstance(value, OBJECTS):
-        copy = object.__new__(type(value))
+    if is_a(value, (msgspec.Struct,)):
+        return kind(*(clone(entry) for entry in msgspec.structs.astuple(value)))
+    if is_a(value, OBJECTS):
+        copy = object.__new__(value.__class__)
         vars(copy).update((name, clone(entry)) for name, entry in vars(value).items())
         return copy
-    raise TypeError(f"the exploration can't copy a {type(value).__name__}")
+    raise TypeError(f"the exploration can't copy a {value.__class__.__name__}")
 
 
-def name_of(value: Any) -> Hashable:
+def name_of(value: Any) -> Any:
     """Give what two values have in common if, and only if, they are in the same state."""
-    if isinstance(value, ATOMS):
+    if is_a(value, ATOMS):
         return value
-    if isinstance(value, STATELESS):
-        return type(value).__name__
-    if isinstance(value, HASH):
+    if is_a(value, STATELESS):
+        return value.__class__.__name__
+    if is_a(value, (HASH,)):
         return value.hexdigest()
-    if isinstance(value, (tuple, list, deque)):
+    if is_a(value, (tuple, list, deque)):
         return tuple(name_of(entry) for entry in value)
-    if isinstance(value, (set, frozenset)):
+    if is_a(value, (set, frozenset)):
         return frozenset(name_of(entry) for entry in value)
-    if isinstance(value, bytearray):
+    if is_a(value, (bytearray,)):
         return bytes(value)
-    if isinstance(value, dict):
+    if is_a(value, (dict,)):
         return tuple((name, name_of(value[name])) for name in sorted(value))
-    if isinstance(value, msgspec.Struct):
-        return (type(value).__name__, *(name_of(entry) for entry in msgspec.structs.astuple(value)))
-    if isinstance(value, OBJECTS):
-        return (type(value).__name__, *((name, name_of(entry)) for name, entry in vars(value).items()))
-    raise TypeError(f"the exploration can't compare a {type(value).__name__}")
+    if is_a(value, (msgspec.Struct,)):
+        return (value.__class__.__name__, *(name_of(entry) for entry in msgspec.structs.astuple(value)))
+    if is_a(value, OBJECTS):
+        return (value.__class__.__name__, *((name, name_of(entry)) for name, entry in vars(value).items()))
+    raise TypeError(f"the exploration can't compare a {value.__class__.__name__}")
 
 
 class Pool(Generic[T]):

@@ -1,8 +1,9 @@
 """The shipped machines of a hand-off, gone through to the last state of a small world.
 
-Whatever is lost, repeated, late or out of order, whoever dies at whatever point, whichever timer fires when:
-in no state do two hosts own or run the job, in each the whole of it is on a disk that knows how to go on, its
-attempts are counted exactly, no epoch is used twice; and each leads to one owner once nothing goes wrong.
+Whatever is lost, repeated, late or out of order, whoever dies at whatever point, whichever timer fires
+when: in no state do two hosts own or run the job, in each the whole of it is on a disk that knows how to go
+on, its attempts are counted exactly, no epoch is used twice; and each leads to one owner once nothing goes
+wrong.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from sojourn.runtime.handoff.table import (
     TARGET_TRANSITIONS,
     SourceState,
     SourceStep,
+    next_source,
+    next_target,
 )
 from tests.simulation.explorations import EVERY_TIME, Exploration, Result, run, sentence
 from tests.simulation.explorer import Found, explore
@@ -55,8 +58,8 @@ def test_every_transition_of_both_tables_is_taken(monkeypatch: pytest.MonkeyPatc
 
         return following
 
-    monkeypatch.setattr(source, "next_source", noting(source.next_source))
-    monkeypatch.setattr(target, "next_target", noting(target.next_target))
+    monkeypatch.setattr(source, "next_source", noting(next_source))
+    monkeypatch.setattr(target, "next_target", noting(next_target))
     explore(World(Bounds(moves=1, failures=0, network=1, forces=1)))
     table = {(f"SourceState.{row.source}", row.event) for row in SOURCE_TRANSITIONS}
     table |= {(f"TargetState.{row.source}", row.event) for row in TARGET_TRANSITIONS}
@@ -71,6 +74,6 @@ def test_crashes_that_are_left_out_come_to_the_same_as_others() -> None:
     assert (many.states, many.host_states, many.violation) == (few.states, few.host_states, None)
 
 
-def test_what_is_beyond_a_bound_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_that_ends_early_says_so() -> None:
     found: Found = explore(World(Bounds()), most=100)[0]
     assert not found.whole

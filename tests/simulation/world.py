@@ -173,7 +173,7 @@ class World:
         return found
 
     def _begun_by(self, place: int, host: int, number: int) -> list[Move]:
-        """Give what an operator who moves the job may bring a host to; ``number`` is that of the history."""
+        """Give what an operator who moves the job may bring a host to; ``number``: of the history."""
         found = self._begun.get((place, host, number))
         if found is None:
             name, history = self.names[place], self._histories[number]
@@ -281,11 +281,12 @@ class World:
                 found.append((after | (on_its_way | fresh) << at, event))
                 continue
             room = most - on_its_way.bit_count()
-            for some in self._fit(fresh, room):
-                found.append((after | (on_its_way | some) << at, event))
+            found += [(after | (on_its_way | some) << at, event) for some in self._fit(fresh, room)]
             if bit & on_its_way:  # or it makes room as it arrives
-                for some in self._fit(fresh, room + 1):
-                    found.append((after | (on_its_way ^ bit | some) << at, event))
+                found += [
+                    (after | (on_its_way ^ bit | some) << at, event)
+                    for some in self._fit(fresh, room + 1)
+                ]
 
     def _outlive(self, network: int, died: int) -> int:
         """Give what is on its way when a host has died: to the next run, answers to this one say less."""

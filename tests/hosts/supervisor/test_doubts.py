@@ -14,7 +14,8 @@ from sojourn.hosts.supervisor import claims
 from sojourn.hosts.supervisor.claims import Contests
 from sojourn.hosts.supervisor.core import Core, ToPeer
 from sojourn.hosts.supervisor.nature import read_clocks
-from sojourn.runtime.wire.claims import Asking, Claims
+from sojourn.runtime.job import HandoffFigures, JobHead, JobStatus, Writes
+from sojourn.runtime.wire.claims import Asking, Claim, Claims
 
 ROW = 1
 
@@ -107,3 +108,46 @@ def test_of_many_jobs_only_the_answer_to_the_last_question_settles_doubts(
     assert ROW in core.withheld
     contests.received("b", Claims(numbers[1], []))
     assert core.withheld == {}
+
+
+@pytest.fixture
+def job(core: Core) -> JobHead:
+    """A job of this host, at epoch 3, that once came from host b."""
+    head = JobHead(
+        "job", "instance", "flow", "digest", 3, JobStatus.RUNNING, 0.0, b"\x80",
+        handoffs=[HandoffFigures("b", "a", 3, 1)],
+    )
+    writes = Writes()
+    writes.heads[ROW] = head
+    core.store.commit(writes)
+    return head
+
+
+def said_to(core: Core, peer: str) -> list[Claim]:
+    return [
+        claim
+        for sent in core.outbox
+        if isinstance(sent, ToPeer) and sent.peer == peer and isinstance(sent.message, Claims)
+        for claim in sent.message.claims
+    ]
+
+
+def test_two_owners_of_one_epoch_stop_each_other_whichever_of_them_asked(
+    core: Core, contests: Contests, job: JobHead
+) -> None:
+    rivals = Claims(0, [Claim("job", "instance", 3, "owned")])
+    contests.received("c", rivals)
+    assert [(claim.epoch, claim.holding) for claim in said_to(core, "c")] == [(3, "owned")]
+
+
+def test_a_host_that_takes_a_job_to_be_its_own_still_is_told_that_it_isnt(
+    core: Core, contests: Contests, job: JobHead
+) -> None:
+    contests.received("c", Claims(0, [Claim("job", "instance", 2, "owned")]))
+    assert [(claim.epoch, claim.holding) for claim in said_to(core, "c")] == [(3, "owned")]
+
+
+def test_a_host_says_that_a_job_arrives_though_it_had_it_before(core: Core, job: JobHead) -> None:
+    contests = Contests(core, lambda _peer: True, lambda _job: True, lambda _instance, _epoch: False)
+    contests.received("c", Asking(0, ["job"]))
+    assert [claim.holding for claim in said_to(core, "c")] == ["owned", "arriving"]
