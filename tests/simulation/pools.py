@@ -33,6 +33,11 @@ def is_a(value: object, kinds: tuple[type, ...]) -> bool:
     return isinstance(value, kinds)
 
 
+def fields_of(value: object) -> dict[str, Any]:
+    """Give all fields of an object."""
+    return vars(value)
+
+
 def clone(value: Any) -> Any:
     """Copy a value whose changes must not reach the one that it was copied from."""
     kind: Callable[..., Any] = value.__class__
@@ -52,7 +57,7 @@ def clone(value: Any) -> Any:
         return kind(*(clone(entry) for entry in msgspec.structs.astuple(value)))
     if is_a(value, OBJECTS):
         copy = object.__new__(value.__class__)
-        vars(copy).update((name, clone(entry)) for name, entry in vars(value).items())
+        vars(copy).update((name, clone(entry)) for name, entry in fields_of(value).items())
         return copy
     raise TypeError(f"the exploration can't copy a {value.__class__.__name__}")
 
@@ -76,7 +81,8 @@ def name_of(value: Any) -> Any:
     if is_a(value, (msgspec.Struct,)):
         return (value.__class__.__name__, *(name_of(entry) for entry in msgspec.structs.astuple(value)))
     if is_a(value, OBJECTS):
-        return (value.__class__.__name__, *((name, name_of(entry)) for name, entry in vars(value).items()))
+        fields = fields_of(value).items()
+        return (value.__class__.__name__, *((name, name_of(entry)) for name, entry in fields))
     raise TypeError(f"the exploration can't compare a {value.__class__.__name__}")
 
 

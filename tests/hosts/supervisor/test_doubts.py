@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from sojourn.hosts.home import Home
-from sojourn.hosts.options import UpOptions
-from sojourn.hosts.store.sqlite import SqliteStore
 from sojourn.hosts.supervisor import claims
 from sojourn.hosts.supervisor.claims import Contests
 from sojourn.hosts.supervisor.core import Core, ToPeer
@@ -18,15 +12,6 @@ from sojourn.runtime.job import HandoffFigures, JobHead, JobStatus, Writes
 from sojourn.runtime.wire.claims import Asking, Claim, Claims
 
 ROW = 1
-
-
-@pytest.fixture
-def core(tmp_path: Path) -> Iterator[Core]:
-    home = Home(tmp_path / "a")
-    home.create()
-    store = SqliteStore.open(home.store, clock=lambda: 0.0)
-    yield Core(UpOptions(str(home.root), "a"), home, store)
-    store.close()
 
 
 @pytest.fixture
