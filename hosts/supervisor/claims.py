@@ -78,6 +78,8 @@ class Contests:
         self._arriving = arriving
         self._acknowledge = acknowledge
         self._doubts: dict[int, list[Doubt]] = {}
+        self._outlived: dict[int, int] = {}
+        """Row → epoch that its job came to on this host, and of which this store knows nothing."""
         self._questions: dict[int, Question] = {}
         self._this_run = core.store.incarnation << 32
         """Number of the questions at a reconnect: an answer to one of an earlier run says nothing now."""
@@ -119,9 +121,19 @@ class Contests:
             self._core.withheld[row] = left[-1].reason
         else:
             self._stop_withholding(row)
+            self._outlive(row)
             self._core.apply(Thaw(row))
         if heard and doubt.then is not None:
             doubt.then()
+
+    def _outlive(self, row: int) -> None:
+        """What is run from a copy is later than all that anybody knows of the job."""
+        epoch = self._outlived.pop(row, None)
+        job = self._core.engine.job(row)
+        if epoch is not None and job is not None:
+            self._core.log.warning("goes on from a copy", job=job.head.job_id, epoch=epoch + 1)
+            job.head.epoch = epoch + 1
+            self._core.engine.book.save(job, self._core.round)
 
     def _stop_withholding(self, row: int) -> list[Doubt]:
         self._core.withheld.pop(row, None)
@@ -303,6 +315,8 @@ class Contests:
                 self.give_way(row, judged.owner)
             case Judgement.CONFLICT if not head.status.finished:
                 self._contest(row, head, peer)
+            case Judgement.OURS if row in self._doubts:
+                self._outlived[row] = max(judged.epoch, self._outlived.get(row, 0))
             case Judgement.TELL:
                 core.send(ToPeer(peer, Claims(UNASKED, [claim_of(head)])))
             case _:
