@@ -75,6 +75,10 @@ class Contests:
         self._arriving = arriving
         self._acknowledge = acknowledge
         self._doubts: dict[int, list[Doubt]] = {}
+        self._outlived: dict[int, int] = {}
+        """Row → epoch that its job came to on this host, and of which this store knows nothing."""
+        self._ask_again: float | None = None
+        """Monotonic seconds at which a peer that may yet come to own a job is asked once more."""
         self._questions: dict[int, Question] = {}
         self._this_run = core.store.incarnation << 32
         """Number of the questions at a reconnect: an answer to one of an earlier run says nothing now."""
@@ -116,9 +120,19 @@ class Contests:
             self._core.withheld[row] = left[-1].reason
         else:
             self._stop_withholding(row)
+            self._outlive(row)
             self._core.apply(Thaw(row))
         if heard and doubt.then is not None:
             doubt.then()
+
+    def _outlive(self, row: int) -> None:
+        """What is run from a copy is later than all that anybody knows of the job."""
+        epoch = self._outlived.pop(row, None)
+        job = self._core.engine.job(row)
+        if epoch is not None and job is not None:
+            self._core.log.warning("goes on from a copy", job=job.head.job_id, epoch=epoch + 1)
+            job.head.epoch = epoch + 1
+            self._core.engine.book.save(job, self._core.round)
 
     def _stop_withholding(self, row: int) -> list[Doubt]:
         self._core.withheld.pop(row, None)
@@ -135,11 +149,25 @@ class Contests:
             arriving: ids of the jobs that are, by its word, in doubt there.
         """
         for row, doubt in self._every_doubt():
-            if peer in doubt.peers:
-                doubt.peers.discard(peer)
-                if not doubt.peers:
-                    job = self._core.engine.job(row)
-                    self._lift(row, doubt, heard=job is None or job.head.job_id not in arriving)
+            if peer not in doubt.peers:
+                continue
+            job = self._core.engine.job(row)
+            arrives = job is not None and job.head.job_id in arriving
+            if job is not None and arrives and not doubt.about:
+                self._may_yet_own(row, job.head.job_id, peer)
+                continue
+            doubt.peers.discard(peer)
+            if not doubt.peers:
+                self._lift(row, doubt, heard=not arrives)
+
+    def _may_yet_own(self, row: int, job_id: str, peer: str) -> None:
+        """A COMMIT that this host sent before its store was put back may still reach a peer in doubt."""
+        self._core.withheld[row] = (
+            f"the store of host {self._core.host!r} was put back from a copy, and a hand-off to host "
+            f"{peer!r} was under way: `sojourn handoff resolve {job_id} --force accept` there runs the job "
+            "there, `sojourn up --accept-restored-store` here runs it here"
+        )
+        self._ask_again = self._core.read_clocks().monotonic + PATIENCE
 
     def tick(self, now: float) -> float | None:
         """Do what is due; give when to be called again (monotonic seconds)."""
@@ -151,8 +179,15 @@ class Contests:
                 self._answered(number)
         if self._core.gate_closed and now >= self._gate_until:
             self._core.gate_closed = False
+        if self._ask_again is not None and self._ask_again <= now:
+            self._ask_again = None
+            for peer in {peer for _, doubt in self._every_doubt() for peer in doubt.peers}:
+                if self._connected(peer):
+                    self.link_up(peer)
         times = [doubt.until for _, doubt in self._every_doubt() if doubt.until is not None]
         times.extend(question.until for question in self._questions.values())
+        if self._ask_again is not None:
+            times.append(self._ask_again)
         if self._core.gate_closed:
             times.append(self._gate_until)
         return min(times, default=None)
@@ -303,6 +338,8 @@ class Contests:
                 self.give_way(row, judged.owner)
             case Judgement.CONFLICT if not head.status.finished:
                 self._contest(row, head, peer)
+            case Judgement.OURS if row in self._doubts:
+                self._outlived[row] = max(judged.epoch, self._outlived.get(row, 0))
             case Judgement.TELL:
                 core.send(ToPeer(peer, Claims(UNASKED, [claim_of(head)])))
             case _:

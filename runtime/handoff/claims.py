@@ -26,6 +26,8 @@ class Judgement(Enum):
     """The job is, or was, somewhere else later than it is here."""
     CONFLICT = "conflict"
     """Two stores hold the job at the same epoch."""
+    OURS = "ours"
+    """It came back here later than this store knows, which was put back from a copy: nobody else has it."""
     TELL = "tell"
     """Its host takes the job to be its own, at an earlier epoch than here: it has to learn that."""
 
@@ -76,6 +78,11 @@ def judge(own: JobHead, claim: Claim, *, host: str, peer: str) -> Judged:
         return Judged(Judgement.KEEP)
     epoch = reached(claim)
     owner = claim.moved_to if epoch > claim.epoch and claim.moved_to is not None else peer
+    if epoch > own.epoch and owner == host and own.ownership is Ownership.OWNED:
+        if claim.holding == Ownership.RELEASED.value:
+            # its newest state is there, and the ACK that it waits for can't come any more
+            return Judged(Judgement.GIVE_WAY, peer, epoch)
+        return Judged(Judgement.OURS, host, epoch)
     if epoch > own.epoch:
         return Judged(Judgement.GIVE_WAY, owner, epoch)
     same = epoch == own.epoch and own.ownership is Ownership.OWNED
