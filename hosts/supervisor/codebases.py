@@ -134,6 +134,7 @@ class CodeBases:
         zygote = Zygote(
             python=options.python, paths=options.paths, allow=options.allow, modules=modules,
             alive_lock=core.home.alive_lock, import_timeout=options.import_timeout,
+            descriptors=core.descriptors,
         )
         base = CodeBase(zygote, modules)
         base.used = core.now.monotonic

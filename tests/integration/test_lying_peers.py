@@ -89,7 +89,7 @@ def tell(liars: list[Liar], stream: Iterator[HandoffMessage], count: int) -> Non
         liar.listen()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(2, 40))])
 def test_replayed_reordered_and_made_up_messages_own_nothing_twice(
     three: Three, effects: Path, seed: int
 ) -> None:
