@@ -255,7 +255,7 @@ def test_giants_of_a_client_are_cut_off_or_refused(host: Host) -> None:
     watched = Watched(host, megabytes=250)
     with dealer(f"ipc://{Home(host.home).client_socket}") as socket:
         socket.send_multipart([b"x" * 1000] * 50_000)
-        assert socket.poll(SOON * 1000)
+        assert socket.poll(int(SOON * 1000))
         decode_answer(socket.recv())
         watched.serves()
         socket.send(bytes(LARGEST_REQUEST + 1))
