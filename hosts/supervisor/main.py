@@ -11,6 +11,7 @@ import time
 import structlog
 import zmq
 
+from sojourn.hosts.descriptors import ENOUGH, take_descriptors
 from sojourn.hosts.home import Home
 from sojourn.hosts.options import UpOptions
 from sojourn.hosts.orphans import claim_home
@@ -57,6 +58,12 @@ def run_supervisor(options: UpOptions) -> int:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         core = Core(options, home, store)
+        core.descriptors, enough = take_descriptors()
+        if enough < ENOUGH:
+            log.warning(
+                "few open files are allowed: a flood of connections could end this host",
+                allowed=enough, better=f"ulimit -n {ENOUGH}",
+            )
         doors = LocalDoors(context, home, signals.descriptor)
         supervisor = Supervisor(core, context, doors, LocalProcesses())
         reactor, address = supervisor.reactor, supervisor.border.address()

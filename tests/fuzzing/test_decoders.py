@@ -22,7 +22,7 @@ def test_what_is_valid_is_taken(decoder: Decoder) -> None:
 
 @each_decoder
 @given(data=st.data())
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_whatever_comes_is_refused_or_taken(decoder: Decoder, data: st.DataObject) -> None:
     judge(decoder, data.draw(inputs(decoder), label=decoder.name))
 

@@ -97,7 +97,7 @@ class Liar:
         """Wait for a message of a kind."""
         end = time.monotonic() + PATIENCE
         while (left := end - time.monotonic()) > 0:
-            if self.socket.poll(left * 1000):
+            if self.socket.poll(int(left * 1000)):
                 message = decode(self.socket.recv())
                 self.heard.append(message)
                 if isinstance(message, kind) and where(message):
