@@ -271,7 +271,7 @@ class Contests:
         self._next += 1
         until = self._core.read_clocks().monotonic + PATIENCE
         self._questions[number] = Question(reachable, until, done)
-        for peer in reachable:
+        for peer in sorted(reachable):
             self._ask(peer, number, [job_id])
         if not reachable:
             self._answered(number)
@@ -381,7 +381,7 @@ class Contests:
         core.apply(RetryJob(row))
         claims = Claims(UNASKED, [claim_of(job.head)])
         rivals = {name for entry in job.head.handoffs for name in (entry.source, entry.target)}
-        for peer in rivals - {core.host}:
+        for peer in sorted(rivals - {core.host}):
             if self._connected(peer):
                 core.send(ToPeer(peer, claims))
 

@@ -229,7 +229,7 @@ class Fleet:
 
     def warm_up(self) -> None:
         """Have the code of every unfinished job imported, so that due turns find it loaded."""
-        for digest in {job.plan.digest for job in self._core.engine.book.jobs.values()}:
+        for digest in dict.fromkeys(job.plan.digest for job in self._core.engine.book.jobs.values()):
             self.code.check(digest, encode_flow(self._core.plan(digest).spec), None)
 
     def clear_failures(self, digest: str) -> None:

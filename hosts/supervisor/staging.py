@@ -122,7 +122,7 @@ class Staging:
         Raises:
             HandoffAborted: naming one that isn't.
         """
-        for digest in self._blobs:
+        for digest in sorted(self._blobs):
             if not (self._core.home.blobs / digest).exists():
                 raise HandoffAborted(f"blob {digest} of the job didn't arrive")
 

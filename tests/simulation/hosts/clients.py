@@ -1,4 +1,4 @@
-"""Someone at each host's client socket: asks, asks again after a restart under the same command id, and listens."""
+"""Someone at each host's client socket: asks, and asks again after a restart under the same command id."""
 
 from __future__ import annotations
 

@@ -33,6 +33,11 @@ RETRY = HandlerSpec(
 BLOB_BYTES = 70_000
 
 
+def unpacked(data: bytes) -> Any:
+    """Decode what a routine here encoded."""
+    return msgpack.unpackb(data)
+
+
 class Effects(msgspec.Struct):
     """What a commit point of an attempt leaves behind."""
 
@@ -111,7 +116,9 @@ def work(view: View) -> Iterator[Step]:
         view.attributes["reached"] = view.attributes.get("reached", 0) + 1
     yield Work(item["seconds"])
     if view.attempt <= item["fails"]:
-        yield Die() if item["dies"] else Fail()
+        if item["how"] == "hangs":
+            yield Work(1e6)
+        yield Die() if item["how"] == "dies" else Fail()
     large = bytes([item["value"] % 251]) * BLOB_BYTES if item["large"] else None
     yield End(
         Effects(
@@ -160,6 +167,7 @@ FLOWS = (
     make_flow("ordered", ordered=True),
     make_flow("parallel", parallel=True, processes=2),
     make_flow("hasty", grace=0.0),
+    make_flow("timed", timeout=6.0),
 )
 DIGESTS = {flow_digest(flow): flow for flow in FLOWS}
 

@@ -134,6 +134,8 @@ class SimHost:
         self.wall = 1_700_000_000.0 + schedule.draw(-5.0, 5.0)
         """What is added to true seconds for the wall clock."""
         self._monotonic = schedule.draw(10.0, 10_000.0)
+        self._pace = schedule.chance.choice((0.0005, 0.002, 0.01, 0.03))
+        """Longest time that it lets things come in before it makes a round: the longer, the larger its rounds."""
         self.options = UpOptions(str(root), name, f"tcp://{name}:1", quiet=True, grace=2.0)
         self.client = SimClient(self, schedule)
         self.unloadable: set[tuple[str, ...]] = set()
@@ -238,7 +240,7 @@ class SimHost:
 
     def wake(self) -> None:
         """Something came in: make a round soon."""
-        self._wake_in(self.schedule.draw(0.0, 0.0004))
+        self._wake_in(self.schedule.draw(0.0, self._pace))
 
     def _wake_in(self, seconds: float) -> None:
         at = self.schedule.now + seconds

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgpack
 import msgspec
 
 from sojourn.hosts.store.protocol import Store
 from sojourn.runtime.flow import RoutineSpec
 from sojourn.runtime.job import JobHead, JobStatus, Outcome, Ownership, Writes
 from sojourn.runtime.wire.actor import Ending, JobContext, Turn
-from tests.simulation.hosts.flows import Expected
+from tests.simulation.hosts.flows import Expected, unpacked
 from tests.simulation.hosts.schedule import Schedule, Violation
 
 
@@ -230,7 +229,7 @@ class Judge:
             host, context.instance, context.epoch, spec.id, turn.message, turn.attempt
         )
         if spec.id == "work":
-            story.values[turn.message] = msgpack.unpackb(turn.data)["value"]
+            story.values[turn.message] = unpacked(turn.data)["value"]
 
     def _order(self, story: Story, turn: Turn, spec: RoutineSpec, what: str) -> None:
         newest = story.first.get(spec.id, 0)
@@ -313,12 +312,13 @@ class Judge:
         if status is JobStatus.CANCELLED:
             return
         if status is not JobStatus.COMPLETED:
-            raise self.broken("outcome", f"{story.job_id} is {status}: {image.head.reason} {image.head.error}")
+            why = f"{image.head.reason} {image.head.error}"
+            raise self.broken("outcome", f"{story.job_id} is {status}: {why}")
         found: dict[str, Any] = {
-            "result": msgpack.unpackb(image.head.result or b"\x80"),
-            "shared": {entry.key: msgpack.unpackb(entry.value) for entry in image.shared},
+            "result": unpacked(image.head.result or b"\x80"),
+            "shared": {entry.key: unpacked(entry.value) for entry in image.shared},
             "attributes": {
-                (entry.routine, entry.name): msgpack.unpackb(entry.value)
+                (entry.routine, entry.name): unpacked(entry.value)
                 for entry in image.attributes if entry.name != "large"
             },
             "finished": {

@@ -121,8 +121,8 @@ class Disk:
                     del logs[number]
         for question in writes.questions_put:
             self.of(question.job).questions[question.question] = question
-        for row, name in writes.questions_deleted:
-            self.of(row).questions.pop(name, None)
+        for row, asked in writes.questions_deleted:
+            self.of(row).questions.pop(asked, None)
         for blob in writes.blobs_put:
             self.of(blob.job).blobs[blob.digest] = blob.size
         for row, digest in writes.blobs_deleted:

@@ -1,4 +1,4 @@
-"""The network between simulated hosts: connections that carry frames, and everything that goes wrong with them.
+"""The network between simulated hosts: connections that carry frames, and all that goes wrong with them.
 
 A connection is what TCP gives: frames arrive while it lasts. Faults lose, repeat, delay and reorder frames
 all the same, and a connection that lost one breaks soon after, at each end in its own time. Which events a

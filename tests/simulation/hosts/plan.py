@@ -1,4 +1,4 @@
-"""What a seed means: how many hosts, which jobs, which moves and commands, and which faults at which times."""
+"""What a seed means: how many hosts, which jobs, which moves and commands, and which faults when."""
 
 from __future__ import annotations
 
@@ -57,13 +57,24 @@ class Plan(msgspec.Struct):
     horizon: float
 
 
-def _item(chance: random.Random, value: int) -> dict[str, Any]:
+def _items(chance: random.Random, first: int, flow: FlowSpec) -> list[dict[str, Any]]:
+    """Draw a job's items: some slow ones, or many quick ones, of which a process is sent several ahead."""
+    if flow.id == "timed":
+        return [_item(chance, first + place, (0.01, 0.2), "hangs") for place in range(chance.randint(1, 3))]
+    if chance.random() < 0.4:
+        quick = (0.001, 0.002, 0.004)
+        return [_item(chance, first + place, quick) for place in range(chance.randint(5, 9))]
+    slow = (0.001, 0.01, 0.2, 0.4, 0.8)
+    return [_item(chance, first + place, slow) for place in range(chance.randint(2, 5))]
+
+
+def _item(chance: random.Random, value: int, paces: tuple[float, ...], bad: str = "dies") -> dict[str, Any]:
     return {
         "value": value,
         "fails": chance.choice((0, 0, 0, 0, 1, 1, 2, 3, 4)),
-        "dies": chance.random() < 0.2,
+        "how": bad if chance.random() < 0.2 else "raises",
         "checkpoints": chance.choice((0, 0, 0, 1, 2)),
-        "seconds": chance.choice((0.001, 0.01, 0.2, 0.4, 0.8)),
+        "seconds": chance.choice(paces),
         "large": chance.random() < 0.02,
     }
 
@@ -75,13 +86,11 @@ def make_plan(seed: int) -> Plan:
     horizon = chance.uniform(2.0, 6.0)
     jobs: list[JobPlan] = []
     for number in range(chance.choice((1, 1, 2, 3))):
-        first = 1 + 100 * number
-        items = [_item(chance, first + place) for place in range(chance.randint(2, 6))]
+        flow = chance.choice(FLOWS)
+        items = _items(chance, 1 + 100 * number, flow)
         name = None if chance.random() < 0.3 else f"job{number}"
         jobs.append(
-            JobPlan(
-                chance.choice(FLOWS), items, chance.randrange(hosts), chance.uniform(0.0, 0.5), name
-            )
+            JobPlan(flow, items, chance.randrange(hosts), chance.uniform(0.0, 0.5), name)
         )
     wanted = [
         Happening(
@@ -101,8 +110,24 @@ def make_plan(seed: int) -> Plan:
     weather = Weather()
     if chance.random() < 0.8:
         weather = _spoil(chance, hosts, horizon, wanted)
+        for job in jobs:
+            if chance.random() < 0.2:
+                at = job.at + chance.uniform(0.0, 0.02)
+                number, down = chance.randint(1, 4), chance.uniform(0.05, 1.0)
+                wanted.append(Happening(at, "fuse", job.host, seconds=down, number=number))
     wanted.sort(key=lambda happening: happening.at)
     return Plan(hosts, jobs, weather, wanted, horizon)
+
+
+def _strike(chance: random.Random, hosts: int, move: Happening) -> Happening:
+    """Draw what strikes one of the hosts of a move in the middle of it."""
+    host = move.other if chance.random() < 0.5 else chance.randrange(hosts)
+    at = move.at + chance.choice((0.0, 0.0, 0.004, 0.05))
+    down = chance.uniform(0.05, 3.0)
+    if chance.random() < 0.5:
+        return Happening(at, "fuse", host, seconds=down, number=chance.randint(1, 30))
+    fate = chance.choice([fate for fate in Fate if fate is not Fate.WHOLE])
+    return Happening(at, "disk", host, seconds=down, number=chance.randint(0, 8), fate=fate)
 
 
 def _spoil(
@@ -116,15 +141,17 @@ def _spoil(
     def when() -> float:
         return chance.uniform(0.1, horizon)
 
-    for _ in some(2):
-        wanted.append(Happening(when(), "crash", chance.randrange(hosts), seconds=chance.uniform(0.1, 3.0)))
-    for _ in some(3):
-        wanted.append(
-            Happening(
-                when(), "fuse", chance.randrange(hosts), seconds=chance.uniform(0.1, 3.0),
-                number=chance.randint(1, 40),
-            )
+    wanted.extend(
+        Happening(when(), "crash", chance.randrange(hosts), seconds=chance.uniform(0.1, 3.0))
+        for _ in some(2)
+    )
+    wanted.extend(
+        Happening(
+            when(), "fuse", chance.randrange(hosts), seconds=chance.uniform(0.1, 3.0),
+            number=chance.randint(1, 40),
         )
+        for _ in some(3)
+    )
     for _ in some(2):
         fate = chance.choice([fate for fate in Fate if fate is not Fate.WHOLE])
         wanted.append(
@@ -133,8 +160,10 @@ def _spoil(
                 number=chance.randint(0, 12), fate=fate,
             )
         )
-    for _ in some(1):
-        wanted.append(Happening(when(), "full", chance.randrange(hosts), seconds=chance.uniform(0.5, 4.0)))
+    wanted.extend(
+        Happening(when(), "full", chance.randrange(hosts), seconds=chance.uniform(0.5, 4.0))
+        for _ in some(1)
+    )
     for _ in some(2):
         one, other = chance.sample(range(hosts), 2)
         what = chance.choice(("part", "part", "deafen", "break"))
@@ -146,6 +175,8 @@ def _spoil(
         wanted.append(Happening(when(), "zygote", chance.randrange(hosts)))
     if chance.random() < 0.15:
         wanted.append(Happening(when(), "code", chance.randrange(hosts), seconds=chance.uniform(0.5, 3.0)))
+    moves = [it for it in wanted if it.what == "move"]
+    wanted.extend([_strike(chance, hosts, move) for move in moves if chance.random() < 0.4])
     rough = chance.random() < 0.6
     return Weather(
         loss=chance.choice((0.0, 0.01, 0.05, 0.2)) if rough else 0.0,

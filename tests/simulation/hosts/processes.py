@@ -1,7 +1,7 @@
 """Simulated zygotes and actor processes: they answer, take batches of messages, run, yield, and die.
 
-A process keeps to what the shipped one does (``actors/process``): results before the answer to a recall, one
-turn at a time, a page that tells what began. It decides nothing about jobs.
+A process keeps to what the shipped one does (``actors/process``): results before the answer to a recall,
+one turn at a time, a page that tells what began. It decides nothing about jobs.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ from sojourn.runtime.wire.zygote import (
     ToZygote,
 )
 from tests.simulation.hosts import flows
-from tests.simulation.hosts.flows import Die, Effects, End, Fail, Reach, Step, View, Work
+from tests.simulation.hosts.flows import Die, Effects, End, Fail, Reach, Step, View, Work, unpacked
 from tests.simulation.hosts.schedule import Schedule
 
 KILLED, SEGFAULT = -9, -11
@@ -85,7 +85,9 @@ class Place(Protocol):
 class Audience(Protocol):
     """Who is told what processes do."""
 
-    def turn_begins(self, host: str, process: str, context: JobContext, turn: Turn, spec: RoutineSpec) -> None: ...
+    def turn_begins(
+        self, host: str, process: str, context: JobContext, turn: Turn, spec: RoutineSpec
+    ) -> None: ...
     def turn_ends(self, host: str, process: str, ending: Ending | None) -> None: ...
 
 
@@ -391,7 +393,7 @@ class SimProcess:
         if context.attributes is not None or context.job not in self._contexts:
             self._contexts[context.job] = context
             self._attributes[context.job] = {
-                name: msgpack.unpackb(value)
+                name: unpacked(value)
                 for name, value in (context.attributes or {}).items() if name != "large"
             }
 
@@ -402,9 +404,9 @@ class SimProcess:
         self._turn = turn
         self._began = now.wall
         self._audience.turn_begins(self._place.name, self.name, context, turn, self._spec)
-        progress = {} if turn.progress is None else msgpack.unpackb(turn.progress)
+        progress = {} if turn.progress is None else unpacked(turn.progress)
         view = View(
-            msgpack.unpackb(turn.data), turn.attempt, progress, dict(self._attributes[turn.job])
+            unpacked(turn.data), turn.attempt, progress, dict(self._attributes[turn.job])
         )
         self._steps = flows.BEHAVIOUR[self._spec.id](view)
         self._advance(turn)

@@ -1,9 +1,13 @@
-"""A world of hosts, run by a seed: everything goes wrong until its horizon, then all is mended and must end well."""
+"""A world of hosts, run by a seed: everything goes wrong until its horizon, then all is mended and must end
+well.
+"""
 
 from __future__ import annotations
 
 import tempfile
+import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgpack
@@ -42,6 +46,11 @@ class Report(msgspec.Struct):
     counts: dict[str, int]
     violation: str = ""
     trace: str = ""
+
+    def told(self) -> str:
+        """Tell of a violation, with what led to it and how to see it again."""
+        again = f"python -m tests.simulation.hosts.soak --seed {self.seed}"
+        return f"{self.trace}\n\nseed {self.seed}: {self.violation}\nagain: {again}"
 
 
 class World:
@@ -106,7 +115,7 @@ class World:
             self._judge_leftovers(host)
 
     def _some_record_is_open(self) -> bool:
-        """Whether a host keeps the record of a hand-off that it offered and aborted: until its next start."""
+        """Whether a host keeps the record of a hand-off that it offered and aborted, until it starts again."""
         return any(
             record.state == SourceState.PRECOPY
             for host in self.hosts if host.store is not None for record in host.store.handoffs()
@@ -156,17 +165,24 @@ class World:
         """Somebody asks the owner, or just any host that ever had the job."""
         owner = self.judge.owner(story)
         names = sorted(story.held)
-        name = owner if owner is not None and self.schedule.happens(0.8) else self.schedule.chance.choice(names)
+        name = self.schedule.chance.choice(names)
+        if owner is not None and self.schedule.happens(0.8):
+            name = owner
         return next((host for host in self.hosts if host.name == name and host.up), None)
 
-    def _act(self, number: int, make: Callable[[Story], Command], done: Callable[[Story, Body], None]) -> None:
+    def _act(
+        self, number: int, make: Callable[[Story], Command], done: Callable[[Story, Body], None],
+        refused: Callable[[], None] = lambda: None,
+    ) -> None:
         story = self._story(number)
         host = None if story is None else self._whom_to_ask(story)
         if story is None or host is None:
             return
 
         def answered(answer: Body | Failure) -> None:
-            if not isinstance(answer, Failure):
+            if isinstance(answer, Failure):
+                refused()
+            else:
                 done(story, answer)
 
         host.client.ask(make(story), answered)
@@ -177,10 +193,14 @@ class World:
         to = self.hosts[it.other].name
         if to == owner:
             to = self.hosts[it.other - 1].name
+        again = partial(self._move, msgspec.structs.replace(it, number=it.number + 1))
+        if it.number > 3:  # it was refused often enough
+            return
         grace = None if it.seconds >= 10.0 else it.seconds
         self._act(
             it.job, lambda story: Migrate(story.job_id, to, grace),
             lambda story, body: self.judge.moved(story.job_id, to, body["epoch"]),
+            lambda: self.schedule.after(0.4, again),
         )
 
     def _pause(self, it: Happening) -> None:
@@ -282,7 +302,7 @@ class World:
     def _unrest(self) -> list[str]:
         """Give all that isn't at rest."""
         found = [
-            f"{story.job_id} ({ {name: (h.ownership.value, h.epoch, h.status.value, h.held) for name, h in story.held.items()} })"
+            f"{story.job_id} ({msgspec.to_builtins(story.held)})"
             for story in self.judge.stories.values()
             if (owner := self.judge.owner(story)) is None or not story.held[owner].status.finished
         ]
@@ -369,9 +389,9 @@ def run_seed(seed: int, *, sqlite: bool = False, plan: Plan | None = None) -> Re
             world.run()
         except Violation as violation:
             return world.report(str(violation))
-        except Exception as error:
-            error.add_note(f"seed {seed}\n{world.schedule.tail()}")
-            raise
+        except Exception as error:  # noqa: BLE001 - a supervisor that raises anything has failed
+            where = "".join(traceback.format_exception(error)[-6:])
+            return world.report(f"error: {type(error).__name__}: {error}\n{where}")
         finally:
             for host in world.hosts:
                 host.undoom()
