@@ -137,7 +137,6 @@ class CodeBases:
         zygote = self._processes.start_zygote(
             python=options.python, paths=options.paths, allow=options.allow, modules=modules,
             alive_lock=core.home.alive_lock, import_timeout=options.import_timeout,
-            descriptors=core.descriptors,
         )
         base = CodeBase(zygote, modules)
         base.used = core.now.monotonic

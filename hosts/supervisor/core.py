@@ -109,8 +109,6 @@ class Core:
         """Names this run of the supervisor among all that ever were."""
         self.moving: set[int] = set()
         """Rows of jobs that are said to be moving: from FREEZING to ACK."""
-        self.descriptors: tuple[int, int] | None = None
-        """Limit of open files that processes below get; None for this one's own."""
         self.withheld: dict[int, str] = {}
         """Rows of jobs that aren't run until their ownership is certain, and why."""
         self.cordoned = store.meta().get("cordoned") == "1"

@@ -58,14 +58,14 @@ def run_supervisor(options: UpOptions) -> int:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         core = Core(options, home, store)
-        core.descriptors, enough = take_descriptors()
+        descriptors, enough = take_descriptors()
         if enough < ENOUGH:
             log.warning(
                 "few open files are allowed: a flood of connections could end this host",
                 allowed=enough, better=f"ulimit -n {ENOUGH}",
             )
         doors = LocalDoors(context, home, signals.descriptor)
-        supervisor = Supervisor(core, context, doors, LocalProcesses())
+        supervisor = Supervisor(core, context, doors, LocalProcesses(descriptors))
         reactor, address = supervisor.reactor, supervisor.border.address()
         leaving = Leaving(core, signals, supervisor.cordoning, supervisor.draining, service)
         gc.collect()

@@ -103,7 +103,14 @@ class Processes(Protocol):
 
 
 class LocalProcesses:
-    """Those of this machine."""
+    """Those of this machine.
+
+    Args:
+        descriptors: (soft, hard) limit of open files that zygotes get; None for this process's own.
+    """
+
+    def __init__(self, descriptors: tuple[int, int] | None = None) -> None:
+        self._descriptors = descriptors
 
     def start_zygote(
         self, *, python: str, paths: Sequence[str], allow: Sequence[str], modules: Sequence[str],
@@ -112,7 +119,7 @@ class LocalProcesses:
         """See ``Processes``."""
         return Zygote(
             python=python, paths=paths, allow=allow, modules=modules, alive_lock=alive_lock,
-            import_timeout=import_timeout,
+            import_timeout=import_timeout, descriptors=self._descriptors,
         )
 
     def hold(self, name: str, pid: int, fds: list[int], page: Path) -> ProcessEnd:
