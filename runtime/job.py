@@ -117,8 +117,8 @@ class JobHead(msgspec.Struct):
         next_message: number that its next message gets, as of this write (rows may be ahead of it).
         next_sequence: number that its next history entry gets, as of this write.
         contested_by: host that holds it at the same epoch; None if none is known to.
-        clock_mark: (wall time, ``next_sequence``) from which on its dues count by the owner's clock as it is:
-            that at which it was made or taken over, or at which that clock was set.
+        clock_mark: (wall time, ``next_sequence``) from which on its dues count by the owner's clock as it
+            is: when it was made or taken over, or when that clock was set.
     """
 
     job_id: str

@@ -92,7 +92,7 @@ class Actor:
         self.home: str | None = None
         """Process that holds its committed attributes; None if none does."""
         self.gives_back = False
-        """Whether those that are out come back unbegun: it is ordered, and an attempt before them failed."""
+        """Whether those that are out come back unbegun: it is ordered, and one before them failed."""
         self.listed = False
         """Whether the dispatcher has it in a queue."""
 

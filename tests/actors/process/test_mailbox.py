@@ -15,6 +15,7 @@ from sojourn.runtime.wire.actor import (
     Recalled,
     Result,
     Results,
+    ReturnedUnbegun,
     Turn,
 )
 from tests.waiting import wait_until
@@ -89,3 +90,29 @@ def test_a_checkpoint_leaves_at_once_though_more_turns_wait() -> None:
         asked.join()
     assert isinstance(batch, Results)
     assert [one.ending for one in batch.results] == [Ending.CHECKPOINT]
+
+
+def turns(*numbers: int) -> list[Turn]:
+    return [Turn(n, 1, n, "input", 1, b"\x80") for n in numbers]
+
+
+def test_turns_that_were_on_their_way_when_an_attempt_failed_go_back_like_those_behind_it() -> None:
+    mailbox = with_turns(2)
+    mailbox.finish(result(1, Ending.FAILED), give_back=True)
+    assert mailbox.outgoing()[1:] == [ReturnedUnbegun([2])]
+
+    mailbox.deliver(Dispatch(0, [], turns(3, 4)))
+    assert mailbox.outgoing() == [ReturnedUnbegun([3, 4])], "sent before the failure was committed"
+
+    mailbox.deliver(Dispatch(1, [], turns(5)))
+    assert claim_turn(mailbox).dispatch == 5
+    assert mailbox.outgoing() == []
+
+
+def test_another_jobs_turns_are_run_after_a_failure_that_gives_turns_back() -> None:
+    mailbox = with_turns(1)
+    mailbox.finish(result(1, Ending.FAILED), give_back=True)
+    mailbox.outgoing()
+    mailbox.deliver(Dispatch(0, [], [*turns(2), Turn(3, 2, 1, "input", 1, b"\x80")]))
+    assert mailbox.outgoing() == [ReturnedUnbegun([2])]
+    assert claim_turn(mailbox).dispatch == 3

@@ -135,7 +135,7 @@ class SimHost:
         """What is added to true seconds for the wall clock."""
         self._monotonic = schedule.draw(10.0, 10_000.0)
         self._pace = schedule.chance.choice((0.0005, 0.002, 0.01, 0.03))
-        """Longest time that it lets things come in before it makes a round: the longer, the larger its rounds."""
+        """Longest time that it lets things come in before a round: the longer, the larger its rounds."""
         self.options = UpOptions(str(root), name, f"tcp://{name}:1", quiet=True, grace=2.0)
         self.client = SimClient(self, schedule)
         self.unloadable: set[tuple[str, ...]] = set()

@@ -119,6 +119,17 @@ def make_plan(seed: int) -> Plan:
     return Plan(hosts, jobs, weather, wanted, horizon)
 
 
+def make_quick_plan(seed: int) -> Plan:
+    """Draw a plan of ordered, quick jobs and no faults at all: what is sent ahead matters most there."""
+    chance = random.Random(f"quick plan {seed}")
+    ordered = next(flow for flow in FLOWS if flow.id == "ordered")
+    jobs: list[JobPlan] = []
+    for number in range(2):
+        items = [_item(chance, 1 + 100 * number + place, (0.001, 0.003)) for place in range(12)]
+        jobs.append(JobPlan(ordered, items, 0, 0.01, f"job{number}"))
+    return Plan(2, jobs, Weather(), [], 1.0)
+
+
 def _strike(chance: random.Random, hosts: int, move: Happening) -> Happening:
     """Draw what strikes one of the hosts of a move in the middle of it."""
     host = move.other if chance.random() < 0.5 else chance.randrange(hosts)

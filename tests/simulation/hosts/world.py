@@ -115,7 +115,7 @@ class World:
             self._judge_leftovers(host)
 
     def _some_record_is_open(self) -> bool:
-        """Whether a host keeps the record of a hand-off that it offered and aborted, until it starts again."""
+        """Whether a host keeps the record of a hand-off that it offered and aborted."""
         return any(
             record.state == SourceState.PRECOPY
             for host in self.hosts if host.store is not None for record in host.store.handoffs()
