@@ -346,6 +346,7 @@ def test_completes_job_ids_and_hosts_where_a_supervisor_answers(tmp_path: Path) 
     with RecordedSupervisor(tmp_path, lambda _: [body]):
         assert complete(tmp_path, "show", "ab").split() == ["plain,abc", "plain,abd"]
         assert complete(tmp_path, "migrate", "abc", "--to", "").split() == ["plain,b"]
+        assert complete(tmp_path, "drain", "--to", "").split() == ["plain,b"]
 
 
 def test_completes_nothing_and_says_nothing_where_none_does(tmp_path: Path) -> None:
