@@ -427,7 +427,7 @@ class SqliteStore:
     def _decode(self, data: object, kind: type[Record]) -> Record:
         try:
             return msgspec.msgpack.decode(data if isinstance(data, bytes) else b"", type=kind)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise damaged(self._path, f"holds a {kind.__name__} that can't be read ({error})") from None
 
 

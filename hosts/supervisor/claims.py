@@ -14,7 +14,7 @@ import msgspec
 
 from sojourn.hosts.supervisor.core import Core, ToPeer, read_clocks
 from sojourn.runtime.engine.inputs import Block, Drop, Freeze, RetryJob, Thaw
-from sojourn.runtime.errors import StoreFailed
+from sojourn.runtime.errors import JobUnreadable, StoreFailed
 from sojourn.runtime.handoff.claims import ARRIVING, Judgement, claim_of, judge
 from sojourn.runtime.job import JobHead, JobStatus, Ownership, Writes
 from sojourn.runtime.wire.claims import Asking, Claim, Claims
@@ -280,14 +280,20 @@ class Contests:
             self._heard_of(peer, {c.job_id for c in message.claims if c.holding == ARRIVING})
 
     def _claim(self, job_id: str) -> Claim | None:
-        known = self._core.head(job_id)
+        try:
+            known = self._core.head(job_id)
+        except JobUnreadable:
+            return Claim(job_id, "", 0, ARRIVING)  # whose it is, this host can't say
         if known is not None:
             return claim_of(known[1])
         return Claim(job_id, "", 0, ARRIVING) if self._arriving(job_id) else None
 
     def _judge(self, peer: str, claim: Claim) -> None:
         core = self._core
-        known = core.head(claim.job_id)
+        try:
+            known = core.head(claim.job_id)
+        except JobUnreadable:
+            return  # it isn't run
         if known is None or known[1].ownership not in (Ownership.OWNED, Ownership.RELEASED):
             return
         row, head = known
