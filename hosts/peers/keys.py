@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 import os
+import secrets
 import stat
 from pathlib import Path
 
@@ -83,3 +85,23 @@ def pair_of(secret: str, where: str) -> Keys:
             "`sojourn invite`"
         )
     return Keys(zmq.curve_public(secret.encode()).decode(), secret)
+
+
+def name_run(keys: Keys, store_id: str, incarnation: int) -> str:
+    """Name a run of a supervisor so that only the owner of the key can have made the name.
+
+    Peers are told it, and say which run they have seen last: one that makes runs up must not be believed.
+    """
+    nonce = secrets.token_hex(6)
+    return f"{nonce}.{_proof(keys, store_id, incarnation, nonce)}"
+
+
+def is_own_run(keys: Keys, store_id: str, incarnation: int, run: str) -> bool:
+    """Tell whether a run that someone speaks of was one of this key's owner."""
+    nonce, _, proof = run.partition(".")
+    return hmac.compare_digest(proof.encode(), _proof(keys, store_id, incarnation, nonce).encode())
+
+
+def _proof(keys: Keys, store_id: str, incarnation: int, nonce: str) -> str:
+    said = f"run {store_id} {incarnation} {nonce}"
+    return hmac.digest(keys.secret.encode(), said.encode(), "sha256").hex()[:32]

@@ -240,6 +240,9 @@ class Contests:
         store = self._core.store
         if seen.store_id != store.store_id:
             return False
+        if not self._core.knows_run(seen):
+            self._core.log.warning("a run of this host is made up", incarnation=seen.incarnation)
+            return False
         beside = seen.incarnation == store.incarnation and seen.run not in ("", self._core.run)
         return seen.incarnation > store.incarnation or beside
 

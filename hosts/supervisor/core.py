@@ -28,7 +28,7 @@ from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.job import JobHead, LogRow, Ownership
 from sojourn.runtime.wire.actor import ToActor
 from sojourn.runtime.wire.client import Answer
-from sojourn.runtime.wire.peer import PeerMessage
+from sojourn.runtime.wire.peer import Known, PeerMessage
 
 MOST_PLANS = 1000
 """Flows that are remembered beside those of the jobs in memory: peers may ask for any number of them."""
@@ -107,6 +107,8 @@ class Core:
         self.stopping = False
         self.run = self.new_uuid()
         """Names this run of the supervisor among all that ever were."""
+        self.knows_run: Callable[[Known], bool] = lambda _seen: True
+        """Whether a run of this host that a peer speaks of was one."""
         self.moving: set[int] = set()
         """Rows of jobs that are said to be moving: from FREEZING to ACK."""
         self.withheld: dict[int, str] = {}

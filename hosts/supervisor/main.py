@@ -15,6 +15,7 @@ from sojourn.hosts.descriptors import ENOUGH, take_descriptors
 from sojourn.hosts.home import Home
 from sojourn.hosts.options import UpOptions
 from sojourn.hosts.orphans import claim_home
+from sojourn.hosts.peers.keys import Keys, is_own_run, name_run
 from sojourn.hosts.store.sqlite import SqliteStore
 from sojourn.hosts.supervisor.assembly import Supervisor
 from sojourn.hosts.supervisor.core import Core
@@ -58,6 +59,7 @@ def run_supervisor(options: UpOptions) -> int:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         core = Core(options, home, store)
+        _name_run(core, Keys.load_or_create(home.keys))
         descriptors, enough = take_descriptors()
         if enough < ENOUGH:
             log.warning(
@@ -94,6 +96,13 @@ def run_supervisor(options: UpOptions) -> int:
         lock.release()
     log.info("stopped")
     return 0
+
+
+def _name_run(core: Core, keys: Keys) -> None:
+    """Give this run a name that nobody else can have made, and know the names of earlier ones."""
+    store_id = core.store.store_id
+    core.run = name_run(keys, store_id, core.store.incarnation)
+    core.knows_run = lambda seen: is_own_run(keys, store_id, seen.incarnation, seen.run)
 
 
 def check_interpreter(python: str) -> None:

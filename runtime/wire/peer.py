@@ -35,7 +35,7 @@ class Hello(msgspec.Struct, tag="hello"):
         lowest: lowest protocol version that it speaks.
         highest: highest one.
         address: where it can be dialled; None if it can't.
-        run: UUID of this run of the sender's supervisor.
+        run: names this run of the sender's supervisor; only the sender can have made it.
         knows_you: what the sender has seen of the receiver last; None for nothing.
     """
 

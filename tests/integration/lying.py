@@ -43,7 +43,7 @@ from sojourn.runtime.wire.handoff import (
     Unknown,
     Waiting,
 )
-from sojourn.runtime.wire.peer import Hello, PeerMessage, decode, encode
+from sojourn.runtime.wire.peer import Hello, Known, PeerMessage, decode, encode
 from tests.integration.hosting import Host
 
 T = TypeVar("T", bound=PeerMessage)
@@ -59,7 +59,6 @@ class Liar:
         to: the host that it lies to.
 
     Attributes:
-        said: everything that it sent, to be said again.
         heard: everything that it was told.
     """
 
@@ -72,7 +71,6 @@ class Liar:
         [row] = [peer for peer in store.peers() if peer.name == to.name]
         self._hello = Hello(host.name, store.store_id, store.incarnation, 1, 1, None, str(uuid.uuid4()))
         store.close()
-        self.said: list[PeerMessage] = []
         self.heard: list[PeerMessage] = []
         assert to.address is not None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -84,9 +82,9 @@ class Liar:
         self.socket.connect(to.address)
         self.greet()
 
-    def greet(self) -> None:
+    def greet(self, knows_you: Known | None = None) -> None:
         """Say HELLO and wait for the other's."""
-        self.say(self._hello)
+        self.say(msgspec.structs.replace(self._hello, knows_you=knows_you))
         self.hear(Hello)
 
     def say(self, message: PeerMessage) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import resource
 import socket as sockets
+import subprocess
+import sys
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -17,8 +19,7 @@ import zmq
 from sojourn.hosts.home import Home
 from sojourn.hosts.peers.limits import LARGEST_FRAME
 from sojourn.runtime.wire.actor import Ending, Ready, Result, Results, encode
-from sojourn.runtime.wire.client import LARGEST_REQUEST, Jobs, Request, Show, decode_answer
-from sojourn.runtime.wire.client import encode as encode_request
+from sojourn.runtime.wire.client import LARGEST_REQUEST, Jobs, decode_answer
 from sojourn.runtime.wire.peer import Hello
 from tests.fuzzing.damage import damaged_frames
 from tests.fuzzing.decoders import DECODERS
@@ -30,6 +31,7 @@ MEGABYTE = 1024 * 1024
 SOON = 10.0
 """Seconds within which any host answers, whatever is thrown at it, on a busy machine."""
 
+ROOT = Path(__file__).parents[2]
 CONNECTIONS = 10_000
 STRANGERS = 150
 SAMPLES = {decoder.name: decoder.samples for decoder in DECODERS}
@@ -233,20 +235,21 @@ def test_a_flood_of_valid_messages_of_a_trusted_key_lets_clients_through(pair: t
 # --- the sockets of this machine --------------------------------------------------------------------
 
 
-def test_a_flood_of_a_client_lets_others_through(host: Host) -> None:
+@pytest.mark.parametrize("kind", ["rubbish", "requests"])
+def test_a_flood_of_a_client_lets_others_through(host: Host, kind: str) -> None:
     watched = Watched(host, lines=20_000)
     host.submit("points:asking", "job")
     host.wait("job", "status == 'paused'")
-    frames = damaged_frames(2, SAMPLES["requests of clients"])
-    harmless = (frame for frame in frames if b"down" not in frame)
-    with dealer(f"ipc://{Home(host.home).client_socket}") as socket:
-        for _ in range(3):
-            for number, frame in enumerate(islice(harmless, 1500)):
-                socket.send(frame)
-                socket.send(encode_request(Request(number, "", None, Show("job"))))
+    command = [sys.executable, "-m", "tests.integration.flooding", str(Home(host.home).client_socket), kind]
+    with subprocess.Popen(
+        [*command, "8000"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as flood:
+        assert flood.stdout is not None
+        watched.serves()
+        assert flood.stdout.readline() == "sent\n"
+        for _ in range(5):
             watched.serves()
-            while socket.poll(0):
-                socket.recv()
+        flood.communicate("enough\n")
     assert host.show("job")["status"] == "paused"
     watched.serves()
 

@@ -27,7 +27,7 @@ from sojourn.runtime.wire.handoff import (
     Query,
     Unknown,
 )
-from sojourn.runtime.wire.peer import PeerMessage
+from sojourn.runtime.wire.peer import Hello, Known, PeerMessage
 from tests.integration.conftest import MakeHost
 from tests.integration.hosting import Host, Json, check_effects, pair_hosts, read_effects
 from tests.integration.judging import check_history, wait_for_owner
@@ -165,6 +165,19 @@ def test_a_host_that_never_had_a_job_can_neither_take_nor_stop_it(three: Three) 
     assert b.show("theirs")["epoch"] == epoch
     b.do("resume", "theirs", "--input", '{"end": true}')
     assert sorted(b.wait("theirs")["result"]["got"]) == list(range(5))
+
+
+def test_a_host_that_makes_up_runs_of_another_does_not_stop_it(three: Three) -> None:
+    a = three.a
+    store: str = a.ask(Status())["store_id"]
+    with lying(three.liar, a) as liar:
+        [hello] = [heard for heard in liar.heard if isinstance(heard, Hello)]
+        for run in ("", "made up", "0123456789ab." + "0" * 32, hello.run, "ä"):
+            liar.greet(Known(store, hello.incarnation + 1, run))
+        liar.greet(Known(store, hello.incarnation, "another run"))
+    a.ask(Jobs())
+    assert a.running
+    assert a.ask(Status())["store_id"] == store
 
 
 def test_hand_offs_that_are_begun_and_never_ended_are_bounded(three: Three) -> None:

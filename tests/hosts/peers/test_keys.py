@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from sojourn.hosts.peers.keys import Keys
+from sojourn.hosts.peers.keys import Keys, is_own_run, name_run
 from sojourn.runtime.errors import HostUnable
 
 
@@ -76,3 +76,17 @@ def test_a_link_to_nowhere_is_not_written_through(tmp_path: Path) -> None:
 def test_a_folder_that_is_missing_is_refused_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(HostUnable, match="can't be read or made"):
         Keys.load_or_create(tmp_path / "missing")
+
+
+def test_only_the_owner_of_a_key_can_name_a_run(tmp_path: Path) -> None:
+    keys = Keys.load_or_create(tmp_path)
+    one, other = name_run(keys, "store", 3), name_run(keys, "store", 3)
+    assert one != other
+    assert is_own_run(keys, "store", 3, one)
+    assert is_own_run(keys, "store", 3, other)
+    assert not is_own_run(keys, "store", 4, one)
+    assert not is_own_run(keys, "another store", 3, one)
+    for made_up in ("", ".", one[:-1], "x" + one, one.partition(".")[0], "ä.ö"):
+        assert not is_own_run(keys, "store", 3, made_up)
+    public, secret = zmq.curve_keypair()
+    assert not is_own_run(Keys(public.decode(), secret.decode()), "store", 3, one)
