@@ -49,13 +49,17 @@ class AttemptFailed(NamedTuple):
     attempt: int
 
 
+class PutBack(NamedTuple):
+    """News for the world: a store was put back from a copy, and what it had since is lost."""
+
+
 class Wrong(NamedTuple):
     """Something that must not be."""
 
     what: str
 
 
-News = Owned | Forced | AttemptFailed | Wrong
+News = Owned | Forced | AttemptFailed | PutBack | Wrong
 
 
 class Outcome(NamedTuple):
@@ -101,6 +105,8 @@ class Carrying:
         self.leaving = dict(state.leaving)
         self.arriving = dict(state.arriving)
         self.doubts = list(state.doubts)
+        self.outlived = state.outlived
+        self.store_id = f"store-{name}-{state.store}"
         self.able = able
         self.kept = False
         """Whether there was something to keep."""
@@ -118,7 +124,7 @@ class Carrying:
             tuple(sorted((role, m, row) for (role, m), row in self.records.items())),
             tuple(sorted(self.staged.items())), self.frozen, self.executing,
             tuple(sorted(self.leaving.items())), tuple(sorted(self.arriving.items())),
-            tuple(sorted(self.doubts)),
+            tuple(sorted(self.doubts)), self.outlived, self.before.store, self.before.copy,
         )
 
     def wrong(self, what: str) -> None:
@@ -302,21 +308,29 @@ class Carrying:
                 pass
         return True
 
-    def settled(self, m: str, *, heard: bool = True) -> None:
+    def settled(self, m: str) -> None:
+        """The doubts that a hand-off gave rise to are over."""
+        for doubt in [doubt for doubt in self.doubts if doubt.m == m]:
+            self.lift(doubt)
+
+    def lift(self, doubt: Doubt, *, heard: bool = True) -> None:
         """A doubt about the job is over.
 
         The record of a hand-off that never came to be goes with it, where the other side has nothing of it.
         """
-        self.doubts = [doubt for doubt in self.doubts if doubt.m != m]
-        number = self.records.get((SOURCE, m))
+        self.doubts.remove(doubt)
+        number = self.records.get((SOURCE, doubt.m))
         if heard and number is not None and self.shop.rows[number].state == SourceState.PRECOPY:
-            del self.records[(SOURCE, m)]
+            del self.records[(SOURCE, doubt.m)]
+        if self.outlived and not any(left.row == self.row for left in self.doubts):
+            self.epoch, self.outlived = self.outlived + 1, 0
+            self.news.append(Owned(self.epoch, self.attempts))
 
     def give_way(self) -> None:
         """The job is another host's."""
-        for doubt in list(self.doubts):
-            if doubt.row == self.row:
-                self.settled(doubt.m)
+        self.outlived = 0
+        for doubt in [doubt for doubt in self.doubts if doubt.row == self.row]:
+            self.lift(doubt)
         self.holds, self.attempts, self.executing = Ownership.GONE, 0, False
 
     def _persist(self, row: HandoffRow) -> None:

@@ -20,7 +20,7 @@ from sojourn.runtime.handoff.target import decode_record
 from sojourn.runtime.job import HandoffRow, Ownership
 from sojourn.runtime.wire.claims import Asking
 from sojourn.runtime.wire.handoff import Preflight
-from tests.simulation.carrying import AttemptFailed, Carrying, Forced, News, Outcome
+from tests.simulation.carrying import AttemptFailed, Carrying, Forced, News, Outcome, PutBack
 from tests.simulation.host import (
     BLOB,
     BLOB_DIGEST,
@@ -60,9 +60,14 @@ class Events:
 
     def own(self, name: str, state: HostState) -> list[Outcome]:
         """Give the outcomes of all that can happen without a message and without an operator."""
+        if not state.up and state.copy is not None and not state.store:
+            put_back = state.copy._replace(store=1)
+            return [self.restart(name, state), Outcome("the copy is put back", put_back, (), (PutBack(),))]
         if not state.up:
             return [self.restart(name, state)]
         found = [Outcome("crash", state.crashed())]
+        if name == self._shop.bounds.copied and state.copy is None and not state.store:
+            found.append(Outcome("its store is copied", state._replace(copy=state.crashed())))
         seen: set[tuple[HostState, tuple[int, ...], tuple[News, ...]]] = {(state, (), ())}
         for event, carrying in self._own(name, state):
             for outcome in carrying.outcomes(event, every_crash=self._every_crash):
@@ -77,7 +82,7 @@ class Events:
         carrying = Carrying(self._shop, name, state)
         carrying.up = True
         for (role, m), number in list(carrying.records.items()):
-            machine = routing.recover(self._shop.rows[number], f"store-{name}", PATIENCE)
+            machine = routing.recover(self._shop.rows[number], carrying.store_id, PATIENCE)
             if isinstance(machine, SourceHandoff):
                 carrying.leaving[m] = Leaving(self._shop.machines.put(machine))
             elif machine is not None:
@@ -92,6 +97,9 @@ class Events:
                 carrying.doubts.append(Doubt(m, row.peer, role == TARGET, jobs))
             elif row.state == SourceState.PRECOPY:
                 del carrying.records[(role, m)]
+        if state.store and state.owns:
+            others = sorted(set(self._shop.names) - {name})
+            carrying.doubts.extend(Doubt("", other, True, state.row) for other in others)
         return Outcome("restart", carrying.state())
 
     def begin(self, name: str, state: HostState, to: str, m: str) -> list[Outcome]:
@@ -104,11 +112,11 @@ class Events:
             return []
         if not routing.may_leave(head, (one for one in machines if isinstance(one, SourceHandoff))):
             return []
+        carrying = Carrying(self._shop, name, state)
         asked = Preflight(
-            m, head.job_id, head.instance, head.epoch, f"store-{name}", ENCODED_FLOW, "", [], 0
+            m, head.job_id, head.instance, head.epoch, carrying.store_id, ENCODED_FLOW, "", [], 0
         )
         machine = SourceHandoff(asked, SourceRecord(state.row, name, "", 0, ""), to, None, PATIENCE)
-        carrying = Carrying(self._shop, name, state)
         carrying.leaving[m] = Leaving(self._shop.machines.put(machine))
         carrying.step_source(m, None)
         return carrying.outcomes(f"migrate to {to}", every_crash=self._every_crash)
@@ -148,7 +156,7 @@ class Events:
         for doubt in state.doubts:
             if not doubt.for_ever:
                 carrying = Carrying(self._shop, name, state)
-                carrying.settled(doubt.m, heard=False)
+                carrying.lift(doubt, heard=False)
                 yield "waits in vain", carrying
 
     def force(self, name: str, state: HostState) -> list[Outcome]:

@@ -45,6 +45,7 @@ class Bounds(NamedTuple):
         halves: whether a part travels in two chunks.
         hosts: how many there are.
         forces: doubts that operators end by force, each while every other host is down.
+        copied: name of a host whose store is copied once, at any time, and put back once, while it is down.
     """
 
     moves: int = 1
@@ -54,6 +55,7 @@ class Bounds(NamedTuple):
     halves: bool = False
     hosts: int = 2
     forces: int = 0
+    copied: str = ""
 
 
 class Leaving(NamedTuple):
@@ -117,6 +119,9 @@ class HostState(NamedTuple):
         leaving: by m.
         arriving: by m.
         doubts: why the job isn't run, or an earlier row of it.
+        outlived: epoch that the job came to here, and of which the store knows nothing.
+        store: how often the store was put back from a copy; lasts, like the next one.
+        copy: of the store; None for none.
     """
 
     up: bool
@@ -132,6 +137,9 @@ class HostState(NamedTuple):
     leaving: tuple[tuple[str, Leaving], ...] = ()
     arriving: tuple[tuple[str, Arriving], ...] = ()
     doubts: tuple[Doubt, ...] = ()
+    outlived: int = 0
+    store: int = 0
+    copy: HostState | None = None
 
     @property
     def owns(self) -> bool:
@@ -156,7 +164,8 @@ class HostState(NamedTuple):
     def crashed(self) -> HostState:
         """Give what its disk holds."""
         return HostState(
-            False, self.holds, self.epoch, self.row, self.attempts, self.blob, self.records, self.staged
+            False, self.holds, self.epoch, self.row, self.attempts, self.blob, self.records, self.staged,
+            store=self.store, copy=self.copy,
         )
 
 

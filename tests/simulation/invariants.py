@@ -9,7 +9,7 @@ from sojourn.runtime.handoff.source import ROLE as SOURCE
 from sojourn.runtime.handoff.table import SourceState, TargetState
 from sojourn.runtime.handoff.target import ROLE as TARGET
 from sojourn.runtime.job import Ownership
-from tests.simulation.carrying import AttemptFailed, Forced, News, Owned, Wrong
+from tests.simulation.carrying import AttemptFailed, Forced, News, Owned, PutBack, Wrong
 from tests.simulation.host import HostState, Shop
 
 
@@ -21,18 +21,26 @@ class History(NamedTuple):
         failures: attempts whose failure was committed, on whatever host.
         epoch: the highest under which the job was ever owned.
         forces: doubts that were ended by force.
+        put_back: whether a store was put back from a copy: what it had since is lost.
     """
 
     moves: int = 0
     failures: int = 0
     epoch: int = 1
     forces: int = 0
+    put_back: bool = False
 
     def told(self, news: News) -> History | str:
         """Add what happened; a sentence where it must not happen."""
         match news:
             case Wrong():
                 return news.what
+            case PutBack():
+                return self._replace(put_back=True)
+            case Owned() if self.put_back:
+                return self._replace(epoch=max(self.epoch, news.epoch))
+            case AttemptFailed() if self.put_back:
+                return self
             case Owned() if self.forces and news.epoch < self.epoch:
                 return self  # it was said to be gone for good, learned too late of it, and must not run
             case Owned():
@@ -57,12 +65,16 @@ def problem(hosts: Sequence[HostState], history: History, shop: Shop) -> str | N
     if history.forces:
         # One that was said to be gone for good may still believe that the job is its own, and must not run.
         owners = [host for host in owners if host.epoch == history.epoch or host.runs]
+    if history.put_back:
+        owners = [host for host in owners if host.runs]  # the others wait for its peers' word
     if len(owners) > 1:
         return "two hosts own the job (G5)"
     if sum(host.runs for host in hosts) > 1:
         return "two hosts run the job (G5)"
     if any(host.executing and not host.owns for host in hosts):
         return "an attempt executes on a host that doesn't own the job (G5)"
+    if history.put_back:
+        return None
     for host in hosts:
         if host.holds == Ownership.GONE and history.epoch <= host.epoch:
             return f"the job is gone at epoch {host.epoch}, and nobody has owned it since (G1)"

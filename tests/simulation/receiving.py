@@ -109,11 +109,15 @@ class Receiving:
                 carrying.give_way()
             elif judged.judgement is Judgement.TELL:
                 carrying.send(peer, Claims(EARLIER_RUN, [claims.claim_of(head)]))
+            elif judged.judgement is Judgement.OURS and any(
+                doubt.row == carrying.row for doubt in carrying.doubts
+            ):
+                carrying.outlived = max(carrying.outlived, judged.epoch)
         if said.number == THIS_RUN:
             arrives = any(claim.holding == ARRIVING for claim in said.claims)
             for doubt in list(carrying.doubts):
-                if doubt.peer == peer:
-                    carrying.settled(doubt.m, heard=not arrives)
+                if doubt.peer == peer and (doubt.m or not arrives):
+                    carrying.lift(doubt, heard=not arrives)
 
     def _acknowledged(self, carrying: Carrying, instance: str, epoch: int) -> bool:
         found = False
@@ -141,7 +145,7 @@ class Receiving:
             case Reception.STRAY:
                 assert isinstance(message, (Commit, Offer, Chunk, Waiting))
                 head = head_of(carrying.holds, carrying.epoch)
-                carrying.send(peer, strays.answer_at_target(message, head, f"store-{carrying.name}"))
+                carrying.send(peer, strays.answer_at_target(message, head, carrying.store_id))
             case Reception.NOTHING:
                 pass
 
@@ -149,7 +153,7 @@ class Receiving:
         facts = routing.facts_about(
             asked, head_of(carrying.holds, carrying.epoch), self._arriving(carrying), carrying.name
         )
-        machine = TargetHandoff(asked, peer, f"store-{carrying.name}", PATIENCE, row_of(asked.m))
+        machine = TargetHandoff(asked, peer, carrying.store_id, PATIENCE, row_of(asked.m))
         carrying.arriving[asked.m] = Arriving(self._shop.machines.put(machine))
         carrying.call_target(asked.m, lambda target: target.begin(facts, 0.0), ("begin", str(facts)))
 
@@ -166,9 +170,11 @@ class Receiving:
                 carrying.step_source(m, message)
             case Reception.STRAY:
                 assert isinstance(message, (Query, Prepared, Ack, PreflightReady))
+                if isinstance(message, PreflightReady) and carrying.before.store:
+                    return
                 number = carrying.records.get((SOURCE, message.m))
                 row = None if number is None else self._shop.rows[number]
-                answer = strays.answer_at_source(message, row, f"store-{carrying.name}")
+                answer = strays.answer_at_source(message, row, carrying.store_id)
                 if answer is not None:
                     carrying.send(peer, answer)
             case Reception.BEGIN | Reception.NOTHING:
