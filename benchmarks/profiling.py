@@ -1,12 +1,15 @@
 """``python -m benchmarks.profiling`` (``make profile``): flame graphs of the hot path, by py-spy.
 
 Looks at a supervisor and at one of its actor processes while thousands of jobs of the linear flow are in
-flight, and writes one SVG file of each. Needs the right to trace processes: root, or ``kernel.yama.ptrace_scope`` 0.
+flight, and writes one SVG file of each. Needs the right to trace processes: root, or 0 in
+``kernel.yama.ptrace_scope``.
 """
 
 from __future__ import annotations
 
 import argparse
+import html
+import re
 import subprocess
 import sys
 import tempfile
@@ -39,18 +42,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         jobs = [{"i": n} for n in range(options.jobs)]
         take_jobs(client, FLOW, jobs, STEPS)
-        recorders = [
-            record(pid, options.seconds, options.into / f"profile-{name}.svg")
+        recorders = {
+            path: record(pid, options.seconds, path)
             for name, pid in (("supervisor", host.pid), ("actor", actor_pids(host)[0]))
-        ]
-        while any(recorder.poll() is None for recorder in recorders):
+            for path in [options.into / f"profile-{name}.svg"]
+        }
+        while any(recorder.poll() is None for recorder in recorders.values()):
             take_jobs(client, FLOW, jobs, STEPS)
-    return max(recorder.returncode for recorder in recorders)
+    for path, recorder in recorders.items():
+        if recorder.returncode == 0:
+            path.write_text(titled(path.read_text(), f"{path.stem}, {options.jobs:,} jobs in flight"))
+            print(path, file=sys.stderr)
+    return max(recorder.returncode for recorder in recorders.values())
+
+
+def titled(drawing: str, title: str) -> str:
+    """Say what a flame graph shows, instead of the command that drew it."""
+    return re.sub(r'(<text id="title"[^>]*>)[^<]*', lambda found: found[1] + html.escape(title), drawing)
 
 
 def record(pid: int, seconds: int, path: Path) -> subprocess.Popen[bytes]:
     """Start recording a process into a file."""
-    print(path, file=sys.stderr)
     return subprocess.Popen([
         str(PY_SPY), "record", "--pid", str(pid), "--duration", str(seconds), "--rate", str(RATE),
         "--format", "flamegraph", "--output", str(path), "--function",

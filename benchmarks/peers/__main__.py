@@ -1,7 +1,7 @@
 """``python -m benchmarks.peers`` (``make bench-peers``): other engines at the same work in the same run.
 
-The work is a job of three trivial steps: many queued at once, and one by itself. A peer that isn't installed,
-or doesn't start, is named as absent with the reason, and no figure stands in for it.
+The work is a job of three trivial steps: many queued at once, and one by itself. A peer that isn't
+installed, or doesn't start, is named as absent with the reason, and no figure stands in for it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from benchmarks.suite.record import run_figure
 from benchmarks.suite.table import about, text
 from sojourn import Client
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 PEERS = {"dbos": "DBOS on SQLite", "ray": "Ray actors", "celery": "Celery on Redis"}
-INTERPRETER = Path(".venv-peers/bin/python")
+INTERPRETER = ROOT / ".venv-peers" / "bin" / "python"
 """Where ``setup.sh`` puts them."""
 
 STEPS = 3
@@ -51,8 +51,9 @@ class Worker:
 
     def __init__(self, name: str, python: str, folder: Path) -> None:
         self._process = subprocess.Popen(
-            [python, str(HERE / f"{name}_worker.py"), str(folder)],
+            [python, "-m", f"benchmarks.peers.{name}_worker", str(folder)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=(folder / "errors").open("w"), text=True,
+            cwd=ROOT,
         )
         self.said = self._line() or f"absent it ended with exit code {self._process.wait()}"
 
@@ -138,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_common(parser)
     parser.add_argument(
         "--python", default=str(INTERPRETER) if INTERPRETER.exists() else sys.executable, metavar="EXE",
-        help=f"interpreter that has the peers (default: {INTERPRETER}, else this one)",
+        help=f"interpreter that has the peers (default: that of {INTERPRETER.parts[-3]}, else this one)",
     )
     parser.add_argument("--into", type=Path, default=FOLDER, metavar="DIR", help="where the figures go")
     options = parser.parse_args(arguments)

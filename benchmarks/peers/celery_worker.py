@@ -11,18 +11,21 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from protocol import Peer, serve, version
+from benchmarks.peers.protocol import Peer, serve, version
 
 SOCKET = "SOJOURN_BENCH_REDIS"
 """Environment variable with the path of Redis's socket."""
+
+MODULE = "benchmarks.peers.celery_worker"
 
 
 def step(i: int) -> int:
     return i + 1
 
 
-def make_app() -> object:
+def make_app() -> Any:
     """Make the Celery application, in this process or in its worker."""
     celery = import_module("celery")
     url = os.environ[SOCKET]
@@ -48,13 +51,13 @@ def start(folder: Path) -> Peer:
         stdout=subprocess.DEVNULL,
     )
     worker = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "celery_worker", "worker", "--loglevel", "ERROR",
+        [sys.executable, "-m", "celery", "-A", MODULE, "worker", "--loglevel", "ERROR",
          "--concurrency", str(len(os.sched_getaffinity(0))), "--without-gossip", "--without-mingle"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=Path(__file__).parent,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[2],
     )
     made = make_app()
 
-    def begin(i: int):  # type: ignore[no-untyped-def]
+    def begin(i: int) -> Any:
         return celery.chain(*(made.signature("step", args) for args in ((i,), (), ()))).apply_async()
 
     def queued(count: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-from protocol import Peer, serve, version
+from benchmarks.peers.protocol import Peer, serve, version
 
 
 def step(i: int) -> int:

@@ -1,9 +1,9 @@
 """How a peer is asked: one worker process per peer, in an interpreter that may know no more than the peer.
 
-A worker prints one line when it is up: ``ready`` and its durability settings, or ``absent`` and why. Then each
-line on its stdin is a question, answered by one line of JSON: ``queued N`` (seconds until N jobs, submitted at
-once, are done) or ``single N`` (seconds of each of N jobs, one after another). Imported by workers, so it
-needs nothing but the standard library.
+A worker prints one line when it is up: ``ready`` and its durability settings, or ``absent`` and why. Then
+each line on its stdin is a question, answered by one line of JSON: ``queued N`` (seconds until N jobs,
+submitted at once, are done) or ``single N`` (seconds of each of N jobs, one after another). Imported by
+workers, so it needs nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -49,12 +49,16 @@ def serve(start: Callable[[Path], Peer]) -> None:
         print(f"ready {peer.settings}", flush=True)
         for line in iter(sys.stdin.readline, ""):
             kind, count = line.split()
-            taken = [timed(lambda n=int(count): peer.queued(n))] if kind == "queued" else [
-                timed(peer.single) for _ in range(int(count))
-            ]
-            print(json.dumps(taken), flush=True)
+            print(json.dumps(answer(peer, kind, int(count))), flush=True)
     finally:
         peer.stop()
+
+
+def answer(peer: Peer, kind: str, count: int) -> list[float]:
+    """Have work done; give the seconds."""
+    if kind == "queued":
+        return [timed(lambda: peer.queued(count))]
+    return [timed(peer.single) for _ in range(count)]
 
 
 def timed(work: Callable[[], None]) -> float:

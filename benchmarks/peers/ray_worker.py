@@ -6,7 +6,7 @@ import os
 from importlib import import_module
 from pathlib import Path
 
-from protocol import Peer, serve, version
+from benchmarks.peers.protocol import Peer, serve, version
 
 
 class Step:
