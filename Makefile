@@ -4,13 +4,17 @@
 #   make demo     the demonstration, with two real supervisors
 #   make test     every test but the long searches        make soak     the long searches
 #   make lint     style, types, imports, generated pages  make docs     write the generated pages
-#   make bench    durable turns per second               make fuzz     decoders, by coverage
+#   make fuzz     decoders, by coverage
+#   make bench    every figure of docs/performance, beside its bare prototype; ONLY=turns,handoff selects
+#   make bench-peers  other engines at the same work (installed by benchmarks/peers/setup.sh)
+#   make profile  flame graphs of a supervisor and an actor process under load
 #
 # Another interpreter: make PYTHON=python3.13 …    More for pytest: make test PYTEST_ARGS='-k retry -x'
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
-# For benchmarks/turns.py:  make bench BENCH_ARGS='--jobs 2000 -o json'
+# Figures to measure, all by default; more for the suite: make bench BENCH_ARGS='--runs 3 --size turns.jobs=500'
+ONLY ?=
 BENCH_ARGS ?=
 # For make fuzz: how long, and where inputs are kept that reach new code.
 MINUTES ?= 10
@@ -23,7 +27,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test soak fuzz lint docs bench clean
+.PHONY: help demo test soak fuzz lint docs bench bench-peers profile clean
 .DELETE_ON_ERROR:
 
 help:
@@ -38,13 +42,18 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/pip
 	$(INSTALL) --editable .
 	@touch $@
 
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(INSTALL) --editable '.[bench]'
+	@touch $@
+
+# The tests run the benchmarks in a tiny size, plots and all.
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(INSTALL) --editable '.[test]'
+	$(INSTALL) --editable '.[test,bench]'
 	@touch $@
 
 # The type checkers read the tests too, so linting needs what they import.
 $(VENV)/.installed-lint: $(VENV)/.installed-test
-	$(INSTALL) --editable '.[test,lint]'
+	$(INSTALL) --editable '.[test,bench,lint]'
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -69,8 +78,14 @@ lint: $(VENV)/.installed-lint
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
 
-bench: $(VENV)/.installed
-	$(BIN)/python -m benchmarks.turns $(BENCH_ARGS)
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks --only '$(ONLY)' $(BENCH_ARGS)
+
+bench-peers: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks.peers $(BENCH_ARGS)
+
+profile: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks.profiling $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzzing

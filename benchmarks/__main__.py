@@ -1,8 +1,8 @@
 """The suite: ``python -m benchmarks`` (``make bench``) measures all figures and prints one table.
 
 Into ``docs/performance/`` go ``figures.json``, the plots and ``figures.md``; figures that weren't measured
-this time stay as they were. A figure that fails is named, the others are measured all the same, and the exit
-code is 1.
+this time stay as they were. A figure that fails is named, the others are measured all the same, and the
+exit code is 1.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def show(found: list[Record], output: str) -> None:
 def write(folder: Path, found: list[Record]) -> None:
     """Keep figures beside those that are kept already."""
     kept = {**load(folder), **{record.name: record for record in found}}
-    ordered = {figure.name: kept[figure.name] for figure in FIGURES if figure.name in kept}
+    places = {figure.name: place for place, figure in enumerate(FIGURES)}  # others come behind
+    ordered = dict(sorted(kept.items(), key=lambda pair: places.get(pair[0], len(places))))
     keep(folder, ordered)
     for old in folder.glob("*.svg"):
         if not old.name.startswith("profile-"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 
 import msgspec
@@ -56,7 +56,7 @@ def measure(run: Run[Sizes]) -> Measured:
 
 
 @contextmanager
-def filled(run: Run[Sizes], name: str, count: int) -> Iterator[Host]:
+def filled(run: Run[Sizes], name: str, count: int) -> Generator[Host]:
     """Give a host whose job has so many messages going round, stopped."""
     with one_host(run.new_folder(name)) as host:
         with host.client() as client:

@@ -7,7 +7,7 @@ limit is 2.5 of the round trips that pings of our own take over the same link, a
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import msgspec
@@ -36,7 +36,7 @@ class Sizes(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def hosts_apart(run: Run[Sizes], network: Network) -> Iterator[tuple[Host, Host]]:
+def hosts_apart(run: Run[Sizes], network: Network) -> Generator[tuple[Host, Host]]:
     """Give two hosts in namespaces of their own, paired while the link was still clean."""
     made = [
         host(run.folder, name, at=network.address(name), inside=network.inside(name)) for name in ("a", "b")

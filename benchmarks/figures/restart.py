@@ -39,7 +39,7 @@ def measure(run: Run[Sizes]) -> Measured:
         run.say(f"submitting {jobs:,} jobs")
         with host.client() as client:
             for done in range(0, jobs, BATCH):
-                client.submit_many("held:flow", [{}] * min(BATCH, jobs - done))
+                client.submit_many("held:flow", [{"data": b""}] * min(BATCH, jobs - done))
         wait_until(begun.exists, PATIENCE, "the first turn")
         run.say(f"{run.runs} restarts")
         ours, beside = run.alternately(

@@ -6,7 +6,7 @@ They are those of the integration tests, in the folder of a run; killed at the e
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ def host(folder: Path, name: str = "a", **further: Any) -> Host:
 
 
 @contextmanager
-def one_host(folder: Path, **environment: str) -> Iterator[Host]:
+def one_host(folder: Path, **environment: str) -> Generator[Host]:
     """Give a host that is up."""
     made = host(folder, listen=False)
     try:
@@ -39,7 +39,7 @@ def one_host(folder: Path, **environment: str) -> Iterator[Host]:
 
 
 @contextmanager
-def two_hosts(folder: Path) -> Iterator[tuple[Host, Host]]:
+def two_hosts(folder: Path) -> Generator[tuple[Host, Host]]:
     """Give two hosts that are up and paired, over loopback."""
     made = host(folder, "a"), host(folder, "b")
     try:
