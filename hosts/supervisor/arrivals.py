@@ -454,6 +454,8 @@ class Arrivals:
         head = final.head
         figures = HandoffFigures(machine.peer, core.host, effect.epoch, effect.size)
         _give(head, effect.epoch, figures)
+        if effect.epoch > machine.epoch + 1:
+            head.by_force = True
         flow = core.store.flow(head.flow_digest)
         assert flow is not None, "the flow was written with the first record of the hand-off"
         image = arrival.staging.image(final, flow)

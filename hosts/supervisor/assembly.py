@@ -79,7 +79,8 @@ class Supervisor:
         store = core.store
         peers = {peer.name for peer in store.peers()}
         if store.restored and core.options.accept_restored:
-            core.round.writes.meta_put["restored"] = "0"
+            core.round.writes.meta_put |= {"restored": "0", "accepted": "1"}
+            core.accepted = True
             store.restored = False
             core.log.warning("a store that was put back from a copy is accepted")
         if store.lost:

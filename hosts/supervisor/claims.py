@@ -333,7 +333,8 @@ class Contests:
             return
         row, head = known
         judged = judge(head, claim, host=core.host, peer=peer)
-        if judged.judgement is not Judgement.KEEP and not self.concerns(peer, row, head):
+        harmless = judged.judgement in (Judgement.KEEP, Judgement.TELL)
+        if not (harmless or self.concerns(peer, row, head)):
             core.log.warning("claims a job that it never had", peer=peer, job=head.job_id)
             return
         match judged.judgement:
@@ -355,9 +356,14 @@ class Contests:
                 return
 
     def concerns(self, peer: str, row: int, head: JobHead) -> bool:
-        """Whether a job went, or may have gone, between this host and a peer: nobody else's word counts."""
+        """Whether a job went, or may have gone, between this host and a peer: nobody else's word counts.
+
+        Nobody else can have it, unless an operator's word stood for what a host that is gone knew of it.
+        """
         return (
-            peer in (head.moved_to, head.contested_by)
+            head.by_force
+            or self._core.accepted
+            or peer in (head.moved_to, head.contested_by)
             or any(peer in (entry.source, entry.target) for entry in head.handoffs)
             or any(peer in doubt.peers for doubt in self._doubts.get(row, ()))
             or any(

@@ -117,6 +117,8 @@ class Core:
         """Whether this host takes no new jobs."""
         self.unreadable: dict[int, str] = {}
         """Rows of jobs that can't be run because the store holds no sense of them, and what is wrong."""
+        self.accepted = store.meta().get("accepted") == "1"
+        """Whether an operator once accepted this store though it was put back from a copy."""
         self.gate_closed = False
         """Whether nothing is handed out yet: peers may know that this store was put back from a copy."""
         self.is_running: Callable[[int], bool] = lambda _row: False

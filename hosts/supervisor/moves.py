@@ -605,6 +605,7 @@ class Moves:
         head.ownership = Ownership.OWNED
         head.moved_to = None
         head.epoch = epoch
+        head.by_force = True
         core.moving.discard(departure.row)
         core.apply(adoption)
         core.round.writes.heads[departure.row] = head

@@ -294,6 +294,7 @@ class Resolving:
         job = self._core.engine.job(entry.row)
         if job is not None:
             job.head.epoch = entry.epoch + 2
+            job.head.by_force = True
             self._core.engine.book.save(job, self._core.round)
         self._moves.resolve(entry)
 
@@ -305,6 +306,7 @@ class Resolving:
         job = self._core.engine.job(row)
         assert job is not None
         job.head.epoch += 2
+        job.head.by_force = True
         job.head.contested_by = None
         self._core.engine.book.save(job, self._core.round)
         self._contests.settle(row)

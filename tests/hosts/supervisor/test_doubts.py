@@ -131,8 +131,21 @@ def test_two_owners_of_one_epoch_stop_each_other_whichever_of_them_asked(
     core: Core, contests: Contests, job: JobHead
 ) -> None:
     rivals = Claims(0, [Claim("job", "instance", 3, "owned")])
+    contests.received("b", rivals)
+    assert [(claim.epoch, claim.holding) for claim in said_to(core, "b")] == [(3, "owned")]
+
+
+@pytest.mark.parametrize("epoch", [3, 4])
+def test_a_host_that_never_had_a_job_is_believed_only_where_force_has_ended_a_doubt_about_it(
+    core: Core, contests: Contests, job: JobHead, epoch: int
+) -> None:
+    take_up(core, job)
+    rivals = Claims(0, [Claim("job", "instance", epoch, "owned")])
     contests.received("c", rivals)
-    assert [(claim.epoch, claim.holding) for claim in said_to(core, "c")] == [(3, "owned")]
+    assert (job.ownership, job.contested_by) == (Ownership.OWNED, None)
+    job.by_force = True
+    contests.received("c", rivals)
+    assert (job.contested_by if epoch == 3 else job.moved_to) == "c"
 
 
 def test_a_host_that_takes_a_job_to_be_its_own_still_is_told_that_it_isnt(
