@@ -123,6 +123,17 @@ def a_move_resets_retries(patch: pytest.MonkeyPatch) -> None:
     _change_row(patch, lambda row: row._replace(retry_count=0))
 
 
+def a_move_forgets_backoffs(patch: pytest.MonkeyPatch) -> None:
+    _change_row(patch, lambda row: row._replace(due=row.due and 1e-6))
+
+
+def a_restart_forgets_backoffs(patch: pytest.MonkeyPatch) -> None:
+    def last_seen(book: Book, image: JobImage) -> float:
+        return 1e11
+
+    patch.setattr(load, "_last_seen", last_seen)
+
+
 def a_move_resets_attempts(patch: pytest.MonkeyPatch) -> None:
     _change_row(patch, lambda row: row._replace(attempts=0))
 
@@ -221,6 +232,8 @@ PLANTED: tuple[Mutation, ...] = (
     a_frozen_job_isnt_waited_for,
     a_move_resets_retries,
     a_move_resets_attempts,
+    a_move_forgets_backoffs,
+    a_restart_forgets_backoffs,
     a_move_lifts_a_pause,
     what_changes_while_it_is_copied_isnt_sent_again,
     a_repeated_command_is_done_again,
