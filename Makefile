@@ -16,8 +16,11 @@ PYTEST_ARGS ?=
 # Figures to measure, all by default; more for the suite: make bench BENCH_ARGS='--runs 3 --size turns.jobs=500'
 ONLY ?=
 BENCH_ARGS ?=
-# For make fuzz: how long, and where inputs are kept that reach new code.
+# For make soak and make fuzz: how long. make soak simulates hosts for that time, then makes the other long
+# searches; with  make soak MINUTES=60  it simulates only, with  make soak SEED=4711  that one seed.
 MINUTES ?= 10
+SEED ?=
+# For make fuzz: where inputs are kept that reach new code.
 FUZZ_CORPUS ?= .fuzzing
 # Two workers: tests start processes of their own, so more would only wait for each other.
 # loadgroup spreads single tests and keeps those that share an xdist_group together.
@@ -63,7 +66,10 @@ test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 soak: $(VENV)/.installed-test
+	$(BIN)/python -m tests.simulation.hosts.soak $(if $(SEED),--seed $(SEED),--minutes $(MINUTES))
+ifeq ($(SEED)$(filter command line,$(origin MINUTES)),)
 	$(BIN)/python -m pytest -m soak --timeout 0 --hypothesis-profile soak $(PYTEST_ARGS)
+endif
 
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m tests.fuzzing.coverage_guided $(FUZZ_CORPUS) $$(( $(MINUTES) * 60 ))

@@ -33,6 +33,11 @@ RETRY = HandlerSpec(
 BLOB_BYTES = 70_000
 
 
+def backoff(attempt: int) -> float:
+    """Give the seconds that must pass after a failed attempt of ``work`` before the next."""
+    return RETRY.retry_delay * RETRY.retry_backoff ** (attempt - 1)
+
+
 def unpacked(data: bytes) -> Any:
     """Decode what a routine here encoded."""
     return msgpack.unpackb(data)

@@ -14,8 +14,11 @@ from sojourn.hosts.store.protocol import Store
 from sojourn.runtime.flow import RoutineSpec
 from sojourn.runtime.job import JobHead, JobStatus, Outcome, Ownership, Writes
 from sojourn.runtime.wire.actor import Ending, JobContext, Turn
-from tests.simulation.hosts.flows import Expected, unpacked
+from tests.simulation.hosts.flows import Expected, backoff, unpacked
 from tests.simulation.hosts.schedule import Schedule, Violation
+
+TOLERANCE = 0.001
+"""Seconds by which clocks read as floating-point numbers may differ."""
 
 
 class Held(msgspec.Struct):
@@ -57,6 +60,8 @@ class Story(msgspec.Struct):
     """Routine → newest message of it that began."""
     begun: dict[int, Ending | None] = {}
     """Message → how its last execution ended."""
+    dues: dict[int, float] = {}
+    """Message that failed → virtual time before which it must not be tried again."""
     values: dict[int, int] = {}
     """Message of ``work`` → value of its item."""
     paused: bool = False
@@ -190,8 +195,15 @@ class Judge:
             raise self.broken("G4", f"{what} after {done} finished ones")
         if outcome != Outcome.INTERRUPTED:
             story.finished[message] = done + 1
+            story.dues[message] = self._schedule.now + backoff(attempt)
         if final:
             story.ended.add(message)
+
+    def clock_is_set(self, host: str) -> None:
+        """A wall clock jumps: what waits on that host may be tried earlier, if it is down or goes down."""
+        for story in self.stories.values():
+            if host in story.held:
+                story.dues.clear()
 
     # --- what runs --------------------------------------------------------------------------------
 
@@ -223,6 +235,9 @@ class Judge:
             raise self.broken("G3", f"{what}, whose end is durable")
         if turn.attempt != story.finished.get(turn.message, 0) + 1:
             raise self.broken("G4", f"{what} as attempt {turn.attempt}")
+        early = story.dues.get(turn.message, 0.0) - self._schedule.now
+        if early > TOLERANCE:
+            raise self.broken("backoff", f"{what} {early:.3f} s too early")
         self._order(story, turn, spec, what)
         story.begun[turn.message] = None
         self._running[host, process] = Running(

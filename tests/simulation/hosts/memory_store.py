@@ -65,6 +65,8 @@ class Disk:
     def __init__(self) -> None:
         self.flows: dict[str, bytes] = {}
         self.heads: dict[int, bytes] = {}
+        self.ids: dict[str, int] = {}
+        """Job id → row of the head that has it: no two have one."""
         self.rows: dict[int, JobRows] = {}
         self.highest_row = 0
         self.origins: dict[int, Origin] = {}
@@ -89,7 +91,9 @@ class Disk:
             self.rows.pop(row, None)
         for row in writes.jobs_removed:
             self.heads.pop(row, None)
+            self.ids = {name: kept for name, kept in self.ids.items() if kept != row}
         for row, head in writes.heads.items():
+            assert self.ids.setdefault(head.job_id, row) == row, f"two rows have the id {head.job_id}"
             self.heads[row] = _encode(head)
             self.highest_row = max(self.highest_row, row)
         self.origins.update(writes.origins_put)
@@ -209,7 +213,9 @@ class MemoryStore:
 
     def by_job_id(self, job_id: str) -> tuple[int, JobHead] | None:
         """See ``Store.by_job_id``."""
-        return next((entry for entry in self._all_heads() if entry[1].job_id == job_id), None)
+        row = self._disk.ids.get(job_id)
+        head = None if row is None else self._disk.head(row)
+        return None if row is None or head is None else (row, head)
 
     def next_row(self) -> int:
         """See ``Store.next_row``."""

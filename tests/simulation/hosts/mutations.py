@@ -16,7 +16,7 @@ from sojourn.hosts.supervisor.core import Asker, Core, Outgoing, ToPeer
 from sojourn.hosts.supervisor.desk import Desk
 from sojourn.hosts.supervisor.moves import Moves
 from sojourn.hosts.supervisor.reactor import Reactor
-from sojourn.runtime.engine import settle
+from sojourn.runtime.engine import load, settle
 from sojourn.runtime.engine.book import Book
 from sojourn.runtime.engine.engine import Engine
 from sojourn.runtime.engine.inputs import Interrupt, Now, Round, Thaw
@@ -27,8 +27,10 @@ from sojourn.runtime.handoff.source import Patience, SourceHandoff
 from sojourn.runtime.handoff.table import TargetState
 from sojourn.runtime.handoff.target import TargetHandoff
 from sojourn.runtime.job import HandoffRow, JobImage, MessageRow
+from sojourn.runtime.wire.actor import Dispatch, Turn
 from sojourn.runtime.wire.handoff import Ack, Commit
 from tests.simulation.hosts.memory_store import MemoryStore
+from tests.simulation.hosts.processes import SimProcess
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
 
@@ -56,7 +58,7 @@ def a_commit_leaves_before_the_release(patch: pytest.MonkeyPatch) -> None:
 def _deliver_at_once(patch: pytest.MonkeyPatch, kind: type) -> None:
     """Let messages of a kind leave when they are queued."""
     shipped_init, shipped_send = Reactor.__init__, Core.send
-    deliver = Reactor._deliver  # noqa: SLF001
+    deliver: Callable[[Any, Outgoing], None] = vars(Reactor)["_deliver"]
     reactors: dict[int, Any] = {}
 
     def init(self: Any, core: Core, *arguments: Any) -> None:
@@ -121,12 +123,23 @@ def a_move_resets_retries(patch: pytest.MonkeyPatch) -> None:
     _change_row(patch, lambda row: row._replace(retry_count=0))
 
 
+def a_move_forgets_backoffs(patch: pytest.MonkeyPatch) -> None:
+    _change_row(patch, lambda row: row._replace(due=row.due and 1e-6))
+
+
+def a_restart_forgets_backoffs(patch: pytest.MonkeyPatch) -> None:
+    def last_seen(book: Book, image: JobImage) -> float:
+        return 1e11
+
+    patch.setattr(load, "_last_seen", last_seen)
+
+
 def a_move_resets_attempts(patch: pytest.MonkeyPatch) -> None:
     _change_row(patch, lambda row: row._replace(attempts=0))
 
 
 def _change_row(patch: pytest.MonkeyPatch, change: Callable[[MessageRow], MessageRow]) -> None:
-    shipped: Callable[[Copying, Message], MessageRow] = Copying._message_row  # noqa: SLF001
+    shipped: Callable[[Copying, Message], MessageRow] = vars(Copying)["_message_row"]
 
     def row(self: Copying, message: Message) -> MessageRow:
         return change(shipped(self, message))
@@ -135,7 +148,7 @@ def _change_row(patch: pytest.MonkeyPatch, change: Callable[[MessageRow], Messag
 
 
 def a_move_lifts_a_pause(patch: pytest.MonkeyPatch) -> None:
-    shipped: Callable[[Copying], Final] = Copying._final  # noqa: SLF001
+    shipped: Callable[[Copying], Final] = vars(Copying)["_final"]
 
     def final(self: Copying) -> Final:
         found = shipped(self)
@@ -190,9 +203,10 @@ def an_ordered_actor_is_sent_more_after_a_failure(patch: pytest.MonkeyPatch) -> 
 
 
 def an_ordered_process_runs_what_was_on_its_way(patch: pytest.MonkeyPatch) -> None:
-    from tests.simulation.hosts.processes import SimProcess
+    def still_wanted(self: SimProcess, batch: Dispatch) -> list[Turn]:
+        return batch.turns
 
-    patch.setattr(SimProcess, "_still_wanted", lambda self, batch: batch.turns)
+    patch.setattr(SimProcess, "_still_wanted", still_wanted)
 
 
 def dues_stay_where_they_are_when_the_clock_is_set(patch: pytest.MonkeyPatch) -> None:
@@ -202,8 +216,6 @@ def dues_stay_where_they_are_when_the_clock_is_set(patch: pytest.MonkeyPatch) ->
 
 
 def a_clock_that_was_set_back_while_down_is_believed(patch: pytest.MonkeyPatch) -> None:
-    from sojourn.runtime.engine import load
-
     def last_seen(book: Book, image: JobImage) -> float:
         return 0.0
 
@@ -220,6 +232,8 @@ PLANTED: tuple[Mutation, ...] = (
     a_frozen_job_isnt_waited_for,
     a_move_resets_retries,
     a_move_resets_attempts,
+    a_move_forgets_backoffs,
+    a_restart_forgets_backoffs,
     a_move_lifts_a_pause,
     what_changes_while_it_is_copied_isnt_sent_again,
     a_repeated_command_is_done_again,

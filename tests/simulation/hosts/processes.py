@@ -404,7 +404,7 @@ class SimProcess:
         self._turn = turn
         self._began = now.wall
         self._audience.turn_begins(self._place.name, self.name, context, turn, self._spec)
-        progress = {} if turn.progress is None else unpacked(turn.progress)
+        progress: dict[str, Any] = {} if turn.progress is None else unpacked(turn.progress)
         view = View(
             unpacked(turn.data), turn.attempt, progress, dict(self._attributes[turn.job])
         )

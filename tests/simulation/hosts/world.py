@@ -254,6 +254,7 @@ class World:
             case "clock":
                 self.schedule.note(host.name, f"its wall clock jumps by {it.seconds:g} s")
                 host.wall += it.seconds
+                self.judge.clock_is_set(host.name)
             case "zygote":
                 host.kill_a_zygote()
             case "code":
