@@ -24,11 +24,12 @@ def problem_of_image(image: JobImage, routines: Collection[str]) -> str | None:
     """
     try:
         part = Part(
-            messages=msgspec.convert(image.messages, list[MessageRow]),
-            attributes=msgspec.convert(image.attributes, list[AttributeRow]),
-            shared=msgspec.convert(image.shared, list[SharedRow]),
-            questions=msgspec.convert(image.questions, list[QuestionRow]),
-            blobs=msgspec.convert(image.blobs, list[BlobRow]),
+            # as plain tuples: what is of its class already isn't looked at
+            messages=msgspec.convert([tuple(row) for row in image.messages], list[MessageRow]),
+            attributes=msgspec.convert([tuple(row) for row in image.attributes], list[AttributeRow]),
+            shared=msgspec.convert([tuple(row) for row in image.shared], list[SharedRow]),
+            questions=msgspec.convert([tuple(row) for row in image.questions], list[QuestionRow]),
+            blobs=msgspec.convert([tuple(row) for row in image.blobs], list[BlobRow]),
         )
         for value in _values(image):
             if may_hold_blobs(value):

@@ -28,9 +28,9 @@ BUSY_TIMEOUT = 5.0
 """Seconds that a lock held by another program (a copy being made) is waited for."""
 
 DAMAGED = (
-    "it is damaged: put a copy back and start with it (its peers are asked before it runs anything that "
-    "one of them may own), or save what can be read with `sqlite3 {path} .recover`; with neither, move it "
-    "away with all files of its name to begin anew"
+    "it is damaged: put a copy back in place of it and of {path}-wal (its peers are asked before anything "
+    "runs that one of them may own); without a copy, move it away with all files whose names begin with its "
+    "own, and the host begins anew"
 )
 """What to do about a store that SQLite can't read; ``path`` is the file."""
 

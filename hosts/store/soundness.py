@@ -30,7 +30,10 @@ def find_damage(path: Path) -> str | None:
     """
     if not path.exists() or path.stat().st_size == 0:
         return None
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+    log = path.with_name(path.name + "-wal")
+    # Without a log nothing is to be read but the file, and SQLite need not make the files that go with one.
+    how = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as db:
         known = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
         for table in TABLES:
             # SQLite before 3.33 takes no name, and looks the whole file through.

@@ -70,13 +70,13 @@ def test_a_process_whose_page_cannot_be_made_blocks_its_jobs_until_mended(host: 
 
 
 def test_a_target_without_room_for_the_job_refuses_it_before_it_is_released(
-    pair: tuple[Host, Host]
+    pair: tuple[Host, Host], make_disk: MakeDisk
 ) -> None:
     a, b = pair
-    a.submit("large:crowd", "job", n=100_000)
+    a.submit("large:crowd", "job", n=20_000)
     a.wait("job", "crowd.succeeded >= 1")
     a.do("pause", "job")
-    forbid_writing(b, beyond=8_000_000)
+    make_disk(b.home / "reserved", 1)
     done = a.run("migrate", "job", "--to", "b", timeout=120)
     assert done.returncode == 6, done.stderr
     assert "no room" in done.stderr

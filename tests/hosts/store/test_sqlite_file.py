@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import shutil
 import sqlite3
 from contextlib import closing
@@ -11,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from sojourn.hosts.store.incarnation import read_incarnation, write_incarnation
+from sojourn.hosts.store.mark import read_mark
+from sojourn.hosts.store.rows import problem_of_image
 from sojourn.hosts.store.schema import SCHEMA_VERSION
 from sojourn.hosts.store.sqlite import COMMANDS_BETWEEN_PRUNES, SqliteStore
-from sojourn.runtime.errors import StoreFailed, StoreTooNew
-from sojourn.runtime.job import Writes
-from tests.hosts.store.rows import DAY, NOW, started
+from sojourn.runtime.errors import JobUnreadable, NotFound, StoreFailed, StoreTooNew
+from sojourn.runtime.job import Ownership, Writes
+from tests.hosts.store.rows import DAY, NOW, head, started
 
 
 @pytest.fixture
@@ -241,3 +245,127 @@ def test_old_answers_go_while_the_store_stays_open(path: Path) -> None:
     assert store.command_reply("old") is None
     assert store.command_reply("young") == b"answer"
     store.close()
+
+
+# --- commits that are lost --------------------------------------------------------------------
+
+
+def mark_of(path: Path) -> int:
+    return read_mark(path.with_name("store.db.commits"))
+
+
+def test_the_mark_beside_the_store_follows_its_commits(path: Path) -> None:
+    store = open_store(path)
+    first = mark_of(path)
+    for row in (1, 2, 3):
+        store.commit(started(row))
+        assert mark_of(path) == first + row
+        assert store.meta()["commits"] == str(first + row)
+    store.close()
+    again = open_and_close(path)
+    assert (again.lost, again.restored) == (0, False)
+
+
+def test_a_round_that_fails_moves_neither_count_nor_mark(path: Path) -> None:
+    store = open_store(path)
+    before = mark_of(path)
+    writes = started(1)
+    writes.shared[(1, "key")] = object()  # type: ignore[assignment] # pyright: ignore[reportArgumentType]
+    with pytest.raises(StoreFailed):
+        store.commit(writes)
+    assert (mark_of(path), store.meta()["commits"]) == (before, str(before))
+    store.commit(started(1))
+    assert mark_of(path) == before + 1
+    store.close()
+
+
+@pytest.mark.parametrize("commits", [1, 3])
+def test_a_store_that_lost_its_last_commits_is_another_store(path: Path, commits: int) -> None:
+    store = open_store(path)
+    log = path.with_name("store.db-wal")
+    store.commit(started(1))
+    kept, size = path.read_bytes(), log.read_bytes()
+    for row in range(2, 2 + commits):
+        store.commit(started(row))
+    identity = store.store_id
+    store.close()
+    path.write_bytes(kept)
+    log.write_bytes(size)
+
+    behind = open_store(path)
+
+    assert (behind.lost, behind.restored) == (commits, True)
+    assert behind.store_id != identity
+    assert [head.job_id for _, head in behind.heads()] == ["job-1"]
+    behind.close()
+    assert open_and_close(path).lost == 0, "what is known already is said once"
+
+
+def test_a_mark_that_is_older_than_the_store_means_nothing(path: Path) -> None:
+    store = open_store(path)
+    older = path.with_name("store.db.commits").read_bytes()
+    store.commit(started(1))
+    store.close()
+    path.with_name("store.db.commits").write_bytes(older)
+
+    again = open_and_close(path)
+
+    assert (again.lost, again.restored) == (0, False)
+
+
+def test_a_commit_that_gives_a_job_away_is_marked_on_disk_before_it_is_acknowledged(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(path)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    store.commit(started(1))
+    assert synced == []
+    for ownership in (Ownership.RELEASED, Ownership.GONE):
+        writes = Writes()
+        writes.heads[1] = head("job-1", ownership=ownership)
+        store.commit(writes)
+    assert len(synced) == 2
+    store.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"1", b"x" * 30, b"0" * 20 + b" 00000000\n"])
+def test_a_damaged_mark_is_a_sentence(path: Path, content: bytes) -> None:
+    open_and_close(path)
+    path.with_name("store.db.commits").write_bytes(content)
+
+    with pytest.raises(StoreFailed, match=r"store\.db\.commits can't be read .*: remove it, if"):
+        open_store(path)
+
+
+# --- bits that flip ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_flipped_bit_is_found_or_concerns_rows_and_never_breaks_the_reader(
+    path: Path, seed: int
+) -> None:
+    store = open_store(path)
+    for row in range(1, 40):
+        store.commit(started(row))
+    store.close()
+    whole = path.read_bytes()
+    chance = random.Random(seed)
+    found = 0
+    for _ in range(60):
+        content = bytearray(whole)
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        path.write_bytes(content)
+        path.with_name("store.db-wal").unlink(missing_ok=True)
+        try:
+            with closing(open_store(path)) as damaged:
+                damaged.heads()
+                for row in damaged.live_jobs():
+                    try:
+                        problem_of_image(damaged.read_image(row), {"first", "second"})
+                    except (JobUnreadable, NotFound):
+                        found += 1
+        except StoreFailed as error:
+            assert str(path) in error.message
+            found += 1
+    assert found > 0
