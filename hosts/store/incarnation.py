@@ -12,6 +12,10 @@ from pathlib import Path
 from sojourn.runtime.errors import StoreFailed
 
 
+LARGEST = 2**31
+"""More often than this no host is started."""
+
+
 def read_incarnation(path: Path) -> int:
     """Read the number; 0 where there is no file yet.
 
@@ -19,7 +23,9 @@ def read_incarnation(path: Path) -> int:
         StoreFailed: if the file is damaged or can't be read.
     """
     try:
-        return int(path.read_text())
+        number = int(path.read_text())
+        if not 0 <= number < LARGEST:
+            raise ValueError("it holds a number that none comes to")
     except FileNotFoundError:
         return 0
     except (OSError, ValueError) as error:
@@ -27,6 +33,7 @@ def read_incarnation(path: Path) -> int:
             f"the incarnation file {path} can't be read ({error}): remove it, if the store beside it was "
             "never put back from a copy"
         ) from error
+    return number
 
 
 def write_incarnation(path: Path, number: int) -> None:

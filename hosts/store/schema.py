@@ -29,8 +29,8 @@ BUSY_TIMEOUT = 5.0
 
 DAMAGED = (
     "it is damaged: put a copy back in place of it and of {path}-wal (its peers are asked before anything "
-    "runs that one of them may own); without a copy, move it away with all files whose names begin with its "
-    "own, and the host begins anew"
+    "runs that one of them may own); without a copy, move it away with all files whose names begin with "
+    "its own, and the host begins anew"
 )
 """What to do about a store that SQLite can't read; ``path`` is the file."""
 

@@ -19,7 +19,15 @@ from sojourn.hosts.supervisor.keeping import Reservations, leave_room
 from sojourn.hosts.supervisor.resolving import OpenHandoff
 from sojourn.hosts.supervisor.staging import Staging
 from sojourn.runtime.engine.inputs import Adopt, Block, Whence
-from sojourn.runtime.errors import CodeNotLoadable, HandoffAborted, HostUnable, Refused, SojournError
+from sojourn.runtime.errors import (
+    CodeNotLoadable,
+    HandoffAborted,
+    HostUnable,
+    JobUnreadable,
+    Refused,
+    SojournError,
+    to_wire,
+)
 from sojourn.runtime.export import Export, ReleaseTicket
 from sojourn.runtime.flow import decode_flow, encode_flow
 from sojourn.runtime.flow_document import flow_digest
@@ -175,7 +183,12 @@ class Arrivals:
         if crowded is not None:
             core.send(ToPeer(peer, HandoffRefused(asked.m, Refused.__name__, crowded), f"{ROLE}.refused"))
             return
-        facts = self._facts(asked)
+        try:
+            facts = self._facts(asked)
+        except JobUnreadable as error:
+            refused = HandoffRefused(asked.m, *to_wire(error))
+            core.send(ToPeer(peer, refused, f"{ROLE}.refused"))
+            return
         row = core.staging_row()
         machine = TargetHandoff(asked, peer, core.store.store_id, self._patience, row)
         arrival = self._arrivals[asked.m] = Arrival(machine, Staging(core, row))

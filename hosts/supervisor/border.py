@@ -21,6 +21,7 @@ from sojourn.runtime.document_format import rfc3339
 from sojourn.runtime.engine.inputs import Round
 from sojourn.runtime.errors import (
     AccessDenied,
+    JobUnreadable,
     NotFound,
     Refused,
     SojournError,
@@ -201,7 +202,10 @@ class Border:
             case Hello() | Pair() | Paired() | PairRefused():
                 self._refused("out of place", f"{event.peer}: {type(message).__name__}")
             case _:
-                self._pass_on(event.peer, message)
+                try:
+                    self._pass_on(event.peer, message)
+                except JobUnreadable as error:
+                    self._refused("about an unreadable job", f"{event.peer}: {error.message}")
 
     def _pass_on(self, peer: str, message: Any) -> None:
         if isinstance(message, HandoffMessage):

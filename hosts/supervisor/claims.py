@@ -13,7 +13,7 @@ import msgspec
 
 from sojourn.hosts.supervisor.core import Core, ToPeer
 from sojourn.runtime.engine.inputs import Block, Drop, Freeze, RetryJob, Thaw
-from sojourn.runtime.errors import StoreFailed
+from sojourn.runtime.errors import JobUnreadable, StoreFailed
 from sojourn.runtime.handoff.claims import ARRIVING, Judgement, claim_of, claims_of, judge
 from sojourn.runtime.job import JobHead, JobStatus, Ownership, Writes
 from sojourn.runtime.wire.claims import AT_ONCE, Asking, Claim, Claims
@@ -312,14 +312,20 @@ class Contests:
             self._heard_of(peer, {c.job_id for c in message.claims if c.holding == ARRIVING})
 
     def _claims(self, job_id: str) -> list[Claim]:
-        known = self._core.head(job_id)
+        try:
+            known = self._core.head(job_id)
+        except JobUnreadable:
+            return [Claim(job_id, "", 0, ARRIVING)]  # whose it is, this host can't say
         return claims_of(
             job_id, None if known is None else known[1], arriving=self._arriving(job_id)
         )
 
     def _judge(self, peer: str, claim: Claim) -> None:
         core = self._core
-        known = core.head(claim.job_id)
+        try:
+            known = core.head(claim.job_id)
+        except JobUnreadable:
+            return  # it isn't run
         if known is None or known[1].ownership not in (Ownership.OWNED, Ownership.RELEASED):
             return
         row, head = known

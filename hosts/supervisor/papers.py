@@ -100,7 +100,7 @@ def _readable(core: Core, image: JobImage) -> Iterator[None]:
     """Turn what rows that make no sense lead to into a sentence about their job."""
     try:
         yield
-    except (msgspec.MsgspecError, ValueMalformed, KeyError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueMalformed, KeyError) as error:
         raise unreadable(
             core.home.store, image.head.job_id, f"holds rows of it that can't be read ({error})"
         ) from error

@@ -301,3 +301,25 @@ def test_a_flipped_bit_in_the_key_is_refused_and_changes_nothing(host: Host) -> 
     assert str(key) in said
     key.unlink()
     host.up()
+
+
+def test_a_job_that_cannot_be_read_is_taken_from_no_peer_and_stops_no_other(make_host: MakeHost) -> None:
+    a, b = make_host("a").up(), make_host("b").up()
+    pair_hosts(a, b)
+    for job in ("damaged", "whole"):
+        a.submit("failing:endless", job)
+        a.wait(job, "failing.retry_count >= 1")
+        a.do("migrate", job, "--to", "b")
+    a.terminate()
+    with closing(sqlite3.connect(a.home / "store.db")) as db, db:
+        db.execute("UPDATE jobs SET head = x'ff' WHERE job_id = 'damaged'")
+    a.up()
+    wait_until(lambda: connected(a) and connected(b), 20.0, "both to see each other again")
+    refused = b.run("migrate", "damaged", "--to", "a")
+    assert refused.returncode == 6, refused.stderr
+    assert "job damaged can't be read" in refused.stderr
+    b.do("migrate", "whole", "--to", "a")
+    assert a.show("whole")["epoch"] == 3
+    assert b.show("damaged")["epoch"] == 2
+    a.do("cancel", "whole")
+    b.do("cancel", "damaged")
