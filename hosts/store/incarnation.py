@@ -11,7 +11,6 @@ from pathlib import Path
 
 from sojourn.runtime.errors import StoreFailed
 
-
 LARGEST = 2**31
 """More often than this no host is started."""
 
