@@ -22,7 +22,7 @@ from sojourn.runtime.engine.inputs import (
 from sojourn.runtime.engine.load import relative_image
 from sojourn.runtime.engine.model import FlowPlan, Job, Origins
 from sojourn.runtime.flow import ErrorStrategy, FlowSpec, HandlerSpec, RoutineSpec, SlotSpec
-from sojourn.runtime.job import JobImage, JobStatus, MessageRow
+from sojourn.runtime.job import JobImage, JobStatus, MessageRow, Outcome
 from sojourn.runtime.values import encode_fields
 from sojourn.runtime.wire.actor import Ending, Result, TurnError
 
@@ -141,3 +141,19 @@ def test_the_remaining_backoff_travels_though_the_wall_clock_was_set_meanwhile()
     an_hour_later_it_says = Now(NOW.wall + 3600.0, NOW.monotonic + 1.0)
     travels = relative_image(image, an_hour_later_it_says, bench.job)
     assert travels.messages[0].due == 2.0
+
+
+def test_a_turn_that_the_disk_failed_blocks_its_job_and_charges_nothing() -> None:
+    bench = Bench()
+    (dispatch,) = bench.send()
+    error = TurnError("HostFails", "mend the disk")
+    done = bench.step(Settle([Result(dispatch, Ending.HINDERED, 1.0, 2.0, error=error)], "code"))
+    head = done.writes.heads[1]
+    assert (head.status, head.reason) == (JobStatus.BLOCKED, "mend the disk")
+    assert [(row.attempt, row.outcome, row.final) for row in done.writes.history] == [
+        (1, int(Outcome.INTERRUPTED), 0)
+    ]
+    assert (done.recalls, bench.send()) == ({1}, [])
+    bench.step(RetryJob(1))
+    (again,) = bench.send()
+    assert bench.end(again).writes.heads[1].status is JobStatus.COMPLETED
