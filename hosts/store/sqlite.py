@@ -428,7 +428,7 @@ class SqliteStore:
     def _decode(self, data: object, kind: type[Record]) -> Record:
         try:
             return decode_record(kind, data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except msgspec.DecodeError as error:
             raise damaged(self._path, f"holds a {kind.__name__} that can't be read ({error})") from None
 
 
