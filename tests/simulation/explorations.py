@@ -18,12 +18,15 @@ class Exploration(NamedTuple):
         bounds: what makes it finite.
         begins_after: moves, from host to host and undisturbed, before anything goes wrong.
         at_least: states that it has, rounded down; 0 where nobody counted them.
+        rests: whether each of its states leads to one owner that runs the job. Not so where a store was put
+            back: a job that a peer is in doubt about waits for an operator.
     """
 
     name: str
     bounds: Bounds
     begins_after: int = 0
     at_least: int = 0
+    rests: bool = True
 
 
 EVERY_TIME = (
@@ -57,6 +60,10 @@ EVERY_TIME = (
         Bounds(moves=2, failures=0, network=1, forces=1), at_least=150_000,
     ),
     Exploration(
+        "one move, and the source's store is put back from a copy",
+        Bounds(moves=1, failures=0, network=2, copied="a"), at_least=250_000, rests=False,
+    ),
+    Exploration(
         "three hosts: the second move, to either of the others",
         Bounds(moves=2, failures=0, network=1, hosts=3), begins_after=1, at_least=16_000,
     ),
@@ -74,12 +81,20 @@ LARGER = (
         "one move, three messages on their way", Bounds(moves=1, failures=1, network=3),
     ),
     Exploration(
-        "there and back and there again, every fault in all of it",
-        Bounds(moves=3, failures=0, network=1),
+        "one move, and the target's store is put back from a copy",
+        Bounds(moves=1, failures=0, network=2, copied="b"), rests=False,
+    ),
+    Exploration(
+        "there and back, and a store is put back from a copy",
+        Bounds(moves=2, failures=0, network=1, copied="a"), rests=False,
     ),
     Exploration(
         "one move while an attempt fails; whatever was ever sent may come at any time",
         Bounds(moves=1, failures=1, network=None),
+    ),
+    Exploration(
+        "there and back and there again, every fault in all of it",
+        Bounds(moves=3, failures=0, network=1),
     ),
     Exploration("there and back, two messages on their way", Bounds(moves=2, failures=0, network=2)),
 )
@@ -115,7 +130,9 @@ def run(exploration: Exploration, *, most: int = 1 << 62, until: float = float("
     world = World(exploration.bounds)
     first = Course(world).after_moves(exploration.begins_after)
     found, before = explore(world, first=first, most=most, until=until)
-    restless = None if found.violation else Course(world).first_restless(before)
+    restless = None
+    if found.violation is None and exploration.rests:
+        restless = Course(world).first_restless(before)
     return Result(found, restless, world.highest_epoch)
 
 

@@ -33,6 +33,7 @@ ONE = Bounds(moves=1, failures=1, network=1)
 TWO = Bounds(moves=2, failures=0, network=1)
 FORCED = Bounds(moves=1, failures=0, network=1, forces=1)
 FORCED_THERE_AND_BACK = Bounds(moves=2, failures=0, network=1, forces=1)
+PUT_BACK = Bounds(moves=1, failures=0, network=2, copied="a")
 REPLAYED = Bounds(moves=2, failures=0, network=None)
 
 TWO_OWNERS = "two hosts own the job (G5)"
@@ -115,6 +116,18 @@ def always(value: Any) -> Callable[[Any], Any]:
         return value
 
     return lambda _shipped: answer
+
+
+def with_arguments(**replaced: Any) -> Callable[[Step], Step]:
+    """Replace named arguments of a call."""
+
+    def mutate(shipped: Step) -> Step:
+        def call(*arguments: Any, **named: Any) -> Any:
+            return shipped(*arguments, **(named | replaced))
+
+        return call
+
+    return mutate
 
 
 def always_the_state(state: SourceState) -> Callable[[Any], Any]:
@@ -400,6 +413,10 @@ OURS = (
     Mutant(
         "is silent about what arrives where it knows an earlier epoch", (claims, "claims_of"),
         says_one_thing_only, TWO_OWNERS, FORCED_THERE_AND_BACK,
+    ),
+    Mutant(
+        "is silent about what arrives, before a store that was put back", (claims, "claims_of"),
+        with_arguments(arriving=False), TWO_OWNERS, PUT_BACK,
     ),
 )
 """Rules of the design, each left out."""

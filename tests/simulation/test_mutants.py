@@ -26,7 +26,7 @@ def test_the_worlds_of_mutants_are_parts_of_worlds_that_are_right_without_them()
 
 
 def covers(large: Bounds, small: Bounds) -> bool:
-    if (large.network is None) != (small.network is None):
+    if (large.network is None, large.copied) != (small.network is None, small.copied):
         return False
     return all(
         getattr(small, bound) <= getattr(large, bound)
