@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import count
+from multiprocessing import get_context
 
 from tests.simulation.hosts.world import Report, run_seed
 
@@ -77,7 +78,8 @@ def soak(minutes: float, first: int, processes: int) -> int:
     violations: list[int] = []
     batches: Iterator[int] = count(first, BATCH)
     print(f"seeds from {first} on, in {processes} processes, for {minutes:g} minutes", flush=True)
-    with ProcessPoolExecutor(processes) as pool:
+    # spawned: a fork of a process that has threads may stand still
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         running: set[Future[tuple[dict[str, int], list[Report]]]] = set()
         try:
             while running or time.monotonic() < end:
