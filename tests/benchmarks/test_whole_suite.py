@@ -72,16 +72,6 @@ def test_every_target_is_of_a_figure() -> None:
     assert {key.partition(".")[0] for key in TARGETS} <= {figure.name for figure in FIGURES}
 
 
-def test_a_figure_that_fails_is_named_and_the_others_are_measured(tmp_path: Path) -> None:
-    """No batch can be of no jobs; the command line is measured all the same."""
-    done = run(
-        "benchmarks", "--only", "submits,command_line", "--size", "submits.batch=0", "--into", tmp_path
-    )
-    assert done.returncode == 1
-    assert "submits could not be measured" in done.stderr
-    assert [*load(tmp_path)] == ["command_line"]
-
-
 @pytest.mark.timeout(PATIENCE + 30)
 def test_a_peer_that_is_not_installed_is_named_as_absent_and_no_figure_stands_in_for_it(
     tmp_path: Path,
