@@ -97,7 +97,7 @@ HELP: list[tuple[str, list[tuple[str, str]]]] = [
         ("down", "Stop it."),
         ("invite", "Print a token that lets another host pair with this one."),
         ("join", "Pair with the host that gave a token."),
-        ("peers", "List the paired hosts."),
+        ("peers", "List the paired hosts; `peers role`, `peers revoke`."),
     ]),
     ("Starting work", [
         ("submit", "Start a job of a flow; print its id."),

@@ -36,6 +36,7 @@ from sojourn.runtime.job import (
     PeerRow,
 )
 from sojourn.runtime.wire.handoff import (
+    Abort,
     Ack,
     Chunk,
     Commit,
@@ -219,6 +220,12 @@ class Arrivals:
         arrival = self._arrivals.get(m)
         if arrival is not None:
             self._step(arrival, fx.Resolved())
+
+    def part_with(self, peer: str, why: str) -> None:
+        """Drop what a host has begun to hand over; what is in doubt stays."""
+        for arrival in list(self._arrivals.values()):
+            if arrival.machine.peer == peer and arrival.machine.state is TargetState.STAGING:
+                self._step(arrival, Abort(arrival.machine.m, why))
 
     def describe(self) -> list[dict[str, Any]]:
         """List the hand-offs under way."""

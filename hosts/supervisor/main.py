@@ -58,7 +58,7 @@ def run_supervisor(options: UpOptions) -> int:
         reactor = Reactor(core, context, wake.descriptor)
         address, moves = attach_peers(reactor, core, context)
         upkeep = Upkeep(core, moves.under_way)
-        _be_sure(core, moves, {peer.name for peer in store.peers()})
+        _be_sure(core, moves, {peer.name for peer in store.peers() if peer.revoked_at is None})
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)

@@ -32,6 +32,7 @@ class Hello(msgspec.Struct, tag="hello"):
         address: where it can be dialled; None if it can't.
         run: UUID of this run of the sender's supervisor.
         knows_you: what the sender has seen of the receiver last; None for nothing.
+        your_role: what the receiver may do at the sender; empty where the sender doesn't say.
     """
 
     host: str
@@ -42,6 +43,7 @@ class Hello(msgspec.Struct, tag="hello"):
     address: str | None = None
     run: str = ""
     knows_you: Known | None = None
+    your_role: str = ""
 
 
 class HelloRefused(msgspec.Struct, tag="hello_refused"):

@@ -25,7 +25,8 @@ ASKING = [
     ["resume", "j"], ["cancel", "j"], ["retry", "j"], ["forget", "j"], ["migrate", "j", "--to", "b"],
     ["export", "j", "FILE"], ["import", __file__], ["invite"], ["join", "token"], ["peers"],
     ["run", "m:f", "--host", "b"], ["handoff", "list"], ["handoff", "show", "j"],
-    ["handoff", "resolve", "j", "--force", "accept"],
+    ["handoff", "resolve", "j", "--force", "accept"], ["peers", "role", "b", "viewer"],
+    ["peers", "revoke", "b"],
 ]
 PROGRAM = (sys.executable, "-m", "sojourn.hosts.cli")
 
@@ -47,7 +48,7 @@ def runnable(group: click.Group, before: str) -> Iterator[tuple[str, click.Comma
         assert command is not None
         if isinstance(command, click.Group):
             yield from runnable(command, f"{before}{name} ")
-        else:
+        if not isinstance(command, click.Group) or command.invoke_without_command:
             yield before + name, command
 
 
@@ -123,7 +124,8 @@ def test_an_unknown_command_gets_a_hint(sojourn: Sojourn) -> None:
         ["wait", "j", "--timeout", "nan"], ["migrate", "j", "--to", "b", "--grace", "inf"],
         ["resume", "j", "--question", "q"], ["export", "j", "f", "--release"],
         ["export", "j", "f", "--to", "b"], ["import", "/nonexistent/job.json"], ["up", "--grace", "-1"],
-        ["completion", "powershell"],
+        ["completion", "powershell"], ["peers", "role", "b", "king"], ["invite", "--role", "king"],
+        ["peers", "--home", "elsewhere", "revoke", "b"],
     ],
 )
 def test_wrong_usage_exits_with_2_and_one_sentence(
