@@ -13,7 +13,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from sojourn.hosts.peers.keys import Keys
 from sojourn.hosts.peers.limits import BYTES_PER_ROUND, FRAMES_PER_ROUND
-from sojourn.hosts.peers.standing import LOOK_SECONDS, MOST_OWED, Inflow
+from sojourn.hosts.peers.standing import LOOK_SECONDS, Flow
 from sojourn.hosts.peers.tuning import identify, tune
 from sojourn.hosts.reception import Incoming, Reception
 
@@ -79,7 +79,7 @@ class Dialled:
         self.state = Line.DIALLING
         self.refusal = ""
         self._hello_due = 0.0
-        self._inflow: Inflow | None = None
+        self._flow: Flow | None = None
         self._next_look = 0.0
         self.socket = context.socket(zmq.DEALER)
         try:
@@ -104,12 +104,12 @@ class Dialled:
             told = recv_monitor_message(self.monitor)
             event = told["event"]
             if event == zmq.EVENT_CONNECTED:
-                self._inflow = Inflow(told["value"], now)
+                self._flow = Flow(told["value"], now)
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self.state, self._hello_due = Line.SHAKEN, 0.0
                 self.refusal = ""
             elif event == zmq.EVENT_DISCONNECTED:
-                self._inflow = None
+                self._flow = None
                 if self.state is Line.UP:
                     turned.append(Turned.LOST)
                 self.state = Line.DIALLING
@@ -119,16 +119,16 @@ class Dialled:
                 turned.append(Turned.KEY_REFUSED)
         return turned
 
-    def overdue(self, now: float) -> bool:
-        """Tell whether the other side sends and sends, and comes to no end."""
-        if self._inflow is None or now < self._next_look:
-            return False
+    def overdue(self, now: float) -> str:
+        """Say what is wrong with the connection, so that it has to end; empty where nothing is."""
+        if self._flow is None or now < self._next_look:
+            return ""
         self._next_look = now + LOOK_SECONDS
-        return self._inflow.owes(now) > MOST_OWED
+        return self._flow.overdue(now)
 
     def next_look(self) -> float | None:
         """Give the monotonic time at which ``overdue`` is to be asked."""
-        return None if self._inflow is None else self._next_look
+        return None if self._flow is None else self._next_look
 
     def hello_due(self) -> float | None:
         """Give the monotonic time at which HELLO is to be sent (again)."""
@@ -145,13 +145,15 @@ class Dialled:
             self.socket.send(frame, zmq.NOBLOCK)
         except zmq.Again:
             return False
+        if self._flow is not None:
+            self._flow.sent(len(frame))
         return True
 
     def receive(self) -> Iterator[Incoming]:
         """Give what waits."""
         for incoming in self._reception.receive():
-            if self._inflow is not None:
-                self._inflow.read(incoming.size)
+            if self._flow is not None:
+                self._flow.read(incoming.size)
             yield incoming
 
     def close(self, *, farewell: bool = False) -> None:

@@ -309,8 +309,8 @@ class PeerLinks:
             if self._server.someone_left(now) and not self._probes:
                 self._probes = [now + delay for delay in PROBES]
             self._receive_server(self._server)
-            for user in self._server.cut_overdue(now):
-                self._admission.tell("endless message", self._who(user))
+            for user, problem in self._server.cut_overdue(now):
+                self._admission.tell(problem, self._who(user))
             if self._server.crowded:
                 self._admission.tell("too many connections", "the oldest that had said nothing was cut")
                 self._server.crowded = 0
@@ -324,8 +324,9 @@ class PeerLinks:
                 self._lost(name)
             elif turned is Turned.KEY_REFUSED:
                 self._admission.tell("handshake refused", f"{name} at {line.address}")
-        if line.overdue(self._now):
-            self._admission.tell("endless message", name)
+        problem = line.overdue(self._now)
+        if problem:
+            self._admission.tell(problem, name)
             self._redial(name, line)
             return
         due = line.hello_due()

@@ -113,8 +113,12 @@ class Listener:
             due.append(self._next_look)
         return min(due, default=None)
 
-    def cut_overdue(self, now: float) -> list[str]:
-        """Cut the connections whose time has come, and those that owe too much; name who spoke on these."""
+    def cut_overdue(self, now: float) -> list[tuple[str, str]]:
+        """Cut the connections whose time has come, and those that owe too much.
+
+        Returns:
+            Who spoke on each of the latter, and what was wrong.
+        """
         for _, descriptor in [entry for entry in self._to_cut if entry[0] <= now]:
             cut(descriptor, self._port)
         self._to_cut = [entry for entry in self._to_cut if entry[0] > now]
@@ -122,9 +126,9 @@ class Listener:
             return []
         self._next_look = now + LOOK_SECONDS
         overdue = self._standings.overdue(now)
-        for descriptor, _ in overdue:
+        for descriptor, _, _ in overdue:
             cut(descriptor, self._port)
-        return [user for _, user in overdue]
+        return [(user, problem) for _, user, problem in overdue]
 
     def hang_up(self, users: Iterable[str], now: float) -> None:
         """End the connections of some users, once what was sent to them has had time to leave."""
@@ -139,8 +143,9 @@ class Listener:
         """Give what waits: the connection's route, the user id of its key, and the message."""
         for incoming in self._reception.receive():
             user = str(incoming.frames[-1].get("User-Id"))
-            self._standings.spoke(incoming.descriptor, user, incoming.size)
-            yield incoming.frames[0].bytes, user, incoming
+            route = incoming.frames[0].bytes
+            self._standings.spoke(incoming.descriptor, route, user, incoming.size)
+            yield route, user, incoming
 
     def send(self, route: bytes, frame: bytes) -> Sent:
         """Send to one connection without waiting."""
@@ -152,6 +157,7 @@ class Listener:
             if error.errno != errno.EHOSTUNREACH:
                 raise
             return Sent.GONE
+        self._standings.wrote(route, len(frame))
         return Sent.YES
 
     def close(self) -> None:

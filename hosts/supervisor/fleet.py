@@ -364,6 +364,11 @@ class Fleet:
         process.doomed_dispatch = dispatch
         process.handle.kill()
 
+    def distrust(self, name: str) -> None:
+        """Kill a process that sends what can't be read: what it did since its last commit point is done
+        again, at no attempt's cost."""
+        self._kill(name, "killed", 0)
+
     def tend(self) -> float | None:
         """Kill what is over its time, stop what is idle; give when to look again (monotonic).
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
-import msgspec
 import zmq
 
 from sojourn.hosts.supervisor.codebases import LoadAnswer
@@ -23,6 +22,13 @@ from sojourn.hosts.supervisor.core import (
     read_clocks,
 )
 from sojourn.hosts.supervisor.desk import PART, Desk
+from sojourn.hosts.supervisor.doors import (
+    RESULTS_PER_ROUND,
+    Door,
+    Refusal,
+    client_name,
+    process_name,
+)
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.journal import log_changes
 from sojourn.hosts.supervisor.leftovers import record_leftovers
@@ -35,9 +41,6 @@ from sojourn.runtime.wire.actor import Committed
 
 LONGEST_POLL = 1.0
 """Seconds after which a round is made even if nothing happened."""
-
-FRAMES_PER_ROUND = 2000
-"""How many frames of one socket a round takes in before the others get their turn."""
 
 
 class Part(Protocol):
@@ -93,14 +96,16 @@ class Reactor:
         self._core = core
         self._wake = wake
         home = core.home
-        self._actors = _router(context, f"ipc://{home.actors_socket}")
-        self._clients = _router(context, f"ipc://{home.client_socket}")
+        self._actors = Door(
+            context, home.actors_socket, process_name, actor_wire.decode_from_actor, named=True,
+            size=RESULTS_PER_ROUND,
+        )
+        self._clients = Door(context, home.client_socket, client_name, client_wire.decode_request)
         self.fleet = Fleet(core, self._drain_actors)
         core.is_running = self.fleet.is_running
         self.desk = Desk(core, self.fleet)
         self.parts: list[Part] = []
         self._due: float | None = None
-        self._refused = 0
 
     def run_round(self) -> None:
         """Wait for something to happen and do everything that follows from it."""
@@ -187,8 +192,8 @@ class Reactor:
         now = read_clocks().monotonic
         wait = min([LONGEST_POLL, *(max(0.0, time - now) for time in due)])
         poller = zmq.Poller()
-        for socket in (self._actors, self._clients):
-            poller.register(socket, zmq.POLLIN)
+        for door in (self._actors, self._clients):
+            poller.register(door.socket, zmq.POLLIN)
         for part in self.parts:
             for socket in part.sockets():
                 poller.register(socket, zmq.POLLIN)
@@ -203,44 +208,22 @@ class Reactor:
     # --- receiving ------------------------------------------------------------------------------
 
     def _drain_actors(self) -> None:
-        for _ in range(FRAMES_PER_ROUND):
-            try:
-                frames = self._actors.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            try:
-                name = frames[0].decode()
-                message = actor_wire.decode_from_actor(frames[1])
-            except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
-                self._refuse("an actor process", error)
-                continue
-            self.fleet.from_actor(name, message)
+        for route, message in self._actors.receive(self._core.now.monotonic):
+            if not isinstance(message, Refusal):
+                self.fleet.from_actor(route.decode(), message)
+            elif message.deaf:
+                self.fleet.distrust(route.decode(errors="replace"))
 
     def _drain_clients(self) -> None:
-        for _ in range(FRAMES_PER_ROUND):
-            try:
-                frames = self._clients.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            try:
-                if len(frames) != 2:
-                    raise msgspec.DecodeError(f"{len(frames)} frames instead of 2")
-                request = client_wire.decode_request(frames[1])
-            except msgspec.DecodeError as error:
-                self._refuse("a client", error)
-                failure = client_wire.Failure(
-                    0, ProtocolViolation.__name__,
-                    f"the request is malformed ({error}): is this sojourn of the supervisor's version?",
-                )
-                self._core.send(ToAsker(Asker(frames[0], "", 0, 0), failure))
+        for route, request in self._clients.receive(self._core.now.monotonic):
+            if not isinstance(request, Refusal):
+                self.desk.handle(Asker(route, "", 0, request.request), request)
                 continue
-            self.desk.handle(Asker(frames[0], "", 0, request.request), request)
-
-    def _refuse(self, who: str, error: Exception) -> None:
-        self._refused += 1
-        self._core.log.warning(
-            "malformed message", sender=who, error=str(error), refused_so_far=self._refused
-        )
+            failure = client_wire.Failure(
+                0, ProtocolViolation.__name__,
+                f"the request is malformed ({request.why}): is this sojourn of the supervisor's version?",
+            )
+            self._core.send(ToAsker(Asker(route, "", 0, 0), failure))
 
     # --- sending --------------------------------------------------------------------------------
 
@@ -263,17 +246,13 @@ class Reactor:
                 part.deliver_relayed(asker, message.answer)
         else:
             try:
-                self._clients.send_multipart(
-                    [asker.client, client_wire.encode(message.answer)], zmq.NOBLOCK
-                )
+                self._clients.send(asker.client, client_wire.encode(message.answer))
             except zmq.ZMQError:
                 self.desk.gone(asker)
 
     def _send_process(self, name: str, message: actor_wire.ToActor) -> None:
         try:
-            self._actors.send_multipart(
-                [name.encode(), actor_wire.encode(message)], zmq.NOBLOCK
-            )
+            self._actors.send(name.encode(), actor_wire.encode(message))
         except zmq.ZMQError as error:
             # It died; its exit settles what it had out.
             self._core.log.info("process unreachable", process=name, error=str(error))
@@ -310,17 +289,5 @@ class Reactor:
         self.fleet.close(settled=True)
         for part in self.parts:
             part.close()
-        self._clients.close(500)
-        self._actors.close(0)
-
-
-
-def _router(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> zmq.Socket[bytes]:
-    socket = context.socket(zmq.ROUTER)
-    socket.set(zmq.ROUTER_MANDATORY, 1)
-    socket.set(zmq.SNDHWM, 0)
-    socket.set(zmq.RCVHWM, 0)
-    socket.set(zmq.LINGER, 0)
-    socket.set(zmq.MAXMSGSIZE, client_wire.LARGEST_REQUEST)
-    socket.bind(endpoint)
-    return socket
+        self._clients.socket.close(500)
+        self._actors.socket.close(0)

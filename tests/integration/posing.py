@@ -1,4 +1,4 @@
-"""A socket that poses as a paired host which is down: it has that host's key, and says what no host would."""
+"""A socket that poses as a paired host which is down: it has its key, and says what no host would."""
 
 from __future__ import annotations
 
