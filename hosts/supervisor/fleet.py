@@ -6,6 +6,7 @@ what an attempt's end means, is the engine's to say.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -139,7 +140,9 @@ class Fleet:
     def _forked(self, base: CodeBase, message: Forked, fds: list[int]) -> None:
         base.asked.pop(message.request, None)
         process = self._processes.get(message.process)
-        if process is None:
+        if process is None or process.handle is not None:
+            for descriptor in fds:
+                os.close(descriptor)
             return
         page = self._core.home.pages / message.process
         process.handle = ProcessHandle(message.process, message.pid, fds[0], fds[1], page)

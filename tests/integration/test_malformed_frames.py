@@ -94,3 +94,16 @@ def test_malformed_results_and_those_of_strangers_change_nothing(
         assert after[name] == before[name]
     host.do("resume", "job", "--input", '{"approved": true}')
     assert host.wait("job")["status"] == "completed"
+
+
+def test_an_actor_process_that_sends_rubbish_is_ended_and_its_turn_runs_again_uncharged(
+    host: Host, tmp_path: Path
+) -> None:
+    host.submit("babbling:babbling", "job", done=str(tmp_path / "done"), times=REFUSALS)
+    host.submit("points:asking", "other")
+    final = host.wait("job")
+    assert final["result"] == {"attempt": 1}
+    assert [entry["outcome"] for entry in final["history"]] == ["interrupted", "succeeded"]
+    (told,) = [entry for entry in host.log() if entry["event"] == "not listened to for a while"]
+    assert told["sender"] == "an actor process, babbling-1"
+    assert host.wait("other", "status == 'paused'")

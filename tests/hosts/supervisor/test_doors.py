@@ -152,7 +152,9 @@ def test_a_frame_that_is_too_large_ends_its_connection_and_no_other(
     monitor.close(0)
 
 
-def test_an_actor_process_is_named_by_its_route_which_must_be_text(context: Context, tmp_path: Path) -> None:
+def test_an_actor_process_is_named_by_its_route_which_is_text(
+    context: Context, tmp_path: Path
+) -> None:
     door = Door(context, tmp_path / "actors", process_name, actor.decode_from_actor, named=True)
     line = context.socket(zmq.DEALER)
     line.set(zmq.ROUTING_ID, b"\xff\xfe")
