@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sojourn.runtime.roles import (
@@ -67,3 +69,24 @@ def test_a_hand_off_that_began_ends_whatever_the_role() -> None:
     assert [name for name, heard in MESSAGES.items() if heard is Hearing.BEGINS] == ["Preflight"]
     assert MESSAGES["Commit"] is MESSAGES["Ack"] is Hearing.GOES_ON
     assert COMMANDS["Show"] == LOOK
+
+
+def spelled(role: Role | None) -> str:
+    return "nobody" if role is None else role.value
+
+
+def test_the_page_says_what_the_tables_say() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "|" in line]
+    commands = {
+        name: (row[1].strip("`"), row[2].strip("`"))
+        for row in rows if len(row) == 3 for name in row[0].split(", ") if name in COMMANDS
+    }
+    assert commands == {
+        name: (spelled(right.any_job), spelled(right.own_job or right.any_job))
+        for name, right in COMMANDS.items()
+    }
+    messages = {
+        name: row[1] for row in rows if len(row) == 2 for name in row[0].split(", ") if name in MESSAGES
+    }
+    assert messages == {name: hearing.value for name, hearing in MESSAGES.items()}
