@@ -77,7 +77,8 @@ def spelled(role: Role | None) -> str:
 
 def test_the_page_says_what_the_tables_say() -> None:
     text = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "|" in line]
+    lines = [line.strip("|").split("|") for line in text.splitlines() if "|" in line]
+    rows = [[cell.strip() for cell in line] for line in lines]
     commands = {
         name: (row[1].strip("`"), row[2].strip("`"))
         for row in rows if len(row) == 3 for name in row[0].split(", ") if name in COMMANDS
