@@ -22,7 +22,7 @@ from sojourn.hosts.supervisor.core import (
     read_clocks,
 )
 from sojourn.hosts.supervisor.desk import PART, Desk
-from sojourn.hosts.supervisor.doors import (
+from sojourn.hosts.supervisor.thresholds import (
     RESULTS_PER_ROUND,
     Door,
     Refusal,

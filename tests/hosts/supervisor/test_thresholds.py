@@ -14,7 +14,7 @@ import zmq
 
 from sojourn.hosts.peers.limits import REFUSALS, SILENCE
 from sojourn.hosts.reception import DROPPED_PER_ROUND
-from sojourn.hosts.supervisor.doors import (
+from sojourn.hosts.supervisor.thresholds import (
     FRAMES_PER_ROUND,
     UNREAD,
     Door,
