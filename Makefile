@@ -4,7 +4,7 @@
 #   make demo     the demonstration, with two real supervisors
 #   make test     every test but the long searches        make soak     the long searches
 #   make lint     style, types, imports, generated pages  make docs     write the generated pages
-#   make bench    durable turns per second
+#   make bench    durable turns per second               make fuzz     decoders, by coverage
 #
 # Another interpreter: make PYTHON=python3.13 …    More for pytest: make test PYTEST_ARGS='-k retry -x'
 
@@ -12,6 +12,9 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 # For benchmarks/turns.py:  make bench BENCH_ARGS='--jobs 2000 -o json'
 BENCH_ARGS ?=
+# For make fuzz: how long, and where inputs are kept that reach new code.
+MINUTES ?= 10
+FUZZ_CORPUS ?= .fuzzing
 # Two workers: tests start processes of their own, so more would only wait for each other.
 # loadgroup spreads single tests and keeps those that share an xdist_group together.
 TEST_WORKERS ?= 2
@@ -20,7 +23,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test soak lint docs bench clean
+.PHONY: help demo test soak fuzz lint docs bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -53,6 +56,9 @@ test: $(VENV)/.installed-test
 soak: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m soak --timeout 0 --hypothesis-profile soak $(PYTEST_ARGS)
 
+fuzz: $(VENV)/.installed-test
+	$(BIN)/python -m tests.fuzzing.coverage_guided $(FUZZ_CORPUS) $$(( $(MINUTES) * 60 ))
+
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -67,4 +73,4 @@ bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.turns $(BENCH_ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzzing

@@ -93,6 +93,8 @@ class Actor:
         and after that commit, when it is ``durable``."""
         self.begun = False
         """Whether a turn began since what attributes go back to was noted last."""
+        self.stale = False
+        """Whether the attributes must be put back before the next turn."""
         self.parallel = loaded.spec.parallel
         self._last: dict[str, object] = {}
         """Immutable values as last encoded: the same object needs no new encoding."""

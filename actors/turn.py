@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sojourn.actors.actor import Actor, Handler
 from sojourn.actors.routine import TURN, Routine
 from sojourn.actors.shared_map import SharedMap
-from sojourn.actors.turn_errors import clean, describe_error
-from sojourn.runtime.errors import InvalidFlow, InvalidInput, ValueNotEncodable
+from sojourn.actors.turn_errors import HostFails, clean, describe_error, hindered
+from sojourn.runtime.errors import InvalidFlow, InvalidInput, ValueMalformed, ValueNotEncodable
 from sojourn.runtime.flow import FAILED_EVENT
 from sojourn.runtime.values import BlobReference, decode_fields, encode_fields
 from sojourn.runtime.wire.actor import Ending, Question, Result, Turn, TurnError
@@ -65,7 +65,7 @@ class OpenTurn:
     """A turn while its handler runs: what the handler's calls do."""
 
     __slots__ = (
-        "_actor", "_logger", "_progress", "_surroundings", "asked", "blobs", "emissions",
+        "_actor", "_logger", "_progress", "_surroundings", "asked", "blobs", "emissions", "fault",
         "job_id", "questions", "result", "shared_map", "started", "turn", "turn_id", "yielded",
     )
 
@@ -84,22 +84,39 @@ class OpenTurn:
         self.blobs: list[tuple[str, int]] = []
         self.started = time.time()
         self.yielded = False
+        self.fault: HostFails | None = None
+        """How the host's disk failed this turn."""
         self._logger: structlog.typing.FilteringBoundLogger | None = None
 
-    # --- blobs: the sink that remembers what this turn refers to -----------------------------
+    # --- blobs: what this turn refers to is remembered, and that it couldn't be had --------------
 
     def put(self, data: bytes) -> BlobReference:
         """Keep a large value and remember it as one of this turn."""
         blobs = self._actor.blobs
         if blobs is None:
             raise ValueNotEncodable("this turn has nowhere to keep large values")
-        reference = blobs.put(data)
+        try:
+            reference = blobs.put(data)
+        except HostFails as fault:
+            self.fault = fault
+            raise
         self.blobs.append((reference.digest, reference.size))
         return reference
 
+    def get(self, digest: str) -> bytes:
+        """Give a large value's bytes."""
+        blobs = self._actor.blobs
+        if blobs is None:
+            raise ValueMalformed(f"the value is kept in blob {digest}, and this turn has no blobs")
+        try:
+            return blobs.get(digest)
+        except HostFails as fault:
+            self.fault = fault
+            raise
+
     @property
     def sink(self) -> OpenTurn | None:
-        """Where large values go, if anywhere."""
+        """Where large values go and come from, if anywhere."""
         return self if self._actor.blobs is not None else None
 
     # --- what handlers call ------------------------------------------------------------------
@@ -140,7 +157,7 @@ class OpenTurn:
         if found is None:
             actor = self._actor
             found = SharedMap(
-                actor.shared.view(), actor.loaded.classes, actor.blobs, self.sink
+                actor.shared.view(), actor.loaded.classes, self.sink, self.sink
             )
             self.shared_map = found
         return found
@@ -153,7 +170,7 @@ class OpenTurn:
             encoded = self.turn.progress
             found = {}
             if encoded is not None:
-                found = decode_fields(encoded, self._actor.loaded.classes, self._actor.blobs)
+                found = decode_fields(encoded, self._actor.loaded.classes, self.sink)
             self._progress = found
         return found
 
@@ -211,6 +228,8 @@ class OpenTurn:
         """See ``Routine.checkpoint``."""
         if self.yielded:  # a handler that holds the exception up commits nothing more
             raise TurnYielded
+        if self.fault is not None:
+            raise self.fault
         result = self.collect(Ending.CHECKPOINT)
         if result.progress is not None:
             self.turn.progress = result.progress
@@ -299,6 +318,13 @@ class OpenTurn:
             attributes=changed, progress=progress, error=error, blobs=self.blobs,
         )
 
+    def hindered(self, fault: HostFails) -> Result:
+        """Make the result of a turn that the host's disk failed."""
+        # Not now: an attribute that is in a blob can't be put back while the disk fails.
+        self._actor.stale = True
+        self._surroundings.next_unit()
+        return hindered(self.turn, self.job_id, fault, self.started)
+
     def gave_way(self) -> Result:
         """Make the result of a turn that ended at a checkpoint because it was asked to."""
         self._actor.restore()
@@ -319,13 +345,30 @@ def run_turn(actor: Actor, turn: Turn, surroundings: Surroundings) -> Result:
     """
     open_turn = OpenTurn(actor, turn, surroundings)
     try:
+        if actor.stale:
+            actor.restore()
+            actor.stale = False
+        return _attempt(actor, turn, open_turn)
+    except HostFails as fault:
+        return open_turn.hindered(fault)
+
+
+def _attempt(actor: Actor, turn: Turn, open_turn: OpenTurn) -> Result:
+    """Call the handler, and make the result of how it ended.
+
+    Raises:
+        HostFails: if the host's disk failed it.
+    """
+    try:
         if not actor.begun:
             actor.begin()
-        data = decode_fields(turn.data, actor.loaded.classes, actor.blobs)
+        data = decode_fields(turn.data, actor.loaded.classes, open_turn.sink)
         handler = actor.handlers.get(turn.slot)
         if handler is None or not handler.takes(data.keys()):
             raise _misfit(actor, turn, data)
         returned = _call(actor.instance, handler, data, open_turn)
+        if open_turn.fault is not None:
+            raise open_turn.fault
         if open_turn.yielded:
             return open_turn.gave_way()
         if returned is not None:
@@ -336,7 +379,11 @@ def run_turn(actor: Actor, turn: Turn, surroundings: Surroundings) -> Result:
         return open_turn.collect(Ending.SUCCEEDED)
     except TurnYielded:
         return open_turn.gave_way()
+    except HostFails:
+        raise
     except BaseException as error:  # noqa: BLE001 - all that a handler may raise is a failed attempt
+        if open_turn.fault is not None:  # the handler turned it into an error of its own
+            raise open_turn.fault from None
         if open_turn.yielded:
             return open_turn.gave_way()
         return open_turn.failed(describe_error(actor.loaded, error))

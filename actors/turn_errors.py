@@ -1,12 +1,13 @@
 """From an exception of a handler to the record of a failed attempt.
 
 Decides by class whether an error handler would retry it, here in the process that has the classes;
-never decides what becomes of the message.
+never decides what becomes of the message. What is the host's fault is no failure (``HostFails``).
 """
 
 from __future__ import annotations
 
 import math
+import time
 import traceback
 
 from sojourn.actors.loading import LoadedRoutine
@@ -19,7 +20,15 @@ from sojourn.runtime.errors import (
     ValueNotEncodable,
 )
 from sojourn.runtime.values import class_path
-from sojourn.runtime.wire.actor import TurnError
+from sojourn.runtime.wire.actor import Ending, Result, Turn, TurnError
+
+
+class HostFails(BaseException):
+    """A large value can't be read from this host's disk, or written to it: no fault of the routine's.
+
+    No ``Exception``, so that handlers let it pass.
+    """
+
 
 TRACEBACK_LIMIT = 8000
 """Characters of a traceback that are kept."""
@@ -39,6 +48,21 @@ def describe_error(loaded: LoadedRoutine, error: BaseException) -> TurnError:
             error, loaded.non_retryable, loaded.non_retryable_unloaded
         )
     return make_error(error, retryable=retryable)
+
+
+def hindered(turn: Turn, job_id: str, fault: HostFails, started: float) -> Result:
+    """Make the result of a turn that the host's disk failed.
+
+    Args:
+        turn: it.
+        job_id: its job.
+        fault: what happened; its text ends with what is to be done first.
+        started: wall clock in seconds.
+    """
+    error = TurnError(
+        HostFails.__name__, f"{fault}, then run `sojourn retry {job_id}`", retryable=False
+    )
+    return Result(turn.dispatch, Ending.HINDERED, started, time.time(), error=error)
 
 
 def _is_among(

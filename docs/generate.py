@@ -1,6 +1,6 @@
-"""Writes ``docs/state-machines.md`` from the tables that the code runs by.
+"""Writes ``docs/state-machines.md`` and the tables in ``docs/handoff.md``, from what the code runs by.
 
-``python docs/generate.py`` writes it; with ``--check`` nothing is written, and the exit code is 1 where the
+``python docs/generate.py`` writes them; with ``--check`` nothing is written, and the exit code is 1 where a
 page differs from the tables.
 """
 
@@ -16,6 +16,8 @@ from sojourn.runtime.job_table import TRANSITIONS
 from sojourn.runtime.transitions import Transition
 
 PAGE = Path(__file__).parent / "state-machines.md"
+HANDOFF = Path(__file__).parent / "handoff.md"
+BEGIN, END = "<!-- tables: written by make docs -->", "<!-- end of tables -->"
 
 INTRODUCTION = """# State machines
 
@@ -65,6 +67,17 @@ def page() -> str:
     return "\n".join(parts)
 
 
+def handoff_page(text: str) -> str:
+    """Give the page of the hand-off with its tables as the code has them."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    tables = "\n\n".join(
+        f"{title}:\n\n{diagram(table)}\n\n{rows(table)}"
+        for title, table in (("The source", SOURCE_TRANSITIONS), ("The target", TARGET_TRANSITIONS))
+    )
+    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
+
+
 def diagram(table: Iterable[Transition]) -> str:
     """Draw a table as a Mermaid state diagram."""
     lines = ["```mermaid", "stateDiagram-v2"]
@@ -82,14 +95,15 @@ def rows(table: Iterable[Transition]) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the page, or check it."""
-    text = page()
+    pages = {PAGE: page(), HANDOFF: handoff_page(HANDOFF.read_text())}
     if "--check" not in arguments:
-        PAGE.write_text(text)
+        for path, text in pages.items():
+            path.write_text(text)
         return 0
-    if PAGE.exists() and PAGE.read_text() == text:
-        return 0
-    print(f"{PAGE.name} differs from the tables in the code: run `make docs`", file=sys.stderr)
-    return 1
+    wrong = [path.name for path, text in pages.items() if not path.exists() or path.read_text() != text]
+    for name in wrong:
+        print(f"{name} differs from the tables in the code: run `make docs`", file=sys.stderr)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

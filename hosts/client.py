@@ -10,11 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import msgspec
-
 from sojourn.hosts.connection import Connection
 from sojourn.hosts.files import read_file, write_document
 from sojourn.hosts.home import Home
+from sojourn.hosts.moving import JobName, Moving
 from sojourn.runtime.commands import given_fields
 from sojourn.runtime.document import JobState
 from sojourn.runtime.document_image import image_from_document
@@ -24,37 +23,12 @@ from sojourn.runtime.flow import FlowLike, FlowSpec, encode_flow
 from sojourn.runtime.values import encode_fields
 from sojourn.runtime.wire import client as wire
 
-JobName = str
-"""A job's id or a unique prefix of it."""
-
 BATCH_BYTES = 32 * 1024 * 1024
 """Encoded inputs in one request."""
 
 
-class Handoff(msgspec.Struct, frozen=True):
-    """One move of a job.
-
-    Attributes:
-        job_id: the job.
-        source: host that gave it.
-        target: host that took it.
-        epoch: epoch under which the target owns it.
-        bytes: size of what travelled.
-        phases_ms: milliseconds per phase; None where they are unknown.
-        downtime_ms: milliseconds without a runner, by the source's clock; None where unknown.
-    """
-
-    job_id: str
-    source: str
-    target: str
-    epoch: int
-    bytes: int
-    phases_ms: dict[str, float] | None
-    downtime_ms: float | None
-
-
 # Any: inputs, states and results are the author's own.
-class Client:
+class Client(Moving):
     """A client of the supervisor of one home. Not thread-safe: use one per thread.
 
     Args:
@@ -255,38 +229,7 @@ class Client:
         """Delete a finished job."""
         self._ask(wire.Forget(job))
 
-    # --- moving -------------------------------------------------------------------------------
-
-    def migrate(
-        self,
-        jobs: JobName | Sequence[JobName],
-        to: str,
-        *,
-        grace: float | None = None,
-        allow_code_drift: bool = False,
-        max_downtime_ms: float | None = None,
-    ) -> list[Handoff]:
-        """Move jobs to a paired host, one after another.
-
-        Args:
-            jobs: one job or several.
-            to: the host.
-            grace: seconds that turns in flight get; None for their routine's own.
-            allow_code_drift: whether different code over there is accepted.
-            max_downtime_ms: milliseconds that a job may be frozen for: it is copied until that holds, or
-                stays where it is.
-
-        Raises:
-            HandoffAborted: if one didn't move; it goes on where it is.
-            HandoffInDoubt: if one passed its commit point and the new owner hasn't answered.
-        """
-        names = [jobs] if isinstance(jobs, str) else list(jobs)
-        return [
-            read_handoff(
-                self._ask(wire.Migrate(name, to, grace, allow_code_drift, max_downtime_ms))
-            )
-            for name in names
-        ]
+    # --- files --------------------------------------------------------------------------------
 
     def export(
         self, job: JobName, file: str | os.PathLike[str], *, release: bool = False,
@@ -357,11 +300,3 @@ def _frozen(flow: object) -> FlowSpec:
     if not isinstance(flow, FlowLike):
         raise UsageError(f"a flow is a sojourn.Flow or text MODULE:ATTR, not {type(flow).__name__}")
     return flow.freeze()
-
-
-def read_handoff(body: Mapping[str, Any]) -> Handoff:
-    """Read the answer to a migrate."""
-    return Handoff(
-        body["job_id"], body["from"], body["to"], body["epoch"], body["bytes"],
-        body.get("phases_ms"), body.get("downtime_ms"),
-    )

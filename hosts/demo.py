@@ -24,9 +24,10 @@ from typing import Any
 import click
 
 from sojourn.hosts.cli.main import run as run_command
-from sojourn.hosts.client import Client, Handoff, read_handoff
+from sojourn.hosts.client import Client
 from sojourn.runtime.document import JobState
 from sojourn.runtime.errors import HostUnable, WorkFailed
+from sojourn.runtime.moved import Handoff, read_handoff
 
 MODULE = "sojourn.actors.demo.retry"
 EFFECTS = "SOJOURN_DEMO_EFFECTS"

@@ -5,6 +5,7 @@ Knows paths and makes folders; opens no store, binds no socket.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -14,6 +15,13 @@ SOCKET_PATH_LIMIT = 107
 """Bytes that the path of a unix socket may have (``sun_path`` less its end)."""
 
 DEFAULT_HOME = "~/.sojourn"
+
+_HINTS = {
+    errno.EROFS: "mount its file system for writing",
+    errno.ENOSPC: "make room on its disk",
+    errno.EDQUOT: "make room on its disk",
+}
+"""What to do about a home that can't be written."""
 
 
 class Home:
@@ -60,7 +68,12 @@ class Home:
                 folder.mkdir(mode=0o700, exist_ok=True)
                 folder.chmod(0o700)
         except OSError as error:
-            raise HostUnable(
-                f"the home {self.root} can't be written ({error.strerror}): "
-                "choose another one with --home, or give yourself the right to write there"
-            ) from error
+            raise self.unwritable(error) from error
+
+    def unwritable(self, error: OSError) -> HostUnable:
+        """Say that the home can't be written, and what to do about it."""
+        hint = _HINTS.get(error.errno or 0, "give yourself the right to write there")
+        return HostUnable(
+            f"the home {self.root} can't be written ({error.strerror}): {hint}, or choose another one with "
+            "--home"
+        )

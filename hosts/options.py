@@ -26,6 +26,7 @@ class UpOptions(msgspec.Struct, frozen=True):
         memory_limit: bytes of address space per actor process.
         grace: seconds that turns in flight get at a hand-off, cancel or stop, unless they name one.
         import_timeout: seconds that a code base may take to import.
+        drain_to: paired host to which SIGTERM moves every job before it stops; None to stop at once.
         accept_restored: run the jobs of a store that was put back from a copy without asking peers first.
         quiet: print nothing but the ``ready`` line.
     """
@@ -42,5 +43,6 @@ class UpOptions(msgspec.Struct, frozen=True):
     memory_limit: int | None = None
     grace: float = DEFAULT_GRACE
     import_timeout: float = IMPORT_TIMEOUT
+    drain_to: str | None = None
     accept_restored: bool = False
     quiet: bool = False

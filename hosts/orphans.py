@@ -52,8 +52,11 @@ def claim_home(home: Home) -> HomeLock:
                 f"a supervisor already runs on {home.root} (pid {pid}): stop it with "
                 f"`sojourn down --home {home.root}`, or choose another --home"
             )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        except OSError as error:
+            raise home.unwritable(error) from error
         _end_leftovers(home)
     except BaseException:
         os.close(descriptor)
@@ -84,9 +87,7 @@ def _open_lock(home: Home, path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise HostUnable(
-            f"the home {home.root} can't be written ({error.strerror}): choose another one with --home"
-        ) from error
+        raise home.unwritable(error) from error
 
 
 def _lock(descriptor: int, patience: float) -> bool:

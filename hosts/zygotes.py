@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from sojourn.hosts.descriptors import give_descriptors
 from sojourn.hosts.pages import PageReader
 from sojourn.runtime.errors import CodeNotLoadable
 from sojourn.runtime.progress_page import Running
@@ -62,11 +63,12 @@ class Zygote:
         modules: what it is for, named in errors.
         alive_lock: file that it holds a shared lock on.
         import_timeout: seconds that an answer about code may take.
+        descriptors: (soft, hard) limit of open files that it gets; None for this process's own.
     """
 
     def __init__(
         self, *, python: str, paths: Sequence[str], allow: Sequence[str], modules: Sequence[str],
-        alive_lock: Path, import_timeout: float,
+        alive_lock: Path, import_timeout: float, descriptors: tuple[int, int] | None = None,
     ) -> None:
         self._paths = tuple(paths) or (os.getcwd(),)
         self._modules = tuple(modules)
@@ -94,6 +96,8 @@ class Zygote:
         self._process = self._spawn(self._python, tuple(allow), alive_lock, theirs, life_read)
         theirs.close()
         os.close(life_read)
+        if descriptors is not None and self._process is not None:
+            give_descriptors(self._process.pid, descriptors)
 
     def _spawn(
         self, python: str, allow: tuple[str, ...], alive_lock: Path, theirs: socket.socket, life: int

@@ -18,6 +18,13 @@ from sojourn.runtime.wire.decoding import FrameDecoder
 _FIELDS = FrameDecoder(msgspec.msgpack.Decoder(dict[str, msgspec.Raw]))
 
 
+def cordoned(host: str) -> str:
+    """Say why a host takes no job."""
+    return (
+        f"host {host!r} is cordoned and takes no new jobs: `sojourn uncordon` on host {host!r} lifts that"
+    )
+
+
 def check_live(head: JobHead, host: str, verb: str) -> None:
     """Check that a job isn't finished.
 

@@ -25,10 +25,11 @@ from sojourn.runtime.job import (
     QuestionRow,
     RoutineCounts,
 )
-from sojourn.runtime.values_json import fields_to_json, to_json
+from sojourn.runtime.values_json import displayed, fields_displayed
 from sojourn.runtime.wire.actor import TurnError
+from sojourn.runtime.wire.decoding import FrameDecoder
 
-_ERROR = msgspec.msgpack.Decoder(TurnError)
+_ERROR = FrameDecoder(msgspec.msgpack.Decoder(TurnError))
 
 
 class Presentation(msgspec.Struct):
@@ -97,9 +98,9 @@ def job_document(image: JobImage, flow: FlowSpec, shown: Presentation) -> Docume
             head, moving=shown.moving, running=shown.running, in_doubt=shown.in_doubt is not None
         ),
         "reason": head.reason if shown.in_doubt is None else shown.in_doubt,
-        "input": fields_to_json(head.input),
-        "result": {} if head.result is None else fields_to_json(head.result),
-        "shared": {row.key: to_json(row.value) for row in image.shared},
+        "input": fields_displayed(head.input),
+        "result": {} if head.result is None else fields_displayed(head.result),
+        "shared": {row.key: displayed(row.value) for row in image.shared},
         "created_at": rfc3339(head.created_at),
         "finished_at": rfc3339(head.finished_at),
         "error": None if head.error is None else msgspec.to_builtins(head.error),
@@ -122,7 +123,7 @@ def _routines(image: JobImage, flow: FlowSpec, shown: Presentation) -> Document:
             retries[row.routine] = max(row.retry_count, retries.get(row.routine, 0))
     states: dict[str, Document] = {routine.id: {} for routine in flow.routines}
     for attribute in image.attributes:
-        states.setdefault(attribute.routine, {})[attribute.name] = to_json(attribute.value)
+        states.setdefault(attribute.routine, {})[attribute.name] = displayed(attribute.value)
     found: Document = {}
     for routine in flow.routines:
         counts = image.counts.get(routine.id, RoutineCounts(0, 0, 0, 0))
@@ -145,11 +146,11 @@ def _pending(row: MessageRow, now: float) -> Document:
         "message": row.message,
         "routine": row.routine,
         "slot": row.slot,
-        "data": fields_to_json(row.data),
+        "data": fields_displayed(row.data),
         "attempts": row.attempts,
         "retry_count": row.retry_count,
         "due_in": _due_in(row.due, now),
-        "progress": {} if row.progress is None else fields_to_json(row.progress),
+        "progress": {} if row.progress is None else fields_displayed(row.progress),
     }
 
 
@@ -166,7 +167,7 @@ def _waiting(row: QuestionRow, now: float) -> Document:
 
 def _history(row: HistoryRow, origins: dict[int, Origin]) -> Document:
     origin = origins[row.origin]
-    error = None if row.error is None else _ERROR.decode(row.error)
+    error = None if row.error is None else read_error(row.error)
     return {
         "seq": row.sequence,
         "message": row.message,
@@ -181,6 +182,14 @@ def _history(row: HistoryRow, origins: dict[int, Origin]) -> Document:
         "started_at": rfc3339(row.started),
         "ended_at": rfc3339(row.ended),
     }
+
+
+def read_error(data: bytes) -> TurnError:
+    """Read an attempt's error as a history entry holds it; one that can't be read is said to be so."""
+    try:
+        return _ERROR.decode(data)
+    except msgspec.DecodeError as error:
+        return TurnError("Malformed", f"what was recorded of the error can't be read: {error}")
 
 
 def _handoff(figures: HandoffFigures) -> Document:

@@ -19,7 +19,7 @@ Document = dict[str, Any]
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """What fits a store's integers."""
-Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=1e12)]
+Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=253_000_000_000.0)]
 Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z")]
 JobId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 OutcomeWord = Literal["succeeded", "failed", "skipped", "interrupted"]
@@ -166,5 +166,5 @@ def check_document(document: object) -> JobPart:
         )
     try:
         return msgspec.convert(body, JobPart)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise DocumentRefused(f"the document is no job state: {error}") from None

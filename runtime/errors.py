@@ -21,11 +21,13 @@
     ├── HostUnable                        6
     │   ├── DocumentRefused
     │   ├── StoreFailed
+    │   │   ├── JobUnreadable
     │   │   └── StoreTooNew
     │   ├── CodeNotLoadable
     │   └── ProtocolViolation
-    ├── HandoffAborted                    7
-    └── HandoffInDoubt                    8
+    └── HandoffFailed                     7
+        ├── HandoffAborted
+        └── HandoffInDoubt                8
 
     WaitTimedOut (a TimeoutError too)     124
     GiveUp, RetryLater                    raised by a handler, seen by the engine only
@@ -37,7 +39,11 @@ that helps. An error travels between processes as its class name and message, ne
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from sojourn.runtime.moved import Handoff
 
 
 class SojournError(Exception):
@@ -137,6 +143,10 @@ class StoreFailed(HostUnable):
     """The store on disk can't be read or written."""
 
 
+class JobUnreadable(StoreFailed):
+    """What the store holds of one job makes no sense; its other jobs are none the worse."""
+
+
 class StoreTooNew(StoreFailed):
     """The store was written by a newer version."""
 
@@ -149,13 +159,31 @@ class ProtocolViolation(HostUnable):
     """A frame or message from a peer or process breaks the protocol."""
 
 
-class HandoffAborted(SojournError):
-    """A hand-off ended without moving the job, which is safe at its source."""
+class HandoffFailed(SojournError):
+    """A job isn't, or may not be, where it was to go. Where several were to move, some of them may be.
+
+    Args:
+        message: the sentence for a person.
+        handoffs: the moves that were done.
+        errors: job → why it didn't move, or isn't known to have moved; empty where one was to move.
+    """
 
     exit_code = 7
 
+    def __init__(
+        self, message: str, *, handoffs: Sequence[Handoff] = (),
+        errors: Mapping[str, SojournError] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.handoffs = list(handoffs)
+        self.errors = dict(errors or {})
 
-class HandoffInDoubt(SojournError):
+
+class HandoffAborted(HandoffFailed):
+    """A hand-off ended without moving the job, which is safe at its source."""
+
+
+class HandoffInDoubt(HandoffFailed):
     """A hand-off passed its commit point but the new owner hasn't answered."""
 
     exit_code = 8

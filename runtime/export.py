@@ -164,7 +164,7 @@ def read_export(data: bytes) -> Export:
         if "engine" in job:
             _complete(image, msgspec.convert(job["engine"], _Engine))
         handoff = msgspec.convert(document["handoff"], ReleaseTicket | None)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise DocumentRefused(f"the file is no export: {error}") from None
     if handoff is not None and handoff.epoch != image.head.epoch:
         raise DocumentRefused(

@@ -43,7 +43,8 @@ def flow_from_document(document: object) -> FlowSpec:
             raise DocumentRefused("a flow's routines must be a list")
         body["routines"] = [_routine_body(entry) for entry in cast(list[object], given)]
         spec = msgspec.convert(body, FlowSpec)
-    except (msgspec.ValidationError, ValueMalformed, KeyError, TypeError) as error:
+    except (msgspec.ValidationError, ValueMalformed, KeyError, TypeError, UnicodeEncodeError) as error:
+        # Half of a surrogate pair is legal in JSON, but neither the store nor the wire can hold it.
         raise DocumentRefused(f"the document is no flow: {error}") from None
     fault = _fault(spec)
     if fault is not None:

@@ -7,14 +7,16 @@ Times are wall-clock seconds since the epoch unless a name says otherwise; users
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from operator import attrgetter
 from typing import Annotated, NamedTuple
 
 import msgspec
 
 from sojourn.runtime.roles import Role
 
-Time = Annotated[float, msgspec.Meta(ge=0.0, le=1e12)]
-"""Seconds. What comes from elsewhere is checked: no timer sorts what is no number."""
+Time = Annotated[float, msgspec.Meta(ge=0.0, le=253_000_000_000.0)]
+"""Seconds. What comes from elsewhere is checked: no timer sorts what is no number, no calendar shows what
+is beyond the year 9987."""
 
 
 class JobStatus(StrEnum):
@@ -117,6 +119,8 @@ class JobHead(msgspec.Struct):
         next_message: number that its next message gets, as of this write (rows may be ahead of it).
         next_sequence: number that its next history entry gets, as of this write.
         contested_by: host that holds it at the same epoch; None if none is known to.
+        clock_mark: (wall time, ``next_sequence``) from which on its dues count by the owner's clock as it is:
+            that at which it was made or taken over, or at which that clock was set.
     """
 
     job_id: str
@@ -141,6 +145,7 @@ class JobHead(msgspec.Struct):
     next_message: int = 1
     next_sequence: int = 1
     contested_by: str | None = None
+    clock_mark: tuple[Time, int] | None = None
 
 
 class MessageRow(NamedTuple):
@@ -392,7 +397,7 @@ class Writes:
         self.meta_put: dict[str, str] = {}
 
     def __bool__(self) -> bool:
-        return any(getattr(self, name) for name in self.__slots__)
+        return any(_all_writes(self))
 
     def drop_rows(self, job: int) -> None:
         """Take back what this round would put for a job's row, and clear what earlier rounds put."""
@@ -405,3 +410,6 @@ class Writes:
         self.attributes = {key: value for key, value in self.attributes.items() if key[0] != job}
         self.shared = {key: value for key, value in self.shared.items() if key[0] != job}
         self.jobs_cleared.append(job)
+
+
+_all_writes = attrgetter(*Writes.__slots__)

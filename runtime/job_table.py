@@ -44,7 +44,7 @@ _ROWS: tuple[tuple[JobStatus, JobEvent, JobStatus, str], ...] = (
     (JobStatus.QUEUED, JobEvent.CANCELLED, JobStatus.CANCELLED, "cancel"),
     (JobStatus.RUNNING, JobEvent.HELD, JobStatus.PAUSED, "pause, none in flight"),
     (JobStatus.RUNNING, JobEvent.ASKED, JobStatus.PAUSED, "only questions are open"),
-    (JobStatus.RUNNING, JobEvent.BLOCKED, JobStatus.BLOCKED, "process can't start"),
+    (JobStatus.RUNNING, JobEvent.BLOCKED, JobStatus.BLOCKED, "no process, or no disk for a turn"),
     (JobStatus.RUNNING, JobEvent.IDLE, JobStatus.COMPLETED, "nothing left"),
     (JobStatus.RUNNING, JobEvent.STOPPED, JobStatus.FAILED, "a message ended under STOP"),
     (JobStatus.RUNNING, JobEvent.CANCELLED, JobStatus.CANCELLED, "cancel"),

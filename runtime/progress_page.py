@@ -96,7 +96,7 @@ def read_page(page: bytes | memoryview) -> Running:
         raise ValueError(f"a progress page has {PAGE_BYTES} bytes, this one {len(page)}")
     head = read_header(page)
     count = HEADER.unpack_from(page)[2]
-    ring = page[RING_OFFSET : RING_OFFSET + RING_ENTRY.size * min(count, RING)]
+    ring = page[RING_OFFSET : RING_OFFSET + RING_ENTRY.size * max(0, min(count, RING))]
     recent = tuple(
         Begun(dispatch, place >> LOW_BITS, place & _MASK, what >> LOW_BITS, what & _MASK)
         for dispatch, place, what in RING_ENTRY.iter_unpack(ring)

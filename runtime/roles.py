@@ -47,7 +47,9 @@ COMMANDS: dict[str, Right] = {
     "Jobs": LOOK, "Show": LOOK, "Wait": LOOK, "Logs": LOOK, "Peers": LOOK, "Handoffs": LOOK, "Status": LOOK,
     "Pause": ACT_ON_A_JOB, "Resume": ACT_ON_A_JOB, "Cancel": ACT_ON_A_JOB, "Retry": ACT_ON_A_JOB,
     "Forget": ACT_ON_A_JOB, "Migrate": ACT_ON_A_JOB, "Export": ACT_ON_A_JOB,
-    "Submit": ACT_ON_A_JOB, "Import": ACT_ON_THE_HOST, "Resolve": ACT_ON_THE_HOST, "Down": ACT_ON_THE_HOST,
+    "Submit": ACT_ON_A_JOB, "MigrateMany": ACT_ON_A_JOB,
+    "Import": ACT_ON_THE_HOST, "Resolve": ACT_ON_THE_HOST, "Down": ACT_ON_THE_HOST,
+    "Cordon": ACT_ON_THE_HOST, "Drain": ACT_ON_THE_HOST,
     "Invite": HERE_ONLY, "Join": HERE_ONLY, "SetRole": HERE_ONLY, "Revoke": HERE_ONLY,
 }
 """Name of a command → who may relay it. A submit under the id of a job of its own starts nothing."""
@@ -65,7 +67,9 @@ class Hearing(StrEnum):
 
 
 MESSAGES: dict[str, Hearing] = {
-    **dict.fromkeys(("Hello", "HelloRefused", "Rejected", "Asking", "RelayDropped"), Hearing.ALWAYS),
+    **dict.fromkeys(
+        ("Hello", "HelloRefused", "Rejected", "Asking", "RelayDropped", "Cordoned"), Hearing.ALWAYS
+    ),
     "RelayRequest": Hearing.COMMAND,
     "Preflight": Hearing.BEGINS,
     "Claims": Hearing.BETWEEN,

@@ -10,9 +10,10 @@ import msgspec
 
 from sojourn.runtime.errors import ValueMalformed
 from sojourn.runtime.wire.actor import SharedKind
+from sojourn.runtime.wire.decoding import FrameDecoder
 
-_NUMBER = msgspec.msgpack.Decoder(int | float)
-_LIST = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_NUMBER = FrameDecoder(msgspec.msgpack.Decoder(int | float))
+_LIST = FrameDecoder(msgspec.msgpack.Decoder(list[msgspec.Raw]))
 
 
 def merge(current: bytes | None, kind: SharedKind, operand: bytes) -> bytes | None:

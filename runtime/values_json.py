@@ -93,6 +93,26 @@ def fields_to_json(data: bytes) -> dict[str, object]:
     return {name: _guarded(item, 1) for name, item in require_names(raw).items()}
 
 
+def displayed(data: bytes) -> object:
+    """Give the JSON form of what a store holds: bytes that are no encoded value are marked as such.
+
+    A job may hold some that came with it, or that its own process made; a document of it is made all the
+    same. Such a mark is refused by ``from_json``.
+    """
+    try:
+        return to_json(data)
+    except ValueMalformed:
+        return _malformed(data)
+
+
+def fields_displayed(data: bytes) -> dict[str, object]:
+    """The same for encoded fields."""
+    try:
+        return fields_to_json(data)
+    except ValueMalformed:
+        return _malformed(data)
+
+
 def from_json(obj: object, *, where: str) -> bytes:
     """Encode what ``to_json`` gave.
 
@@ -131,6 +151,10 @@ def _guarded(raw: object, depth: int = 0) -> object:
         return _plain(raw, depth)
     except RecursionError:
         raise ValueMalformed("the value is nested too deep for what is left of the stack") from None
+
+
+def _malformed(data: bytes) -> dict[str, object]:
+    return _mark("malformed", base64.b64encode(data).decode())
 
 
 def _mark(kind: str, value: object) -> dict[str, object]:

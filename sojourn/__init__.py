@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sojourn.actors.flow import Flow
     from sojourn.actors.ports import event, slot
     from sojourn.actors.routine import Routine
-    from sojourn.hosts.client import Client, Handoff
+    from sojourn.hosts.client import Client
     from sojourn.runtime.document import JobState
     from sojourn.runtime.errors import (
         AccessDenied,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         FlowFrozen,
         GiveUp,
         HandoffAborted,
+        HandoffFailed,
         HandoffInDoubt,
         HostUnable,
         InvalidFlow,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         WaitTimedOut,
         WorkFailed,
     )
+    from sojourn.runtime.moved import Handoff
 
     __version__: str
 
@@ -66,6 +68,7 @@ __all__ = [
     "GiveUp",
     "Handoff",
     "HandoffAborted",
+    "HandoffFailed",
     "HandoffInDoubt",
     "HostUnable",
     "InvalidFlow",
@@ -98,7 +101,7 @@ _HOMES = {
     "ErrorHandler": "sojourn.actors.errors_handling",
     "ErrorStrategy": "sojourn.actors.errors_handling",
     "Flow": "sojourn.actors.flow",
-    "Handoff": "sojourn.hosts.client",
+    "Handoff": "sojourn.runtime.moved",
     "JobState": "sojourn.runtime.document",
     "Routine": "sojourn.actors.routine",
     "event": "sojourn.actors.ports",

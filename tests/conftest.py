@@ -1,4 +1,4 @@
-"""What every test shares: how Hypothesis searches, and that CI skips nothing.
+"""What every test shares: how Hypothesis searches, that CI skips nothing, and that figures are shown.
 
 ``SOJOURN_CI=1`` (set by ``.ci/run``) makes searches repeatable and turns every skipped test or file
 into a failure, so that a test that can't run where it must run is never taken for one that passed.
@@ -51,3 +51,17 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _refuse_skip(report)
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests counted: each calls ``record_property("figure", sentence)``."""
+    figures = [
+        str(sentence)
+        for report in terminalreporter.getreports("passed")
+        for name, sentence in report.user_properties
+        if name == "figure"
+    ]
+    if figures:
+        terminalreporter.section("figures")
+        for sentence in sorted(figures):
+            terminalreporter.line(sentence)

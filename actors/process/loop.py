@@ -20,6 +20,7 @@ from sojourn.actors.process.output import (
 from sojourn.actors.process.page import PageWriter
 from sojourn.actors.shared_map import SharedState
 from sojourn.actors.turn import clean, describe_error, run_turn
+from sojourn.actors.turn_errors import HostFails, hindered
 from sojourn.runtime.errors import OutsideTurn
 from sojourn.runtime.wire.actor import Ending, Forget, JobContext, LogLine, Result, Turn
 
@@ -120,6 +121,9 @@ class ActorLoop:
             return Actor(
                 self._loaded, context, self._blobs, shared=self._shared[context.job]
             )
+        except HostFails as fault:
+            self._units += 1
+            return hindered(turn, context.job_id, fault, started)
         except BaseException as error:  # noqa: BLE001 - a constructor or `activate` may raise anything
             self._units += 1
             return Result(

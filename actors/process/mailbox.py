@@ -52,6 +52,11 @@ class Mailbox:
         """In the order in which things happened; the last batch of results is still open."""
         self._urgent = False
         """Whether what is outgoing shall leave at once, since nothing more joins it soon."""
+        self._handed_in = 0
+        """Results so far."""
+        self._given_back: dict[int, int] = {}
+        """Job → number of the result with which its turns were given back: turns that its supervisor sent
+        before it had that result committed go back, too."""
         self._current: Turn | None = None
         self._granted: Committed | None = None
         self._yields: dict[int | None, float] = {}
@@ -65,8 +70,21 @@ class Mailbox:
         with self._changed:
             self._entries.append(Acknowledged(batch.acknowledged))
             self._entries.extend(batch.contexts)
-            self._entries.extend(batch.turns)
+            turns = batch.turns
+            if self._given_back:
+                turns = self._still_wanted(batch)
+            self._entries.extend(turns)
             self._changed.notify_all()
+
+    def _still_wanted(self, batch: Dispatch) -> list[Turn]:
+        """Give back the turns that were sent before an attempt failed that forbids them."""
+        for job, number in list(self._given_back.items()):
+            if batch.acknowledged >= number:
+                del self._given_back[job]
+        back = [turn.dispatch for turn in batch.turns if turn.job in self._given_back]
+        if back:
+            self._send(ReturnedUnbegun(back))
+        return [turn for turn in batch.turns if turn.job not in self._given_back]
 
     def recall(self, recall: Recall) -> None:
         """Take unbegun turns out; the answer follows every result finished before."""
@@ -101,6 +119,7 @@ class Mailbox:
             for job in request.jobs:
                 self._take_back(job)
                 self._yields.pop(job, None)
+                self._given_back.pop(job, None)
             self._entries.append(request)
             self._changed.notify_all()
 
@@ -156,7 +175,9 @@ class Mailbox:
         with self._lock:
             current, self._current = self._current, None
             self._batch().results.append(result)
+            self._handed_in += 1
             if give_back and current is not None:
+                self._given_back[current.job] = self._handed_in
                 back = self._take_back(current.job)
                 if back:
                     self._send(ReturnedUnbegun(back))
@@ -172,6 +193,7 @@ class Mailbox:
         with self._changed:
             self._granted = None
             self._batch().results.append(result)
+            self._handed_in += 1
             self._hurry()
             while self._granted is None or self._granted.dispatch != result.dispatch:
                 self._changed.wait()

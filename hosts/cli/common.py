@@ -44,6 +44,7 @@ class Settings(msgspec.Struct):
         *,
         job: str | None = None,
         on_progress: Callable[[Body], None] | None = None,
+        goes_on: Callable[[], str] | None = None,
     ) -> Body:
         """Ask the supervisor for one thing. Ctrl-C ends the watching only, and says so.
 
@@ -51,6 +52,7 @@ class Settings(msgspec.Struct):
             command: what.
             job: the job that it is about, for that sentence.
             on_progress: gets the news meanwhile.
+            goes_on: gives that sentence instead, where it isn't about one job.
         """
         connection = self.connect()
         verb = type(command).__name__.lower()
@@ -62,6 +64,9 @@ class Settings(msgspec.Struct):
             with shown:
                 return connection.request(command, on_progress=on_progress)
         except KeyboardInterrupt:
+            if goes_on is not None:
+                click.echo(f"interrupted: {goes_on()}", err=True)
+                raise click.exceptions.Exit(INTERRUPTED) from None
             raise self.interrupted(job, acting=not isinstance(command, Wait | Logs)) from None
         finally:
             connection.close()

@@ -16,12 +16,13 @@ from sojourn.runtime.errors import HostUnable, SojournError, UsageError
 
 INTERRUPTED = 130
 COMMANDS = {
-    "cancel": "acting", "completion": "completion", "demo": "demo", "down": "down",
+    "cancel": "acting", "completion": "completion", "cordon": "cordon", "demo": "demo", "down": "down",
+    "drain": "drain",
     "export": "export", "forget": "acting", "handoff": "handoff", "import": "import_",
     "invite": "invite", "jobs": "jobs",
     "join": "join", "logs": "logs", "migrate": "migrate", "pause": "acting", "peers": "peers",
     "resume": "resume", "retry": "acting", "run": "run", "show": "show", "submit": "submit",
-    "up": "up", "wait": "wait",
+    "uncordon": "cordon", "up": "up", "wait": "wait",
 }
 """Command → module of this package that holds it."""
 
@@ -98,6 +99,9 @@ HELP: list[tuple[str, list[tuple[str, str]]]] = [
         ("invite", "Print a token that lets another host pair with this one."),
         ("join", "Pair with the host that gave a token."),
         ("peers", "List the paired hosts; `peers role`, `peers revoke`."),
+        ("cordon", "Let this host take no new jobs."),
+        ("uncordon", "Let it take jobs again."),
+        ("drain", "Cordon it and move every job away."),
     ]),
     ("Starting work", [
         ("submit", "Start a job of a flow; print its id."),
@@ -118,7 +122,7 @@ HELP: list[tuple[str, list[tuple[str, str]]]] = [
         ("forget", "Delete a finished job."),
     ]),
     ("Moving", [
-        ("migrate", "Move running jobs to another host."),
+        ("migrate", "Move running jobs to another host, or back."),
         ("export", "Write a job into a file."),
         ("import", "Take a job from a file."),
         ("handoff", "Hand-offs under way or in doubt: list, show, resolve."),

@@ -44,7 +44,7 @@ def _listed(peers: list[dict[str, Any]]) -> str:
         ["HOST", "STATE", "ADDRESS", "ROLE HERE", "GRANTED BY", "ROLE THERE"],
         [
             [
-                peer["name"], peer["state"], peer["address"] or "(dials us)", peer["role"], peer["granted"],
+                peer["name"], _state(peer), peer["address"] or "(dials us)", peer["role"], peer["granted"],
                 peer["role_there"] or "-",
             ]
             for peer in peers
@@ -52,6 +52,10 @@ def _listed(peers: list[dict[str, Any]]) -> str:
     )
     whys = [f"{peer['name']}: {line_text(peer['why'], 300)}" for peer in peers if peer["why"]]
     return "\n".join([shown, *whys])
+
+
+def _state(peer: dict[str, Any]) -> Any:
+    return peer["state"] + (", cordoned" if peer["connected"] and peer.get("cordoned") else "")
 
 
 @peers_command.command("role")

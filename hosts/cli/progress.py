@@ -6,6 +6,7 @@ Prints no data: that goes to stdout, by the command itself.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from threading import Event, Thread
@@ -75,6 +76,51 @@ def move_shown(job: str) -> Generator[Show]:
             )
 
         yield show
+
+
+@contextmanager
+def moves_shown() -> Generator[Show]:
+    """Show phases of several moves: one line that changes on a terminal, else a line per job and phase."""
+    lines: dict[str, Show] = {}
+    if not sys.stderr.isatty():
+
+        def show(body: Body) -> None:
+            job = body["job_id"]
+            lines.setdefault(job, _lines(job))(body)
+
+        yield show
+        return
+    with counts_shown("migrate") as say:
+        yield lambda body: say(f"{body['job_id']}: {body['phase']}")
+
+
+@contextmanager
+def counts_shown(verb: str) -> Generator[Callable[[str], None]]:
+    """Show how far something is: one line that changes on a terminal, else a line now and then.
+
+    Args:
+        verb: what is done.
+    """
+    if not sys.stderr.isatty():
+        yield _now_and_then(verb)
+        return
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and for terminals only
+    from rich.markup import escape  # noqa: PLC0415
+
+    with Console(stderr=True).status(escape(f"{verb} …")) as status:
+        yield lambda text: status.update(escape(f"{verb}: {text}"))
+
+
+def _now_and_then(verb: str) -> Callable[[str], None]:
+    said = [float("-inf")]
+
+    def say(text: str) -> None:
+        now = time.monotonic()
+        if now - said[0] >= PATIENCE:
+            said[0] = now
+            click.echo(f"{verb}: {text}", err=True)
+
+    return say
 
 
 def _lines(job: str) -> Show:

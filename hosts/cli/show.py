@@ -6,7 +6,8 @@ import click
 
 from sojourn.hosts.cli.common import Settings, job_argument, with_settings
 from sojourn.hosts.cli.render import job_text
-from sojourn.runtime.wire.client import LARGEST_COUNT, Show
+from sojourn.runtime.wire.bounds import LARGEST_COUNT
+from sojourn.runtime.wire.client import Show
 
 FEW = 10
 """Entries of the history that people are shown at first."""

@@ -43,19 +43,24 @@ NUMBER = r"(\d{1,12}(?:\.\d{1,6})?)"
 @click.option("--strict-code", is_flag=True, help="Block jobs whose code changed.")
 @click.option("--accept-restored-store", is_flag=True,
               help="The store was put back from a copy: run its jobs without asking peers first.")
+@click.option("--drain-to", metavar="HOST",
+              help="SIGTERM first moves every job to this paired host; a second one stops at once.")
 @click.option("--memory-limit", metavar="SIZE", help="Of each actor process, like 512M.")
 @with_settings
 def up_command(
     settings: Settings, name: str | None, listen: str | None, paths: tuple[str, ...],
     allow: tuple[str, ...], python: str | None, retain: str, grace: float, import_timeout: float,
-    strict_code: bool, accept_restored_store: bool, memory_limit: str | None,
+    strict_code: bool, accept_restored_store: bool, drain_to: str | None, memory_limit: str | None,
 ) -> int:
     """Run this host's supervisor in the foreground; SIGTERM, Ctrl-C or `sojourn down` stop it."""
     settings.only_here("up")
     seconds, count = read_retention(retain)
+    own_name = read_name(name)
+    if drain_to == own_name:
+        raise UsageError(f"--drain-to {drain_to}: that is this host itself; name a paired one")
     options = UpOptions(
         home=str(Home.choose(settings.home).root),
-        name=read_name(name),
+        name=own_name,
         listen=read_listen(listen),
         paths=tuple(read_path(path) for path in paths or (os.getcwd(),)),
         allow=allow,
@@ -66,6 +71,7 @@ def up_command(
         memory_limit=None if memory_limit is None else read_size(memory_limit),
         grace=grace,
         import_timeout=import_timeout,
+        drain_to=drain_to,
         accept_restored=accept_restored_store,
     )
     from sojourn.hosts.supervisor.main import run_supervisor  # noqa: PLC0415 - heavy, only here

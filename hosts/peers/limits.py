@@ -25,6 +25,9 @@ SENDERS = 1000
 REPEAT_AFTER = 60.0
 """Seconds until the same refusal of a stranger is told again."""
 
+STRANGERS_TOLD = 50
+"""Lines of the log that all strangers together get in ``REPEAT_AFTER`` seconds."""
+
 STRANGERS = 1000
 """How many strangers are told apart; anyone can make up keys."""
 
@@ -124,12 +127,20 @@ class Strangers:
     def __init__(self) -> None:
         self._told: dict[str, float] = {}
         self._untold: dict[str, int] = {}
+        self._since = float("-inf")
+        self._lines = 0
 
     def knocked(self, who: str, now: float) -> str | None:
         """Give what to log of a refused stranger; None while it was told a short time ago."""
         if now - self._told.get(who, float("-inf")) < REPEAT_AFTER:
             self._untold[who] = self._untold.get(who, 0) + 1
             return None
+        if now - self._since >= REPEAT_AFTER:
+            self._since, self._lines = now, 0
+        self._lines += 1
+        if self._lines > STRANGERS_TOLD:
+            return None
+        more = " (others aren't logged for a while)" if self._lines == STRANGERS_TOLD else ""
         if who not in self._told and len(self._told) >= STRANGERS:
             oldest = next(iter(self._told))
             del self._told[oldest]
@@ -137,4 +148,5 @@ class Strangers:
         self._told.pop(who, None)
         self._told[who] = now
         untold = self._untold.pop(who, 0)
-        return f"{who} ({untold} more times since the last line)" if untold else who
+        again = f" ({untold} more times since the last line)" if untold else ""
+        return f"{who}{again}{more}"

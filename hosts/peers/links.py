@@ -149,10 +149,9 @@ class PeerLinks:
         if line is not None and line.refusal:
             self._redial(name, line)
 
-    def change_role(self, row: PeerRow) -> None:
-        """Let a paired host do more or less, and tell it."""
-        self._peers[row.name] = row
-        self.send_frame(row.name, self._hello_for(row.name))
+    def tell_role(self, name: str) -> None:
+        """Tell a paired host what it may do here now."""
+        self.send_frame(name, self._hello_for(name))
 
     def remove_peer(self, name: str, why: str) -> None:
         """End the pairing with a host: its key gets in no more, and what its connections send is nobody's.

@@ -76,7 +76,7 @@ def read_token(text: str) -> Token:
         if sha256(body[:-_CHECK]).digest()[:_CHECK] != body[-_CHECK:]:
             raise problem
         token = msgspec.msgpack.decode(body[:-_CHECK], type=Token)
-    except (binascii.Error, ValueError, msgspec.DecodeError):
+    except (binascii.Error, ValueError, RecursionError, msgspec.DecodeError):
         raise problem from None
     if not (is_key(token.secret) and is_key(token.server_key) and is_address(token.address)):
         raise problem

@@ -26,11 +26,13 @@ class Store(Protocol):
         store_id: UUID made when the store was created.
         incarnation: how often it was opened for a supervisor, this time included.
         restored: whether it was put back from a copy, and nobody accepted that yet.
+        lost: how many commits are missing from it that were on disk, as far as is known.
     """
 
     store_id: str
     incarnation: int
     restored: bool
+    lost: int
 
     def commit(self, writes: Writes) -> None:
         """Put a round on disk, whole or not at all, in the order that ``Writes`` documents.

@@ -5,11 +5,14 @@ Knows pragmas and migrations; neither reads nor writes a job.
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from importlib import resources
 from pathlib import Path
 
-from sojourn.runtime.errors import StoreFailed, StoreTooNew
+from sojourn.hosts.store.soundness import find_damage
+from sojourn.runtime.errors import JobUnreadable, StoreFailed, StoreTooNew
 
 SCHEMA_VERSION = 1
 SETTINGS = {
@@ -17,24 +20,43 @@ SETTINGS = {
     "foreign_keys": "OFF",
     "wal_autocheckpoint": "4000",  # pages: a checkpoint every 16 MB, not every 4
     "cache_size": "-65536",  # KiB
+    "cell_size_check": "ON",  # damaged pages are found when they are read, not when they are followed
 }
 """Pragmas of every connection, after WAL was set."""
 
 BUSY_TIMEOUT = 5.0
 """Seconds that a lock held by another program (a copy being made) is waited for."""
 
+DAMAGED = (
+    "it is damaged: put a copy back and start with it (its peers are asked before it runs anything that "
+    "one of them may own), or save what can be read with `sqlite3 {path} .recover`; with neither, move it "
+    "away with all files of its name to begin anew"
+)
+"""What to do about a store that SQLite can't read; ``path`` is the file."""
+
 _HINTS = {
     sqlite3.SQLITE_FULL: "make room on its disk, then start again: what was acknowledged is safe",
     sqlite3.SQLITE_IOERR: "see to its disk, then start again: what was acknowledged is safe",
-    sqlite3.SQLITE_READONLY: "give yourself the right to write it, then start again",
+    sqlite3.SQLITE_READONLY: "give yourself the right to write it, then start again: what was "
+    "acknowledged is safe",
     sqlite3.SQLITE_CANTOPEN: "see that its folder exists and that you may write there",
     sqlite3.SQLITE_PERM: "see that its folder exists and that you may write there",
     sqlite3.SQLITE_BUSY: "another program holds it: end that program, then start again",
     sqlite3.SQLITE_LOCKED: "another program holds it: end that program, then start again",
-    sqlite3.SQLITE_CORRUPT: "it is damaged: put a copy back, or move it away to begin anew",
-    sqlite3.SQLITE_NOTADB: "it is damaged: put a copy back, or move it away to begin anew",
+    sqlite3.SQLITE_CORRUPT: DAMAGED,
+    sqlite3.SQLITE_NOTADB: DAMAGED,
 }
 """What to do, by primary result code (the low byte of SQLite's extended one)."""
+
+_DISK_STATES = {
+    errno.EROFS: (
+        "its file system is read-only now: mount it for writing, then start again: what was acknowledged "
+        "is safe"
+    ),
+    errno.ENOSPC: _HINTS[sqlite3.SQLITE_FULL],
+    errno.EDQUOT: _HINTS[sqlite3.SQLITE_FULL],
+}
+"""What to do, by the error of writing beside the store: SQLite calls all of these an I/O error."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -43,8 +65,11 @@ def connect(path: Path) -> sqlite3.Connection:
     Raises:
         sqlite3.Error: if SQLite can't.
         StoreTooNew: if a newer version wrote it.
-        StoreFailed: if its file system holds no write-ahead log.
+        StoreFailed: if it is damaged, or its file system holds no write-ahead log.
     """
+    found = find_damage(path)
+    if found is not None:
+        raise damaged(path, f"doesn't hold together ({found})")
     db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT)
     try:
         _refuse_newer(db, path)
@@ -60,12 +85,36 @@ def failure(path: Path, error: sqlite3.Error) -> StoreFailed:
     """Turn SQLite's error into a sentence for a person."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     hint = _HINTS.get(code, "look at its disk and at this host's log, then start again")
-    return StoreFailed(f"the store {path} failed ({error}): {hint}")
+    if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        hint = _DISK_STATES.get(_try_to_write(path.parent), hint)
+    said = str(error)
+    if code == sqlite3.SQLITE_IOERR:  # there are thirty kinds
+        said += f", {getattr(error, 'sqlite_errorname', '')}"
+    return StoreFailed(f"the store {path} failed ({said}): {hint.format(path=path)}")
 
 
 def damaged(path: Path, what: str) -> StoreFailed:
     """Say that what the file holds can't be."""
-    return StoreFailed(f"the store {path} {what}: {_HINTS[sqlite3.SQLITE_CORRUPT]}")
+    return StoreFailed(f"the store {path} {what}: {DAMAGED.format(path=path)}")
+
+
+def unreadable(path: Path, job: str, what: str) -> JobUnreadable:
+    """Say that what the file holds of one job can't be, though SQLite reads it."""
+    return JobUnreadable(
+        f"job {job} can't be read: the store {path} {what}. Other jobs go on; put a copy of the store back "
+        "to have this one again, or submit it anew under another id"
+    )
+
+
+def _try_to_write(folder: Path) -> int:
+    """Give the error of writing into a folder; 0 if it can be done."""
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        return error.errno or 0
+    return 0
 
 
 def _refuse_newer(db: sqlite3.Connection, path: Path) -> None:

@@ -10,15 +10,17 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from sojourn.hosts.store.heads import UnreadableHead, read_head
 from sojourn.hosts.store.incarnation import read_incarnation, write_incarnation
-from sojourn.hosts.store.schema import connect, damaged, failure
+from sojourn.hosts.store.mark import CommitMark, read_mark
+from sojourn.hosts.store.schema import connect, damaged, failure, unreadable
 from sojourn.hosts.store.sqlite_writes import apply_writes, prune_commands
 from sojourn.hosts.store.tally import Tallies
-from sojourn.runtime.errors import NotFound
+from sojourn.runtime.errors import JobUnreadable, NotFound
 from sojourn.runtime.job import (
     AttributeRow,
     BlobRow,
@@ -30,6 +32,7 @@ from sojourn.runtime.job import (
     LogRow,
     MessageRow,
     Origin,
+    Ownership,
     PeerRow,
     QuestionRow,
     RoutineCounts,
@@ -37,11 +40,26 @@ from sojourn.runtime.job import (
     StagedRows,
     Writes,
 )
+from sojourn.runtime.wire.decoding import FrameDecoder
 
 Row = TypeVar("Row")
 Record = TypeVar("Record")
 
 COMMANDS_BETWEEN_PRUNES = 10_000
+
+COUNT = "UPDATE meta SET value = ? WHERE name = 'commits'"
+
+
+class Seen(NamedTuple):
+    """What the files beside a store say of it; 0 where there is none.
+
+    Attributes:
+        incarnation: how often it was opened.
+        commits: how many it made.
+    """
+
+    incarnation: int
+    commits: int
 
 
 class SqliteStore:
@@ -52,11 +70,17 @@ class SqliteStore:
         incarnation: how often it was opened for a supervisor, this time included.
         restored: whether the store was put back from a copy: it was once behind its incarnation file, and
             nobody accepted that yet by writing ``meta["restored"] = "0"``.
+        lost: how many commits are missing from it that were on disk, as far as is known.
     """
 
-    def __init__(self, db: sqlite3.Connection, path: Path, meta: dict[str, str]) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, path: Path, meta: dict[str, str], mark: CommitMark, lost: int
+    ) -> None:
         self._db = db
         self._path = path
+        self._mark = mark
+        self._made = int(meta["commits"])
+        self.lost = lost
         self._tallies = Tallies(self._all)
         self._commands = 0
         self.store_id = meta["store_id"]
@@ -76,31 +100,36 @@ class SqliteStore:
             StoreFailed: if it can't be read or written.
         """
         beside = path.with_name(path.name + ".incarnation")
+        marked = path.with_name(path.name + ".commits")
         try:
+            seen = Seen(read_incarnation(beside), read_mark(marked))
             db = connect(path)
             try:
-                meta = _begin_incarnation(db, path, read_incarnation(beside), clock())
-                # After the store, never before it: a crash in between leaves the file behind, which
+                meta, lost = _begin_incarnation(db, path, seen, clock())
+                # After the store, never before it: a crash in between leaves the files behind, which
                 # means nothing; the other way round would look like a store put back from a copy.
                 write_incarnation(beside, int(meta["incarnation"]))
+                mark = CommitMark.create(marked, int(meta["commits"]))
             except BaseException:
                 db.close()
                 raise
         except sqlite3.Error as error:
             raise failure(path, error) from error
-        return cls(db, path, meta)
+        return cls(db, path, meta, mark, lost)
 
     # --- writing --------------------------------------------------------------------------
 
     def commit(self, writes: Writes) -> None:
         """Put a round on disk (see ``Store.commit``)."""
         db = self._db
+        number = self._made + 1
         try:
             db.execute("BEGIN IMMEDIATE")
             try:
                 apply_writes(db, writes)
                 if writes.commands_put:
                     self._prune_at_times(writes)
+                db.execute(COUNT, (str(number),))
                 db.execute("COMMIT")
             except BaseException:
                 # SQLite may have rolled back by itself.
@@ -109,6 +138,8 @@ class SqliteStore:
                 raise
         except sqlite3.Error as error:
             raise failure(self._path, error) from error
+        self._made = number
+        self._mark.set(number, through=_gives_away(writes))
         for row in writes.jobs_cleared:
             self._tallies.forget(row)
 
@@ -130,7 +161,10 @@ class SqliteStore:
 
     def heads(self) -> list[tuple[int, JobHead]]:
         """See ``Store.heads``."""
-        return self._heads("ownership != 'forgotten' ORDER BY row DESC")
+        return [
+            (row, head if isinstance(head, JobHead) else head.stand_in())
+            for row, head in self._read_heads("ownership != 'forgotten' ORDER BY row DESC")
+        ]
 
     def head(self, row: int) -> JobHead | None:
         """See ``Store.head``."""
@@ -173,7 +207,7 @@ class SqliteStore:
             raise NotFound(f"the store {self._path} has no job in row {row}")
         flow = self.flow(head.flow_digest)
         if flow is None:
-            raise damaged(self._path, f"lacks the flow of job {head.job_id}")
+            raise unreadable(self._path, head.job_id, f"lacks its flow {head.flow_digest}")
         entries = self._history(row, history, after)
         limit = -1 if pending is None else pending
         return JobImage(
@@ -228,7 +262,7 @@ class SqliteStore:
         try:
             return {number: known[number] for number in sorted(used)}
         except KeyError as missing:
-            raise damaged(self._path, f"lacks origin {missing} of job {head.job_id}") from None
+            raise unreadable(self._path, head.job_id, f"lacks origin {missing} of its history") from None
 
     def history_total(self, row: int) -> int:
         """See ``Store.history_total``."""
@@ -332,14 +366,28 @@ class SqliteStore:
     def close(self) -> None:
         """See ``Store.close``."""
         self._db.close()
+        self._mark.close()
 
     # --- reading --------------------------------------------------------------------------
 
     def _all(self, query: str, *arguments: object) -> list[tuple[object, ...]]:
         try:
-            return self._db.execute(query, arguments).fetchall()
+            try:
+                return self._db.execute(query, arguments).fetchall()
+            except sqlite3.OperationalError as error:
+                if "UTF-8" not in str(error):
+                    raise
+                return self._all_leniently(query, arguments)
         except sqlite3.Error as error:
             raise failure(self._path, error) from error
+
+    def _all_leniently(self, query: str, arguments: tuple[object, ...]) -> list[tuple[object, ...]]:
+        """Read rows of which one holds text that can't be: whoever looks at that one sees what is wrong."""
+        self._db.text_factory = _read_text
+        try:
+            return self._db.execute(query, arguments).fetchall()
+        finally:
+            self._db.text_factory = str
 
     def _number(self, query: str, *arguments: object) -> int:
         return _int(self._all(query, *arguments)[0][0])
@@ -355,10 +403,21 @@ class SqliteStore:
         return [make(row) for row in self._all(f"SELECT * FROM {where}", *arguments)]
 
     def _heads(self, where: str, *arguments: object) -> list[tuple[int, JobHead]]:
-        return [
-            (_int(row), self._decode(head, JobHead))
-            for row, head in self._all(f"SELECT row, head FROM jobs WHERE {where}", *arguments)
-        ]
+        found: list[tuple[int, JobHead]] = []
+        for row, head in self._read_heads(where, *arguments):
+            if isinstance(head, UnreadableHead):
+                raise JobUnreadable(head.reason)
+            found.append((row, head))
+        return found
+
+    def _read_heads(
+        self, where: str, *arguments: object
+    ) -> list[tuple[int, JobHead | UnreadableHead]]:
+        rows = self._all(
+            f"SELECT row, head, job_id, instance, status, ownership, created_at FROM jobs WHERE {where}",
+            *arguments,
+        )
+        return [(_int(row[0]), read_head(self._path, row[1:])) for row in rows]
 
     def _records(self, kind: type[Record], where: str, *arguments: object) -> list[Record]:
         return [
@@ -368,35 +427,47 @@ class SqliteStore:
 
     def _decode(self, data: object, kind: type[Record]) -> Record:
         try:
-            return msgspec.msgpack.decode(data if isinstance(data, bytes) else b"", type=kind)
+            return decode_record(kind, data)
         except msgspec.DecodeError as error:
             raise damaged(self._path, f"holds a {kind.__name__} that can't be read ({error})") from None
 
 
+def decode_record(kind: type[Record], data: object) -> Record:
+    """Read a record as the store holds it.
+
+    Raises:
+        msgspec.DecodeError: if it is damaged.
+    """
+    return FrameDecoder(msgspec.msgpack.Decoder(kind)).decode(data if isinstance(data, bytes) else b"")
+
+
 def _begin_incarnation(
-    db: sqlite3.Connection, path: Path, beside: int, now: float
-) -> dict[str, str]:
+    db: sqlite3.Connection, path: Path, seen: Seen, now: float
+) -> tuple[dict[str, str], int]:
     """Count one up and prune what is old, in one transaction.
 
     Args:
         db: the connection.
         path: the store's file.
-        beside: number in the incarnation file.
+        seen: what the files beside it say.
         now: wall clock in seconds.
 
     Returns:
-        The store's meta, as written.
+        The store's meta, as written, and how many commits are missing from it.
     """
     meta: dict[str, str] = dict(db.execute("SELECT name, value FROM meta"))
     try:
-        stored = int(meta.get("incarnation", "0"))
+        incarnation = int(meta.get("incarnation", "0"))
+        commits = int(meta.get("commits", "0"))
     except ValueError:
-        raise damaged(path, "holds an incarnation that is no number") from None
-    behind = stored < beside
+        raise damaged(path, "holds an incarnation or a number of commits that is none") from None
+    lost = max(0, seen.commits - commits)
+    behind = incarnation < seen.incarnation or lost > 0
     fresh = {
         # One that was put back from a copy is another store: what the first one promised isn't its word.
         "store_id": str(uuid.uuid4()) if behind else meta.get("store_id") or str(uuid.uuid4()),
-        "incarnation": str(max(stored, beside) + 1),
+        "incarnation": str(max(incarnation, seen.incarnation) + 1),
+        "commits": str(max(commits, seen.commits) + 1),
         "restored": "1" if behind else meta.get("restored", "0"),
     }
     writes = Writes()
@@ -405,7 +476,18 @@ def _begin_incarnation(
     apply_writes(db, writes)
     prune_commands(db, now)
     db.execute("COMMIT")
-    return meta | fresh
+    return meta | fresh, lost
+
+
+def _gives_away(writes: Writes) -> bool:
+    """Whether a round lets a job of this host's go: were it forgotten, the job would run on two hosts."""
+    return any(
+        head.ownership in (Ownership.RELEASED, Ownership.GONE) for head in writes.heads.values()
+    )
+
+
+def _read_text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
 
 
 def _int(value: object) -> int:

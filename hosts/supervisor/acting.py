@@ -98,6 +98,18 @@ class Acting:
                 "to move"
             )
 
+    def check_not_contested(self, head: JobHead) -> None:
+        """See that no other host holds a job at the same epoch.
+
+        Raises:
+            Refused: if one does.
+        """
+        if head.contested_by is not None:
+            raise Refused(
+                f"job {head.job_id} is blocked on host {self._core.host!r}: "
+                f"{two_owners(head.job_id, self._core.host, head.contested_by, head.epoch)}"
+            )
+
     def pause(self, asker: Asker, command: Pause) -> None:
         """Let no new turn start; answered once none is in flight."""
         row, head = self._core.find(command.job)
@@ -140,11 +152,7 @@ class Acting:
     def retry(self, asker: Asker, command: Retry) -> None:
         """Give failed messages a fresh budget, or lift a block."""
         row, head = self._core.find(command.job)
-        if head.contested_by is not None:
-            raise Refused(
-                f"job {head.job_id} is blocked on host {self._core.host!r}: "
-                f"{two_owners(head.job_id, self._core.host, head.contested_by, head.epoch)}"
-            )
+        self.check_not_contested(head)
         check_retry(head, self._core.host, shown_now(self._core, row, head))
         if head.status is JobStatus.BLOCKED:
             self._fleet.clear_failures(head.flow_digest)

@@ -8,11 +8,14 @@ from typing import Any
 
 import msgspec
 
+from sojourn.hosts.peers.limits import LARGEST_FRAME
+from sojourn.hosts.store.blobs import keep_blob
 from sojourn.hosts.supervisor.claims import Contests
 from sojourn.hosts.supervisor.codebases import LoadAnswer
-from sojourn.hosts.supervisor.core import Core, ToPeer, new_id, read_clocks
+from sojourn.hosts.supervisor.core import Core, ToPeer
 from sojourn.hosts.supervisor.fleet import Fleet
-from sojourn.hosts.supervisor.keeping import Reservations, keep_blob
+from sojourn.hosts.supervisor.held import HeldBlobs
+from sojourn.hosts.supervisor.keeping import Reservations, leave_room
 from sojourn.hosts.supervisor.resolving import OpenHandoff
 from sojourn.hosts.supervisor.staging import Staging
 from sojourn.runtime.engine.inputs import Adopt, Block, Whence
@@ -20,8 +23,9 @@ from sojourn.runtime.errors import CodeNotLoadable, HandoffAborted, HostUnable, 
 from sojourn.runtime.export import Export, ReleaseTicket
 from sojourn.runtime.flow import decode_flow, encode_flow
 from sojourn.runtime.flow_document import flow_digest
+from sojourn.runtime.handoff import crowding, routing, strays
 from sojourn.runtime.handoff import effects as fx
-from sojourn.runtime.handoff import routing, strays
+from sojourn.runtime.handoff.claims import outdone
 from sojourn.runtime.handoff.parts import decode_final
 from sojourn.runtime.handoff.routing import Reception, ToTarget, arriving, facts_about
 from sojourn.runtime.handoff.source import TWO_OWNERS, Patience
@@ -36,6 +40,7 @@ from sojourn.runtime.job import (
     PeerRow,
 )
 from sojourn.runtime.wire.handoff import (
+    CHUNK_BYTES,
     Abort,
     Ack,
     Chunk,
@@ -50,6 +55,9 @@ from sojourn.runtime.wire.handoff import (
 START_PATIENCE = 15.0
 """Seconds that processes get to start before a hand-off is refused, or STARTED is sent without them."""
 
+LOOK_EVERY = 16
+"""Chunks after which it is seen whether there is room for more."""
+
 KEPT = 60.0
 """Seconds that a finished hand-off waits for MEASURED."""
 
@@ -60,17 +68,21 @@ class Arrival(msgspec.Struct, eq=False):
     Attributes:
         machine: its state.
         digest: of the job's flow.
+        looking: what is here of its blobs is being looked for.
         preparing: monotonic deadline for its processes, before READY.
         activating: monotonic time at which the job was owned, until its actors are up.
         owned_at: the same, kept.
         staging: what came of it so far.
+        unlooked: chunks since it was seen whether there is room.
         credit: an answer to what came in this round, given once.
     """
 
     machine: TargetHandoff
     staging: Staging
+    unlooked: int = 0
     digest: str = ""
     credit: Credit | None = None
+    looking: HeldBlobs | None = None
     preparing: float | None = None
     activating: float | None = None
     owned_at: float | None = None
@@ -113,7 +125,7 @@ class Arrivals:
             core.round.writes.drop_rows(staged)
             return
         self._arrivals[row.m] = Arrival(machine, Staging(core, staged))
-        if routing.waits_for_word(row):
+        if routing.waits_for_word(row, core.store.head(staged)):
             self._withhold(machine, {row.peer})
 
     def _withhold(self, machine: TargetHandoff, peers: set[str]) -> None:
@@ -134,6 +146,8 @@ class Arrivals:
             case Reception.STEP:
                 assert arrival is not None
                 self._step(arrival, message)
+                if isinstance(message, Chunk):
+                    self._bound(arrival)
             case Reception.BEGIN:
                 assert isinstance(message, Preflight)
                 self._begin(peer, message)
@@ -143,14 +157,31 @@ class Arrivals:
             case Reception.NOTHING:
                 pass
 
+    def _bound(self, arrival: Arrival) -> None:
+        """See that what arrives fits; what doesn't is refused."""
+        machine = arrival.machine
+        arrival.unlooked += 1
+        if arrival.unlooked < LOOK_EVERY and not machine.held_bytes > LARGEST_FRAME:
+            return
+        arrival.unlooked = 0
+        free = shutil.disk_usage(self._core.home.root).free
+        problem = crowding.against_more(machine, self._machines(), self._core.host, free)
+        if problem is not None and machine.state is TargetState.STAGING:
+            self._core.log.error("hand-off refused", job=machine.job_id, reason=problem)
+            self._do(arrival, machine.cannot_keep(HostUnable(problem)))
+
     def _begin(self, peer: str, asked: Preflight) -> None:
         core = self._core
+        crowded = crowding.against_another(peer, core.host, self._machines())
+        if crowded is not None:
+            core.send(ToPeer(peer, HandoffRefused(asked.m, Refused.__name__, crowded), f"{ROLE}.refused"))
+            return
         facts = self._facts(asked)
         row = core.staging_row()
         machine = TargetHandoff(asked, peer, core.store.store_id, self._patience, row)
         arrival = self._arrivals[asked.m] = Arrival(machine, Staging(core, row))
         core.log.info("hand-off offered", job=asked.job_id, source=peer, m=asked.m)
-        effects = machine.begin(facts, read_clocks().monotonic)
+        effects = machine.begin(facts, self._core.read_clocks().monotonic)
         for effect in effects:
             if isinstance(effect, fx.Send) and isinstance(effect.message, HandoffRefused):
                 core.log.warning(
@@ -158,7 +189,7 @@ class Arrivals:
                 )
                 if effect.message.kind == TWO_OWNERS:
                     known = core.head(asked.job_id)
-                    if known is not None:
+                    if known is not None and self._contests.concerns(peer, *known):
                         core.apply(Block(known[0], effect.message.message))
         self._do(arrival, effects)
 
@@ -167,7 +198,8 @@ class Arrivals:
         known = core.head(asked.job_id)
         return facts_about(
             asked, None if known is None else known[1], self._machines(), core.host,
-            stopping=core.stopping, free_bytes=shutil.disk_usage(core.home.root).free,
+            stopping=core.stopping, cordoned=core.cordoned,
+            free_bytes=shutil.disk_usage(core.home.root).free,
         )
 
     def _machines(self) -> list[TargetHandoff]:
@@ -201,6 +233,8 @@ class Arrivals:
                 times.append(machine.wake_at)
             if arrival.preparing is not None or arrival.activating is not None:
                 times.append(now + 0.05)
+            if arrival.looking is not None:
+                times.append(now + 0.01)
         return min(times, default=None)
 
     def open_handoffs(self) -> list[OpenHandoff]:
@@ -226,6 +260,12 @@ class Arrivals:
         for arrival in list(self._arrivals.values()):
             if arrival.machine.peer == peer and arrival.machine.state is TargetState.STAGING:
                 self._step(arrival, Abort(arrival.machine.m, why))
+
+    def refuse_undecided(self, why: str) -> None:
+        """Refuse every hand-off that was promised nothing yet; what is PREPARED may come."""
+        for arrival in list(self._arrivals.values()):
+            if arrival.machine.state is TargetState.STAGING:
+                self._do(arrival, arrival.machine.cannot_keep(Refused(why)))
 
     def describe(self) -> list[dict[str, Any]]:
         """List the hand-offs under way."""
@@ -259,8 +299,15 @@ class Arrivals:
                     "to the same state, or move with --allow-code-drift",
                 )
                 return
+        if self._fleet.spare() >= crowding.MOST_SPARE:
+            self._inspected(
+                arrival, CodeNotLoadable.__name__,
+                f"{crowding.MOST_SPARE} processes of host {self._core.host!r} wait for jobs that were to "
+                "come already: move the job in a minute",
+            )
+            return
         self._fleet.prepare(arrival.digest)
-        arrival.preparing = read_clocks().monotonic + START_PATIENCE
+        arrival.preparing = self._core.read_clocks().monotonic + START_PATIENCE
 
     def _inspected(self, arrival: Arrival, kind: str, message: str) -> None:
         if kind:
@@ -268,15 +315,24 @@ class Arrivals:
                 "hand-off refused", job=arrival.machine.job_id, source=arrival.machine.peer,
                 reason=message,
             )
-        held: list[tuple[str, int]] = []
-        if not kind:
-            held = arrival.staging.held(arrival.machine.asked.blobs)
-        self._step(arrival, fx.InspectionDone(kind, message, held))
+            self._step(arrival, fx.InspectionDone(kind, message, []))
+            return
+        arrival.looking = HeldBlobs(self._core.home.blobs, arrival.machine.asked.blobs)
+        self._held(arrival)
+
+    def _held(self, arrival: Arrival) -> None:
+        """See whether it is known what is here of the job's blobs."""
+        held = None if arrival.looking is None else arrival.looking.result()
+        if held is not None:
+            arrival.looking = None
+            arrival.staging.told(held)
+            self._step(arrival, fx.InspectionDone("", "", held))
 
     def look(self) -> None:
         """See whether processes that hand-offs wait for are up."""
-        now = read_clocks().monotonic
+        now = self._core.read_clocks().monotonic
         for arrival in list(self._arrivals.values()):
+            self._held(arrival)
             if arrival.preparing is not None:
                 if self._fleet.prepared(arrival.digest):
                     arrival.preparing = None
@@ -302,13 +358,15 @@ class Arrivals:
     # --- carrying out -----------------------------------------------------------------------------------
 
     def _step(self, arrival: Arrival, happening: fx.Happening) -> None:
-        self._do(arrival, arrival.machine.step(happening, read_clocks().monotonic))
+        self._do(arrival, arrival.machine.step(happening, self._core.read_clocks().monotonic))
 
     def _do(self, arrival: Arrival, effects: Iterable[fx.Effect]) -> None:
         for effect in effects:
             try:
                 self._do_one(arrival, effect)
             except (HostUnable, HandoffAborted) as error:
+                if isinstance(error, HostUnable):
+                    arrival.staging.give_room_back()
                 self._core.log.error("hand-off refused", job=arrival.machine.job_id, reason=error.message)
                 self._do(arrival, arrival.machine.cannot_keep(error))
                 return
@@ -335,8 +393,10 @@ class Arrivals:
             case fx.Reserve():
                 self._room.reserve(machine.m, effect.size)
             case fx.KeepPiece():
+                leave_room(core.home.blobs, len(effect.piece.data))
                 arrival.staging.keep(effect.piece)
             case fx.StagePart():
+                leave_room(core.home.root, CHUNK_BYTES)
                 arrival.staging.put(effect.part)
             case fx.RequireBlobs():
                 arrival.staging.require_blobs()
@@ -346,15 +406,12 @@ class Arrivals:
                 self._room.release(machine.m)
                 self._own(arrival, effect)
             case fx.Activate():
-                arrival.activating = arrival.owned_at = read_clocks().monotonic
+                arrival.activating = arrival.owned_at = self._core.read_clocks().monotonic
                 self.look()
             case fx.Confirmed():
                 self._contests.settled(arrival.staging.row, machine.m)
             case fx.GiveUpJob():
-                core.log.warning(
-                    "gives way", job=machine.job_id, owner=machine.peer, owners_epoch=effect.epoch
-                )
-                self._contests.give_way(arrival.staging.row, machine.peer)
+                self._give_up(machine, effect.epoch)
             case fx.RecordFigures():
                 self._record(arrival, effect)
             case fx.Ended():
@@ -408,6 +465,15 @@ class Arrivals:
         core.log.info(
             "job owned", job=machine.job_id, source=machine.peer, epoch=effect.epoch
         )
+
+    def _give_up(self, machine: TargetHandoff, epoch: int) -> None:
+        known = self._core.head(machine.job_id)
+        if known is None or not outdone(known[1], epoch):
+            return
+        self._core.log.warning(
+            "gives way", job=machine.job_id, owner=machine.peer, owners_epoch=epoch
+        )
+        self._contests.give_way(known[0], machine.peer)
 
     def _adopt(self, image: JobImage, epoch: int, figures: HandoffFigures | None) -> int:
         """Take a job up that comes with a file."""
@@ -468,8 +534,8 @@ class Arrivals:
         figures = None
         epoch = 1
         if found.handoff is None:
-            head.job_id = new_id()
-            head.instance = new_id()
+            head.job_id = self._core.new_id()
+            head.instance = self._core.new_id()
         else:
             epoch = found.handoff.epoch + 1
             figures = HandoffFigures(found.host, core.host, epoch, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Protocol
 
 import zmq
@@ -9,6 +10,7 @@ import zmq
 from sojourn.hosts.peers.keys import Keys
 from sojourn.hosts.peers.limits import LogLines
 from sojourn.hosts.peers.links import LinkDown, LinkUp, PairRequested, PeerLinks, Received
+from sojourn.hosts.peers.protocol import Connect
 from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Asker, Core, ToPeer
 from sojourn.hosts.supervisor.crashing import CrashPoint
@@ -19,6 +21,7 @@ from sojourn.hosts.supervisor.relays import Relays
 from sojourn.runtime.engine.inputs import Round
 from sojourn.runtime.errors import to_wire
 from sojourn.runtime.handoff.crash_points import after_send, before_send
+from sojourn.runtime.handoff.drain import Peer
 from sojourn.runtime.job import PeerRow
 from sojourn.runtime.roles import may_hand_over
 from sojourn.runtime.wire.claims import ClaimsMessage
@@ -26,6 +29,7 @@ from sojourn.runtime.wire.client import Answer, Failure, Request
 from sojourn.runtime.wire.handoff import HandoffMessage, HandoffRefused, Preflight
 from sojourn.runtime.wire.peer import (
     PROTOCOL_VERSIONS,
+    Cordoned,
     Hello,
     Known,
     Pair,
@@ -36,6 +40,9 @@ from sojourn.runtime.wire.peer import (
     RelayRequest,
     RelayReturned,
 )
+
+TELL_EVERY = 5.0
+"""Seconds between two words about a cordon, once there was one."""
 
 
 class Handoffs(Protocol):
@@ -54,13 +61,15 @@ class Border:
         core: shared state.
         desk: does what peers relay.
         context: of the sockets.
+        connect: makes the connections to peers; None for TCP.
 
     Raises:
         HostUnable: if the address can't be listened on.
     """
 
     def __init__(
-        self, core: Core, desk: Desk, context: zmq.Context[zmq.Socket[bytes]]
+        self, core: Core, desk: Desk, context: zmq.Context[zmq.Socket[bytes]],
+        connect: Connect | None = None,
     ) -> None:
         self._core = core
         keys = Keys.load_or_create(core.home.keys)
@@ -70,9 +79,10 @@ class Border:
         own = Hello(
             core.host, core.store.store_id, core.store.incarnation, lowest, highest, run=core.run
         )
-        self.links = PeerLinks(
-            context, own, keys, core.options.listen,
-            [row for row in rows if row.revoked_at is None], invitations.values(), self._refused,
+        connect = connect or partial(PeerLinks, context)
+        self.links = connect(
+            own, keys, core.options.listen, [row for row in rows if row.revoked_at is None],
+            invitations.values(), self._refused,
         )
         self.pairing = Pairing(core, self.links, keys, invitations, rows, desk, context)
         self.permits = Permits(core, self.pairing.role_of)
@@ -80,6 +90,9 @@ class Border:
         self._crash = CrashPoint()
         self._relays = Relays(core, desk, self.links)
         self._lines = LogLines()
+        self._tell_again: float | None = 0.0 if core.cordoned else None
+        self._cordoned = set[str]()
+        """Peers that said that they take no new jobs."""
 
     def _refused(self, kind: str, detail: str) -> None:
         self._core.log.warning("refused", kind=kind, detail=detail)
@@ -138,7 +151,11 @@ class Border:
 
     def tick(self) -> float | None:
         """See ``Part``."""
+        if self._tell_again is not None and self._tell_again <= self._core.read_clocks().monotonic:
+            self.tell_cordon()  # what was told may have been lost
         times = self.pairing.deadlines()
+        if self._tell_again is not None:
+            times.append(self._tell_again)
         keepalive = self.links.next_deadline()
         if keepalive is not None:
             times.append(keepalive)
@@ -168,6 +185,8 @@ class Border:
                 self._relays.returned(peer, message)
             case RelayDropped():
                 self._relays.drop(peer, message.relay)
+            case Cordoned():
+                (self._cordoned.add if message.on else self._cordoned.discard)(peer)
             case Hello() | Pair() | Paired() | PairRefused():
                 self._refused_of(peer, "out of place", type(message).__name__)
             case Preflight():
@@ -199,6 +218,9 @@ class Border:
     def _link_up(self, event: LinkUp) -> None:
         core = self._core
         core.log.info("peer connected", peer=event.peer, incarnation=event.hello.incarnation)
+        self._cordoned.discard(event.peer)
+        if core.cordoned:
+            core.send(ToPeer(event.peer, Cordoned(on=True)))
         role = self.pairing.role_of(event.peer)
         if self.handoffs is not None and role is not None:
             # who only looks can't stop this host with what it says of its store
@@ -227,10 +249,27 @@ class Border:
         refused = self.permits.refused
         return {
             "peers": [
-                self.pairing.describe(row, refused.get(row.name, 0))
-                for row in self.links.peers() if row.name in self.pairing.names()
+                {
+                    **self.pairing.describe(row, refused.get(row.name, 0)),
+                    "cordoned": peer.cordoned if peer.reachable else None,
+                }
+                for row, peer in zip(self.pairing.rows(), self.standing(), strict=True)
             ]
         }
+
+    def standing(self) -> list[Peer]:
+        """Give the paired hosts, and which of them take jobs now."""
+        return [
+            Peer(row.name, reachable=self.links.connected(row.name), cordoned=row.name in self._cordoned)
+            for row in self.pairing.rows()
+        ]
+
+    def tell_cordon(self) -> None:
+        """Tell every peer that can be reached whether this host takes jobs, then again and again."""
+        self._tell_again = self._core.read_clocks().monotonic + TELL_EVERY
+        for peer in self.standing():
+            if peer.reachable:
+                self._core.send(ToPeer(peer.name, Cordoned(on=self._core.cordoned)))
 
     def require(self, name: str) -> PeerRow:
         """Give a paired host.

@@ -7,17 +7,16 @@ rule). At every reconnect hosts compare the jobs that went between them. Runs no
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable
 
 import msgspec
 
-from sojourn.hosts.supervisor.core import Core, ToPeer, read_clocks
+from sojourn.hosts.supervisor.core import Core, ToPeer
 from sojourn.runtime.engine.inputs import Block, Drop, Freeze, RetryJob, Thaw
 from sojourn.runtime.errors import StoreFailed
-from sojourn.runtime.handoff.claims import ARRIVING, Judgement, claim_of, judge
+from sojourn.runtime.handoff.claims import ARRIVING, Judgement, claim_of, claims_of, judge
 from sojourn.runtime.job import JobHead, JobStatus, Ownership, Writes
-from sojourn.runtime.wire.claims import Asking, Claim, Claims
+from sojourn.runtime.wire.claims import AT_ONCE, Asking, Claim, Claims
 from sojourn.runtime.wire.peer import Known
 
 PATIENCE = 5.0
@@ -25,9 +24,6 @@ PATIENCE = 5.0
 
 GATE_SECONDS = 1.0
 """Seconds that a start waits for the HELLO of paired hosts."""
-
-AT_ONCE = 10_000
-"""Jobs that are asked for in one message."""
 
 UNASKED = 0
 """Number of claims that settle no doubt, whatever they say."""
@@ -79,6 +75,10 @@ class Contests:
         self._arriving = arriving
         self._acknowledge = acknowledge
         self._doubts: dict[int, list[Doubt]] = {}
+        self._outlived: dict[int, int] = {}
+        """Row → epoch that its job came to on this host, and of which this store knows nothing."""
+        self._ask_again: float | None = None
+        """Monotonic seconds at which a peer that may yet come to own a job is asked once more."""
         self._questions: dict[int, Question] = {}
         self._this_run = core.store.incarnation << 32
         """Number of the questions at a reconnect: an answer to one of an earlier run says nothing now."""
@@ -104,7 +104,7 @@ class Contests:
             patience: seconds after which it runs all the same; None for never.
             then: called when its peers have said that they have nothing of the job.
         """
-        until = None if patience is None else read_clocks().monotonic + patience
+        until = None if patience is None else self._core.read_clocks().monotonic + patience
         self._doubts.setdefault(row, []).append(Doubt(about, reason, set(peers), until, then))
         self._core.withheld[row] = reason
         self._core.apply(Freeze(row))
@@ -122,9 +122,19 @@ class Contests:
             self._core.withheld[row] = left[-1].reason
         else:
             self._stop_withholding(row)
+            self._outlive(row)
             self._core.apply(Thaw(row))
         if heard and doubt.then is not None:
             doubt.then()
+
+    def _outlive(self, row: int) -> None:
+        """What is run from a copy is later than all that anybody knows of the job."""
+        epoch = self._outlived.pop(row, None)
+        job = self._core.engine.job(row)
+        if epoch is not None and job is not None:
+            self._core.log.warning("goes on from a copy", job=job.head.job_id, epoch=epoch + 1)
+            job.head.epoch = epoch + 1
+            self._core.engine.book.save(job, self._core.round)
 
     def _stop_withholding(self, row: int) -> list[Doubt]:
         self._core.withheld.pop(row, None)
@@ -141,11 +151,25 @@ class Contests:
             arriving: ids of the jobs that are, by its word, in doubt there.
         """
         for row, doubt in self._every_doubt():
-            if peer in doubt.peers:
-                doubt.peers.discard(peer)
-                if not doubt.peers:
-                    job = self._core.engine.job(row)
-                    self._lift(row, doubt, heard=job is None or job.head.job_id not in arriving)
+            if peer not in doubt.peers:
+                continue
+            job = self._core.engine.job(row)
+            arrives = job is not None and job.head.job_id in arriving
+            if job is not None and arrives and not doubt.about:
+                self._may_yet_own(row, job.head.job_id, peer)
+                continue
+            doubt.peers.discard(peer)
+            if not doubt.peers:
+                self._lift(row, doubt, heard=not arrives)
+
+    def _may_yet_own(self, row: int, job_id: str, peer: str) -> None:
+        """A COMMIT that this host sent before its store was put back may still reach a peer in doubt."""
+        self._core.withheld[row] = (
+            f"the store of host {self._core.host!r} was put back from a copy, and a hand-off to host "
+            f"{peer!r} was under way: `sojourn handoff resolve {job_id} --force accept` there runs the job "
+            "there, `sojourn up --accept-restored-store` here runs it here"
+        )
+        self._ask_again = self._core.read_clocks().monotonic + PATIENCE
 
     def tick(self, now: float) -> float | None:
         """Do what is due; give when to be called again (monotonic seconds)."""
@@ -157,8 +181,15 @@ class Contests:
                 self._answered(number)
         if self._core.gate_closed and now >= self._gate_until:
             self._core.gate_closed = False
+        if self._ask_again is not None and self._ask_again <= now:
+            self._ask_again = None
+            for peer in {peer for _, doubt in self._every_doubt() for peer in doubt.peers}:
+                if self._connected(peer):
+                    self.link_up(peer)
         times = [doubt.until for _, doubt in self._every_doubt() if doubt.until is not None]
         times.extend(question.until for question in self._questions.values())
+        if self._ask_again is not None:
+            times.append(self._ask_again)
         if self._core.gate_closed:
             times.append(self._gate_until)
         return min(times, default=None)
@@ -169,7 +200,7 @@ class Contests:
         One of them may know that this store was put back from a copy (see ``heard_hello``).
         """
         self._unheard = set(peers)
-        self._gate_until = read_clocks().monotonic + GATE_SECONDS
+        self._gate_until = self._core.read_clocks().monotonic + GATE_SECONDS
         self._core.gate_closed = bool(peers)
 
     def withhold_restored(self, rows: Iterable[int], peers: set[str]) -> None:
@@ -193,7 +224,8 @@ class Contests:
         if knows_you is not None and self._was_put_back(knows_you):
             writes = Writes()
             writes.meta_put = {
-                "restored": "1", "store_id": str(uuid.uuid4()), "incarnation": str(knows_you.incarnation),
+                "restored": "1", "store_id": self._core.new_uuid(),
+                "incarnation": str(knows_you.incarnation),
             }
             store.commit(writes)
             raise StoreFailed(
@@ -245,9 +277,9 @@ class Contests:
         reachable = {peer for peer in peers if self._connected(peer)}
         number = self._next
         self._next += 1
-        until = read_clocks().monotonic + PATIENCE
+        until = self._core.read_clocks().monotonic + PATIENCE
         self._questions[number] = Question(reachable, until, done)
-        for peer in reachable:
+        for peer in sorted(reachable):
             self._ask(peer, number, [job_id])
         if not reachable:
             self._answered(number)
@@ -272,7 +304,7 @@ class Contests:
     def received(self, peer: str, message: Asking | Claims) -> None:
         """Answer what a peer asks, or take in what it answers."""
         if isinstance(message, Asking):
-            claims = [claim for job_id in message.jobs if (claim := self._claim(job_id)) is not None]
+            claims = [claim for job_id in message.jobs for claim in self._claims(job_id)]
             self._core.send(ToPeer(peer, Claims(message.number, claims)))
             return
         question = self._questions.get(message.number)
@@ -288,11 +320,11 @@ class Contests:
         if message.number == self._this_run:
             self._heard_of(peer, {c.job_id for c in message.claims if c.holding == ARRIVING})
 
-    def _claim(self, job_id: str) -> Claim | None:
+    def _claims(self, job_id: str) -> list[Claim]:
         known = self._core.head(job_id)
-        if known is not None:
-            return claim_of(known[1])
-        return Claim(job_id, "", 0, ARRIVING) if self._arriving(job_id) else None
+        return claims_of(
+            job_id, None if known is None else known[1], arriving=self._arriving(job_id)
+        )
 
     def _judge(self, peer: str, claim: Claim) -> None:
         core = self._core
@@ -301,6 +333,9 @@ class Contests:
             return
         row, head = known
         judged = judge(head, claim, host=core.host, peer=peer)
+        if judged.judgement is not Judgement.KEEP and not self.concerns(peer, row, head):
+            core.log.warning("claims a job that it never had", peer=peer, job=head.job_id)
+            return
         match judged.judgement:
             case Judgement.GIVE_WAY if self._acknowledge(head.instance, judged.epoch):
                 return
@@ -311,9 +346,25 @@ class Contests:
                 )
                 self.give_way(row, judged.owner)
             case Judgement.CONFLICT if not head.status.finished:
-                self._contest(row, head, judged.owner)
+                self._contest(row, head, peer)
+            case Judgement.OURS if row in self._doubts:
+                self._outlived[row] = max(judged.epoch, self._outlived.get(row, 0))
+            case Judgement.TELL:
+                core.send(ToPeer(peer, Claims(UNASKED, [claim_of(head)])))
             case _:
                 return
+
+    def concerns(self, peer: str, row: int, head: JobHead) -> bool:
+        """Whether a job went, or may have gone, between this host and a peer: nobody else's word counts."""
+        return (
+            peer in (head.moved_to, head.contested_by)
+            or any(peer in (entry.source, entry.target) for entry in head.handoffs)
+            or any(peer in doubt.peers for doubt in self._doubts.get(row, ()))
+            or any(
+                record.peer == peer and record.job_id == head.job_id
+                for record in self._core.store.handoffs()
+            )
+        )
 
     def give_way(self, row: int, owner: str) -> None:
         """The job is another host's: keep its document, and never run it."""
@@ -339,7 +390,7 @@ class Contests:
         core.apply(RetryJob(row))
         claims = Claims(UNASKED, [claim_of(job.head)])
         rivals = {name for entry in job.head.handoffs for name in (entry.source, entry.target)}
-        for peer in rivals - {core.host}:
+        for peer in sorted(rivals - {core.host}):
             if self._connected(peer):
                 core.send(ToPeer(peer, claims))
 
@@ -351,6 +402,8 @@ class Contests:
         core.log.error("two owners", job=head.job_id, epoch=head.epoch, other=owner)
         head.contested_by = owner
         core.apply(Block(row, reason))
+        # one of the two may have no reason to ask: both stop
+        core.send(ToPeer(owner, Claims(UNASKED, [claim_of(head)])))
 
 
 def two_owners(job_id: str, host: str, other: str, epoch: int) -> str:

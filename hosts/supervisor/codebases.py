@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from sojourn.hosts.supervisor.core import Core
-from sojourn.hosts.zygotes import Reception, Zygote
+from sojourn.hosts.supervisor.processes import Processes, ZygoteEnd
+from sojourn.hosts.zygotes import Reception
 from sojourn.runtime.dispatch import PoolKey
 from sojourn.runtime.errors import CodeNotLoadable
 from sojourn.runtime.wire.zygote import Check, Fork, Inspect, Inspected, LoadFailed
@@ -50,7 +51,7 @@ class LoadAnswer(msgspec.Struct):
 class CodeBase:
     """One zygote and the flows that it has checked."""
 
-    def __init__(self, zygote: Zygote, modules: tuple[str, ...]) -> None:
+    def __init__(self, zygote: ZygoteEnd, modules: tuple[str, ...]) -> None:
         self.zygote = zygote
         self.modules = modules
         """What it was made for; empty once it is retired."""
@@ -69,10 +70,12 @@ class CodeBases:
 
     Args:
         core: shared state.
+        processes: starts them.
     """
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, processes: Processes) -> None:
         self._core = core
+        self._processes = processes
         self._bases: list[CodeBase] = []
         self._next_request = 1
         self._codes = {
@@ -131,7 +134,7 @@ class CodeBases:
             core.log.info("importing anew", modules=list(modules), code_changed=not current)
             self._retire(base)
         options = core.options
-        zygote = Zygote(
+        zygote = self._processes.start_zygote(
             python=options.python, paths=options.paths, allow=options.allow, modules=modules,
             alive_lock=core.home.alive_lock, import_timeout=options.import_timeout,
         )

@@ -9,9 +9,11 @@ slow the other side is. Sends nothing and decides nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 
 import msgspec
 
+from sojourn.hosts.store.blobs import DAMAGED, lacks
 from sojourn.hosts.supervisor.core import Core
 from sojourn.runtime.engine.inputs import Now
 from sojourn.runtime.engine.model import Job, Message
@@ -57,6 +59,8 @@ class Copying:
         self._there = dict(there)
         self._blobs: dict[str, tuple[int, int]] = {}
         """Blob to send → (offset, size)."""
+        self._read = sha256()
+        """Over the blob that is being sent, from its begin: a damaged one is never given away."""
         self._blobs_known: set[str] = set()
         self._blob_rows: list[BlobRow] = []
         self._messages: dict[int, None] = {}
@@ -186,24 +190,28 @@ class Copying:
         path = self._core.home.blobs / digest
         try:
             with path.open("rb") as file:
+                if offset == self._there.get(digest, 0):
+                    self._read = sha256(file.read(offset))
                 file.seek(offset)
                 data = file.read(CHUNK_BYTES)
         except OSError as error:
-            raise self._unreadable(digest, str(error.strerror)) from error
-        end = offset + len(data)
+            raise self._unreadable(digest, f"can't be read ({error.strerror})") from error
         if not data and offset < size:
-            raise self._unreadable(digest, f"its file ends at byte {offset} of {size}")
-        if end >= size:
-            del self._blobs[digest]
-        else:
+            raise self._unreadable(digest, f"is damaged: its file ends at byte {offset} of {size}")
+        self._read.update(data)
+        end = offset + len(data)
+        if end < size:
             self._blobs[digest] = (end, size)
-        return Piece(data, digest, end >= size)
+            return Piece(data, digest, last=False)
+        if self._read.hexdigest() != digest:
+            raise self._unreadable(digest, DAMAGED)
+        del self._blobs[digest]
+        return Piece(data, digest, last=True)
 
-    def _unreadable(self, digest: str, why: str) -> StoreFailed:
-        return StoreFailed(
-            f"blob {digest} of job {self._job.head.job_id} can't be read on host "
-            f"{self._core.host!r} ({why})"
-        )
+    def _unreadable(self, digest: str, what: str) -> StoreFailed:
+        job, host = self._job.head.job_id, self._core.host
+        wrong = lacks(self._core.home.blobs, digest, f"of job {job} on host {host!r} {what}")
+        return StoreFailed(f"{wrong}, then move it again")
 
     def _fill_history(self, part: Part) -> Iterator[int]:
         store, row = self._core.store, self._job.row

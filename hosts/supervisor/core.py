@@ -6,27 +6,32 @@ Polls nothing and sends nothing itself.
 
 from __future__ import annotations
 
-import random
-import time
-import uuid
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from sojourn.hosts.home import Home
 from sojourn.hosts.options import UpOptions
 from sojourn.hosts.store.protocol import Store
+from sojourn.hosts.store.rows import problem_of_image
+from sojourn.hosts.store.schema import unreadable
+from sojourn.hosts.supervisor.nature import Nature
 from sojourn.runtime.dispatch import Dispatcher
 from sojourn.runtime.engine.engine import Engine
-from sojourn.runtime.engine.inputs import Adopt, Input, Now, Round, Whence
+from sojourn.runtime.engine.inputs import Adopt, Input, Round, Whence
 from sojourn.runtime.engine.model import FlowPlan, Job, Origins
-from sojourn.runtime.errors import AmbiguousName, NotFound
-from sojourn.runtime.flow import decode_flow
+from sojourn.runtime.errors import AmbiguousName, JobUnreadable, NotFound
+from sojourn.runtime.flow import FlowSpec, decode_flow
+from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.job import JobHead, LogRow, Ownership
 from sojourn.runtime.wire.actor import ToActor
 from sojourn.runtime.wire.client import Answer
 from sojourn.runtime.wire.peer import PeerMessage
+
+MOST_PLANS = 1000
+"""Flows that are remembered beside those of the jobs in memory: peers may ask for any number of them."""
 
 NAMED_AT_ONCE = 4
 """Jobs that the refusal of an ambiguous prefix names."""
@@ -78,11 +83,6 @@ class ToPeer(NamedTuple):
 Outgoing = ToProcess | ToAsker | ToPeer
 
 
-def read_clocks() -> Now:
-    """Read both clocks."""
-    return Now(time.time(), time.monotonic())
-
-
 class Core:
     """The shared state of one supervisor.
 
@@ -90,25 +90,36 @@ class Core:
         options: what ``up`` was asked for.
         home: where its things are.
         store: its open store.
+        nature: its clocks and chance; None for this machine's.
     """
 
-    def __init__(self, options: UpOptions, home: Home, store: Store) -> None:
+    def __init__(
+        self, options: UpOptions, home: Home, store: Store, nature: Nature | None = None
+    ) -> None:
+        nature = nature or Nature()
+        self.read_clocks = nature.clocks
+        self.new_uuid = nature.new_uuid
+        self.new_id = nature.new_id
         self.options = options
         self.home = home
         self.store = store
         self.log: structlog.stdlib.BoundLogger = structlog.get_logger()
-        self.engine = Engine(Origins(options.name, store.origins()), random.random)
+        self.engine = Engine(Origins(options.name, store.origins()), nature.chance.random)
         self.dispatcher = Dispatcher(self.engine.book)
-        self.now = read_clocks()
+        self.now = self.read_clocks()
         self.round = Round()
         self.outbox: list[Outgoing] = []
         self.stopping = False
-        self.run = str(uuid.uuid4())
+        self.run = self.new_uuid()
         """Names this run of the supervisor among all that ever were."""
         self.moving: set[int] = set()
         """Rows of jobs that are said to be moving: from FREEZING to ACK."""
         self.withheld: dict[int, str] = {}
         """Rows of jobs that aren't run until their ownership is certain, and why."""
+        self.cordoned = store.meta().get("cordoned") == "1"
+        """Whether this host takes no new jobs."""
+        self.unreadable: dict[int, str] = {}
+        """Rows of jobs that can't be run because the store holds no sense of them, and what is wrong."""
         self.gate_closed = False
         """Whether nothing is handed out yet: peers may know that this store was put back from a copy."""
         self.is_running: Callable[[int], bool] = lambda _row: False
@@ -214,15 +225,34 @@ class Core:
 
         Raises:
             NotFound: if neither is so.
+            JobUnreadable: if what the store has is damaged.
         """
         plan = self._plans.get(digest)
         if plan is None:
-            if encoded is None:
-                encoded = self.store.flow(digest)
-            if encoded is None:
-                raise NotFound(f"the store of host {self.host!r} has no flow {digest}")
-            plan = self._plans[digest] = FlowPlan(digest, decode_flow(encoded))
+            spec = self._stored_flow(digest) if encoded is None else decode_flow(encoded)
+            plan = FlowPlan(digest, spec)
+            while len(self._plans) >= MOST_PLANS:
+                del self._plans[next(iter(self._plans))]  # it is read again where it is needed
+            self._plans[digest] = plan
         return plan
+
+    def _stored_flow(self, digest: str) -> FlowSpec:
+        encoded = self.store.flow(digest)
+        if encoded is None:
+            raise NotFound(f"the store of host {self.host!r} has no flow {digest}")
+        try:
+            spec = decode_flow(encoded)
+        except msgspec.DecodeError as error:
+            raise self._damaged_flow(digest, str(error)) from None
+        if flow_digest(spec) != digest:
+            raise self._damaged_flow(digest, "its digest doesn't match")
+        return spec
+
+    def _damaged_flow(self, digest: str, why: str) -> JobUnreadable:
+        return JobUnreadable(
+            f"the store {self.home.store} of host {self.host!r} holds a damaged flow {digest} ({why}): its "
+            "jobs can't be run, others go on; put a copy of the store back, or submit them with other ids"
+        )
 
     def load(self, row: int) -> Job | None:
         """Take a job of the store up into memory, if it isn't there."""
@@ -233,14 +263,25 @@ class Core:
         return job
 
     def adoption(self, row: int) -> Adopt:
-        """Read a job of the store for taking it up."""
-        image = self.store.read_image(row, history=0, logs=False)
+        """Read a job of the store for taking it up.
+
+        Raises:
+            JobUnreadable: if what the store holds of it makes no sense.
+        """
+        image = self.store.read_image(row, history=1, logs=False)
+        problem = problem_of_image(image, self.plan(image.head.flow_digest).routines)
+        if problem is not None:
+            raise unreadable(self.home.store, image.head.job_id, problem)
         self._rows[image.head.job_id] = row
         message, sequence, log = self.store.last_numbers(row)
         self._log_numbers.setdefault(row, log)
         return Adopt(
             row, image, self.plan(image.head.flow_digest), (message, sequence), Whence.STORE
         )
+
+    def held_back(self, row: int) -> str | None:
+        """Say why a job isn't run though it is unfinished and this host's; None if it is."""
+        return self.unreadable.get(row) or self.withheld.get(row)
 
     def add_log(
         self, row: int, routine: str, message: int, attempt: int, at: float, stream: str, text: str
@@ -283,12 +324,3 @@ class Core:
                 f"job {head.job_id} was forgotten on host {self.host!r}: only its id is kept"
             )
         return row, head
-
-
-def new_id() -> str:
-    """Make a UUIDv7: time-ordered, so that ids sort by age (RFC 9562)."""
-    milliseconds = time.time_ns() // 1_000_000
-    tail = uuid.uuid4().int & ((1 << 74) - 1)
-    value = milliseconds << 80 | 0x7 << 76 | (tail >> 62) << 64 | 0b10 << 62 | tail & ((1 << 62) - 1)
-    return str(uuid.UUID(int=value))
-

@@ -8,32 +8,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from sojourn.hosts.supervisor.acting import Acting
-from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, new_id
+from sojourn.hosts.supervisor.core import Asker, Core, ToAsker
+from sojourn.hosts.supervisor.errands import Errands
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.pairing import Pairing
-from sojourn.hosts.supervisor.papers import document, read_blobs, summary
+from sojourn.hosts.supervisor.papers import document, exported, summary
 from sojourn.hosts.supervisor.permits import OF_A_JOB, Permits
 from sojourn.hosts.supervisor.resolving import Resolving
 from sojourn.hosts.supervisor.submissions import Submissions
 from sojourn.hosts.supervisor.watching import LogWatch, Watch, Watching
+from sojourn.runtime.commands import cordoned
 from sojourn.runtime.conditions import Condition, parse
 from sojourn.runtime.engine.inputs import (
     Round,
 )
 from sojourn.runtime.errors import (
+    JobUnreadable,
     NotFound,
+    ProtocolViolation,
     Refused,
     SojournError,
     from_wire,
     to_wire,
 )
-from sojourn.runtime.export import export_document
-from sojourn.runtime.flow import decode_flow
 from sojourn.runtime.job import Ownership
 from sojourn.runtime.wire.client import (
     Answer,
@@ -64,12 +66,15 @@ from sojourn.runtime.wire.client import (
     Status,
     Submit,
     Wait,
+    decode_waited,
 )
+from sojourn.runtime.wire.whole_hosts import Drain, MigrateMany
 
-DONE_ONCE = (
-    Submit, Pause, Resume, Cancel, Retry, Forget, Migrate, Export, Import, Resolve, SetRole, Revoke,
-)
+DONE_ONCE = (Submit, Pause, Resume, Cancel, Retry, Forget, Migrate, Export, Import, Resolve,
+             MigrateMany, Drain, SetRole, Revoke)
 """Commands whose repetition under the same id must not act again."""
+
+C = TypeVar("C")
 
 PART = "#part"
 """Peer name of the inner asker for one job of a wait for several."""
@@ -130,6 +135,8 @@ class Desk:
         self.watching = Watching(core, self._follow)
         self.submissions = Submissions(core, fleet.code, self)
         self.acting = Acting(core, fleet, self)
+        self.errands = Errands(self.handle, core.new_id)
+        self._leaving: list[Callable[[Asker], None]] = []
         self._held: dict[int, list[tuple[Asker, Request]]] = {}
         self._commands: dict[Asker, str] = {}
         self._working: dict[str, Asker] = {}
@@ -144,6 +151,14 @@ class Desk:
             Invite: self._invite, Join: self._join, Peers: self._peers, SetRole: self._set_role,
             Revoke: self._revoke, Status: self._status, Down: self._down,
         }
+
+    def serve(self, command: type[C], do: Callable[[Asker, C], None]) -> None:
+        """Let another part do a kind of command."""
+        self._handlers[command] = do
+
+    def also_gone(self, drop: Callable[[Asker], None]) -> None:
+        """Have another part told when someone who asked went away."""
+        self._leaving.append(drop)
 
     # --- in and out -----------------------------------------------------------------------------
 
@@ -215,6 +230,8 @@ class Desk:
         self.watching.drop(asker)
         if self.border is not None:
             self.border.gone(asker)
+        for drop in self._leaving:
+            drop(asker)
 
     # --- jobs that are elsewhere or on their way ---------------------------------------------------
 
@@ -233,6 +250,8 @@ class Desk:
                 return False
             self.relay(str(head.moved_to), asker, request)
             return True
+        if row in core.unreadable:
+            raise JobUnreadable(core.unreadable[row])
         if row in core.withheld:
             raise Refused(
                 f"job {head.job_id} isn't run on host {core.host!r} yet, so nothing can be done with it: "
@@ -296,7 +315,7 @@ class Desk:
                 command = Wait([head.job_id], until, left, watch.follow)
             self.border.relay(
                 head.moved_to, watch.asker,
-                Request(watch.asker.request, new_id(), None, command),
+                Request(watch.asker.request, self._core.new_id(), None, command),
             )
             return
         asker = Asker(b"", PART, self._next_part, watch.asker.request)
@@ -306,7 +325,7 @@ class Desk:
         until = watch.condition.text if watch.condition is not None else None
         self.border.relay(
             head.moved_to, asker,
-            Request(asker.request, new_id(), None, Wait([head.job_id], until, None, False)),
+            Request(asker.request, self._core.new_id(), None, Wait([head.job_id], until, None, False)),
         )
 
     def part_answered(self, number: int, answer: Answer) -> None:
@@ -320,8 +339,12 @@ class Desk:
         if isinstance(answer, Failure):
             self.watching.fail(watch, from_wire(answer.kind, answer.message))
             return
-        body = json.loads(answer.body)
-        self.watching.settle(watch, row, body["jobs"][0], held=body["held"])
+        try:
+            waited = decode_waited(answer.body)
+        except msgspec.DecodeError as error:
+            self.watching.fail(watch, ProtocolViolation(f"another host's answer is none: {error}"))
+            return
+        self.watching.settle(watch, row, waited.jobs[0] if waited.jobs else {}, held=waited.held)
 
     def _moves(self) -> Moves:
         if self.moves is None:
@@ -344,7 +367,7 @@ class Desk:
     def _jobs(self, asker: Asker, _command: Jobs) -> None:
         core = self._core
         found = [summary(core, row, head) for row, head in core.store.heads()]
-        self.reply(asker, {"jobs": found})
+        self.reply(asker, {"jobs": found, "host": core.host, "cordoned": core.cordoned})
 
     def _show(self, asker: Asker, command: Show) -> None:
         row, head = self._core.find(command.job)
@@ -387,7 +410,7 @@ class Desk:
     def _logs(self, asker: Asker, command: Logs) -> None:
         row, head = self._core.owned(command.job)
         if head.ownership in (Ownership.GONE, Ownership.FORGOTTEN) and head.moved_to:
-            request = Request(asker.request, new_id(), None, command)
+            request = Request(asker.request, self._core.new_id(), None, command)
             self.relay(head.moved_to, asker, request)
             return
         self.watching.read_logs(LogWatch(asker, row, command.after), follow=command.follow)
@@ -402,6 +425,7 @@ class Desk:
     def _migrate(self, asker: Asker, command: Migrate) -> None:
         row, head = self.acting.live(command.job, "move")
         self.acting.check_not_cancelling(head)
+        self.acting.check_not_contested(head)
         moves = self._moves()
         if moves.under_way(row):
             raise Refused(
@@ -415,19 +439,11 @@ class Desk:
             self.acting.check_not_cancelling(head)
             self._moves().release_to_file(asker, row, command)
             return
-        image = self._core.store.read_image(row)
-        flow = decode_flow(image.flow)
-        self.reply(
-            asker,
-            {
-                "document": export_document(
-                    image, flow, host=self._core.host, now=self._core.now.wall,
-                    blobs=read_blobs(self._core, image),
-                )
-            },
-        )
+        self.reply(asker, {"document": exported(self._core, self._core.store.read_image(row))})
 
     def _import(self, asker: Asker, command: Import) -> None:
+        if self._core.cordoned:
+            raise Refused(cordoned(self._core.host))
         self._moves().take_file(asker, command)
 
     def _handoffs(self, asker: Asker, command: Handoffs) -> None:
@@ -478,6 +494,7 @@ class Desk:
                 "version": version("sojourn"),
                 "listen": self.border.address() if self.border is not None else None,
                 "home": str(core.home.root),
+                "cordoned": core.cordoned,
                 "processes": self._fleet.describe(),
                 "handoffs": self.moves.describe() if self.moves is not None else [],
             },

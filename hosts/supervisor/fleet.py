@@ -16,9 +16,10 @@ from sojourn.hosts.pages import create_page
 from sojourn.hosts.supervisor.codebases import CodeBase, CodeBases, Question
 from sojourn.hosts.supervisor.core import Core, ToProcess
 from sojourn.hosts.supervisor.deaths import Death, describe_exit, settle_dead
+from sojourn.hosts.supervisor.processes import ProcessEnd, Processes
 from sojourn.hosts.supervisor.recalls import Recalls
 from sojourn.hosts.supervisor.starts import Starts
-from sojourn.hosts.zygotes import ProcessHandle, Reception
+from sojourn.hosts.zygotes import Reception
 from sojourn.runtime.dispatch import Pool, PoolKey, Worker
 from sojourn.runtime.engine.inputs import Block, Settle, Unsend
 from sojourn.runtime.engine.model import Message
@@ -58,7 +59,7 @@ class Process:
         self.name = name
         self.pool = pool
         self.base = base
-        self.handle: ProcessHandle | None = None
+        self.handle: ProcessEnd | None = None
         self.ready = False
         self.doom = ""
         """Why the supervisor killed it: ``timeout``, ``killed`` or nothing."""
@@ -74,12 +75,16 @@ class Fleet:
         core: shared state.
         drain_actors: takes in everything that actor processes have sent; called before a dead
             process is settled, so that results which arrived are counted.
+        processes: makes zygotes and takes hold of what they fork.
     """
 
-    def __init__(self, core: Core, drain_actors: Callable[[], None]) -> None:
+    def __init__(
+        self, core: Core, drain_actors: Callable[[], None], processes: Processes
+    ) -> None:
         self._core = core
         self._drain_actors = drain_actors
-        self.code = CodeBases(core)
+        self._machine = processes
+        self.code = CodeBases(core, processes)
         self._starts = Starts(core)
         self._processes: dict[str, Process] = {}
         self._next_process = 1
@@ -145,7 +150,7 @@ class Fleet:
                 os.close(descriptor)
             return
         page = self._core.home.pages / message.process
-        process.handle = ProcessHandle(message.process, message.pid, fds[0], fds[1], page)
+        process.handle = self._machine.hold(message.process, message.pid, fds, page)
 
     def from_actor(self, name: str, message: FromActor) -> None:
         """Take in what an actor process sent."""
@@ -227,7 +232,7 @@ class Fleet:
 
     def warm_up(self) -> None:
         """Have the code of every unfinished job imported, so that due turns find it loaded."""
-        for digest in {job.plan.digest for job in self._core.engine.book.jobs.values()}:
+        for digest in dict.fromkeys(job.plan.digest for job in self._core.engine.book.jobs.values()):
             self.code.check(digest, encode_flow(self._core.plan(digest).spec), None)
 
     def clear_failures(self, digest: str) -> None:
@@ -248,6 +253,11 @@ class Fleet:
             if not pool.workers and not self._starting(key):
                 self._start(pool)
         self._idle_since[digest] = self._core.now.monotonic
+
+    def spare(self) -> int:
+        """Give how many processes run for no job that is here."""
+        live = {job.plan.digest for job in self._core.engine.book.jobs.values()}
+        return sum(process.pool[0] not in live for process in self._processes.values())
 
     def prepared(self, digest: str) -> bool:
         """Whether every routine of a flow has a process that is ready."""

@@ -72,9 +72,26 @@ def log_changes(log: structlog.stdlib.BoundLogger, changes: Sequence[StatusChang
 class _RotatedFile(logging.handlers.RotatingFileHandler):
     """Looks at its size only: the original formats every line twice and asks for the file's kind too."""
 
+    _failing = False
+    _told = False
+    """Whether people know that lines are being lost."""
+
     def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - the base's
         """Whether the file is full."""
         return self.stream is not None and self.stream.tell() >= self.maxBytes
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line; begin to speak again where the file could be written again."""
+        self._failing = False
+        super().emit(record)
+        self._told = self._failing
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - the base's
+        """A line is lost, not the work: say so once, instead of a traceback for every line."""
+        error = sys.exc_info()[1]
+        self._failing = True
+        if not self._told:
+            print(f"warning: the log {self.baseFilename} can't be written: {error}", file=sys.stderr)
 
 
 def _formatter(renderer: structlog.typing.Processor) -> logging.Formatter:

@@ -1,4 +1,4 @@
-"""What arriving jobs need of the disk: their blobs written, and room reserved for the job itself.
+"""What arriving jobs need of the disk: room that is reserved for them, and room that is left for the rest.
 
 A host that said PREPARED must be able to own the job. Knows files; decides nothing about hand-offs.
 """
@@ -6,16 +6,37 @@ A host that said PREPARED must be able to own the job. Knows files; decides noth
 from __future__ import annotations
 
 import os
-import tempfile
+import shutil
 from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
 
-from sojourn.hosts.store.incarnation import sync_folder
 from sojourn.runtime.errors import HostUnable
 
 COPIES = 2
 """How often an image is written when its job is owned: into the store's log, and into the store."""
+
+
+SPARE = 16 * 1024 * 1024
+"""Bytes of disk that arriving jobs leave: a host's own jobs commit into them."""
+
+
+def leave_room(folder: Path, size: int) -> None:
+    """See that a piece of a job can be kept without taking a host's own jobs their room.
+
+    Args:
+        folder: on the disk.
+        size: of the piece, in bytes.
+
+    Raises:
+        HostUnable: if it can't.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < SPARE + COPIES * size:
+        raise HostUnable(
+            f"the disk of {folder} has no room for the job: {free} bytes are free, of which {SPARE} "
+            "are left to the host's own jobs; make room there"
+        )
 
 
 class Reservations:
@@ -57,27 +78,3 @@ class Reservations:
     def _path(self, m: str) -> Path:
         # A peer names the hand-off: what it says is no name of a file.
         return self._folder / sha256(m.encode()).hexdigest()
-
-
-def keep_blob(folder: Path, digest: str, data: bytes) -> None:
-    """Write a blob's file durably, unless it is there.
-
-    Raises:
-        HostUnable: if it can't be written.
-    """
-    path = folder / digest
-    try:
-        if path.exists():
-            os.utime(path)
-            return
-        descriptor, fresh = tempfile.mkstemp(prefix=".new-", dir=folder)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(fresh).replace(path)
-        sync_folder(folder)
-    except OSError as error:
-        raise HostUnable(
-            f"blob {digest} can't be written into {folder} ({error.strerror}): make room there"
-        ) from error

@@ -9,6 +9,7 @@ import msgspec
 from sojourn.hosts.pages import leftover_pages
 from sojourn.hosts.supervisor.core import Core
 from sojourn.runtime.engine.inputs import Input, Recover
+from sojourn.runtime.errors import JobUnreadable
 from sojourn.runtime.job import JobStatus, Ownership
 from sojourn.runtime.progress_page import Begun
 
@@ -29,10 +30,13 @@ def record_leftovers(core: Core) -> list[Path]:
             # Without its dispatch: a turn that yielded and ran again was left in flight once.
             what = msgspec.structs.replace(entry, dispatch=0)
             started[what] = min(at, started.get(what, at))
-    inputs: list[Input] = [
-        core.adoption(row) for row in sorted({entry.job for entry in started})
-        if _failed_meanwhile(core, row)
-    ]
+    inputs: list[Input] = []
+    for row in sorted({entry.job for entry in started}):
+        try:
+            if _failed_meanwhile(core, row):
+                inputs.append(core.adoption(row))
+        except JobUnreadable as error:
+            core.log.error("job unreadable", reason=error.message)
     inputs.extend(
         Recover(entry.job, entry.epoch, entry.message, entry.attempt, at, "")
         for entry, at in started.items()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,17 +11,18 @@ import time
 import structlog
 import zmq
 
+from sojourn.hosts.descriptors import ENOUGH, take_descriptors
 from sojourn.hosts.home import Home
 from sojourn.hosts.options import UpOptions
 from sojourn.hosts.orphans import claim_home
 from sojourn.hosts.store.sqlite import SqliteStore
-from sojourn.hosts.supervisor.border import Border
+from sojourn.hosts.supervisor.assembly import Supervisor
 from sojourn.hosts.supervisor.core import Core
+from sojourn.hosts.supervisor.doors import LocalDoors
 from sojourn.hosts.supervisor.journal import open_journal
-from sojourn.hosts.supervisor.moves import Moves
-from sojourn.hosts.supervisor.reactor import Reactor
-from sojourn.hosts.supervisor.resolving import Resolving
-from sojourn.hosts.supervisor.upkeep import Upkeep
+from sojourn.hosts.supervisor.leaving import Leaving, Signals
+from sojourn.hosts.supervisor.processes import LocalProcesses
+from sojourn.hosts.supervisor.service import Service
 from sojourn.runtime.errors import HostUnable, StoreFailed
 
 EXIT_STORE_FAILED = StoreFailed.exit_code
@@ -48,29 +47,42 @@ def run_supervisor(options: UpOptions) -> int:
     home = Home(options.home)
     home.create()
     lock = claim_home(home)
-    open_journal(home, options.name, quiet=options.quiet)
+    try:
+        open_journal(home, options.name, quiet=options.quiet)
+    except OSError as error:
+        raise home.unwritable(error) from error
     log = structlog.get_logger()
     store = SqliteStore.open(home.store, clock=time.time)
-    wake = _Signals()
+    signals = Signals()
+    service = Service()
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         core = Core(options, home, store)
-        reactor = Reactor(core, context, wake.descriptor)
-        address, moves = attach_peers(reactor, core, context)
-        upkeep = Upkeep(core, moves.under_way)
-        _be_sure(core, moves, {peer.name for peer in store.peers() if peer.revoked_at is None})
+        descriptors, enough = take_descriptors()
+        if enough < ENOUGH:
+            log.warning(
+                "few open files are allowed: a flood of connections could end this host",
+                allowed=enough, better=f"ulimit -n {ENOUGH}",
+            )
+        doors = LocalDoors(context, home, signals.descriptor)
+        supervisor = Supervisor(core, context, doors, LocalProcesses(descriptors))
+        reactor, address = supervisor.reactor, supervisor.border.address()
+        leaving = Leaving(core, signals, supervisor.cordoning, supervisor.draining, service)
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         try:
-            reactor.load_jobs()
+            _warn_of_loss(home, store)
+            supervisor.begin()
             _announce(options, address)
+            service.tell("READY=1")
             log.info("ready", home=str(home.root), pid=os.getpid(), listen=address)
-            while not (core.stopping or wake.asked):
+            while not leaving.due():
                 reactor.run_round()
-                upkeep.look()
+                supervisor.upkeep.look()
             log.info("stopping")
-            reactor.stop(options.grace)
+            service.tell("STOPPING=1")
+            reactor.stop(options.grace, leaving.hurried)
         except StoreFailed as error:
             log.error("store failed", error=error.message)
             reactor.fleet.close(settled=False)
@@ -109,64 +121,16 @@ def check_interpreter(python: str) -> None:
         )
 
 
-def attach_peers(
-    reactor: Reactor, core: Core, context: zmq.Context[zmq.Socket[bytes]]
-) -> tuple[str | None, Moves]:
-    """Give the reactor the parts that speak with peers and carry hand-offs out.
-
-    Returns:
-        The address that peers can dial, if there is one, and the hand-offs.
-    """
-    border = Border(core, reactor.desk, context)
-    moves = Moves(core, reactor.desk, reactor.fleet, border)
-    border.handoffs = moves
-    reactor.desk.border = border
-    reactor.desk.moves = moves
-    reactor.desk.resolving = Resolving(core, moves, moves.contests, border, reactor.desk)
-    reactor.parts = [border, moves]
-    return border.address(), moves
-
-
-def _be_sure(core: Core, moves: Moves, peers: set[str]) -> None:
-    """Before anything runs: is this store the newest that this host had?"""
-    store = core.store
-    if store.restored and core.options.accept_restored:
-        core.round.writes.meta_put["restored"] = "0"
-        store.restored = False
-        core.log.warning("a store that was put back from a copy is accepted")
-    if store.restored:
-        core.log.warning("the store was put back from a copy: its jobs wait for the word of every peer")
-        moves.contests.withhold_restored(store.live_jobs(), peers)
-    moves.contests.close_gate(peers)
-
-
-class _Signals:
-    """SIGTERM, SIGINT and SIGHUP as something to poll."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        ours, theirs = socket.socketpair()
-        for end in (ours, theirs):
-            end.setblocking(False)
-        self._ends = (ours, theirs)
-        self.descriptor = ours.fileno()
-        signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._ask)
-
-    def _ask(self, _number: int, _frame: object) -> None:
-        self.asked = True
+def _warn_of_loss(home: Home, store: SqliteStore) -> None:
+    if store.lost:
+        print(
+            f"warning: the store {home.store} lacks {store.lost} commits that were on disk: it was put "
+            "back from a copy, or its write-ahead log was cut or taken away. Its jobs go on from an older "
+            "state, as soon as every peer has said what it holds; what was recorded since may run again",
+            file=sys.stderr, flush=True,
+        )
 
 
 def _announce(options: UpOptions, address: str | None) -> None:
     where = f" listening on {address}" if address else ""
     print(f"ready: host {options.name}, home {options.home}{where}, pid {os.getpid()}", flush=True)
-    # taken out: what routines start is no service of systemd's
-    notify = os.environ.pop("NOTIFY_SOCKET", "")
-    if notify:
-        place = "\0" + notify[1:] if notify.startswith("@") else notify
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-                channel.sendto(b"READY=1", place)
-        except OSError as error:
-            structlog.get_logger().warning("nobody is told of readiness", socket=notify, error=str(error))

@@ -17,11 +17,11 @@ from sojourn.hosts.supervisor.claims import PATIENCE as CLAIM_PATIENCE
 from sojourn.hosts.supervisor.claims import Contests
 from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.copying import Copying
-from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer, new_id, read_clocks
+from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer
 from sojourn.hosts.supervisor.crashing import CrashPoint
 from sojourn.hosts.supervisor.desk import Desk
 from sojourn.hosts.supervisor.fleet import Fleet
-from sojourn.hosts.supervisor.papers import read_blobs
+from sojourn.hosts.supervisor.papers import exported
 from sojourn.hosts.supervisor.resolving import OpenHandoff
 from sojourn.runtime.engine.inputs import Block, Drop, Freeze, Now, Round, Thaw
 from sojourn.runtime.engine.references import referenced_blobs
@@ -33,11 +33,11 @@ from sojourn.runtime.errors import (
     UsageError,
     from_wire,
 )
-from sojourn.runtime.export import ReleaseTicket, export_document, read_export
-from sojourn.runtime.flow import decode_flow
+from sojourn.runtime.export import ReleaseTicket, read_export
 from sojourn.runtime.handoff import effects as fx
 from sojourn.runtime.handoff import routing, strays
 from sojourn.runtime.handoff.crash_points import after_write, before_write
+from sojourn.runtime.handoff.journeys import came_from
 from sojourn.runtime.handoff.routing import FOR_TARGET, Reception
 from sojourn.runtime.handoff.source import ROLE, Patience, SourceHandoff, SourceRecord
 from sojourn.runtime.handoff.table import SourceState
@@ -92,7 +92,7 @@ class Moves:
         self._core = core
         self._desk = desk
         self._fleet = fleet
-        self._border = border
+        self.border = border
         self._patience = Patience()
         self._departures: dict[str, Departure] = {}
         self._asked: dict[str, tuple[Asker, int, Migrate]] = {}
@@ -125,12 +125,15 @@ class Moves:
                 core.moving.add(machine.record.job)
                 if machine.record.file and beside(Path(machine.record.path)).exists():
                     self._written.append(self._departures[row.m])
-            elif routing.waits_for_word(row):
+            elif row.state == SourceState.PRECOPY:
                 self._doubt_presumption(row)
 
     def _doubt_presumption(self, row: HandoffRow) -> None:
         """A hand-off was open when this host went down: its job stayed, unless it was taken by force."""
         record = msgspec.msgpack.decode(row.record, type=SourceRecord)
+        if not routing.waits_for_word(row, self._core.store.head(record.job)):
+            self._erase(row.m, "aborted")  # another hand-off gave the job away since
+            return
         self.contests.withhold(
             record.job, row.m, {row.peer},
             f"a hand-off to host {row.peer!r} was open when host {self._core.host!r} went down: it is "
@@ -211,7 +214,7 @@ class Moves:
 
     def tick(self) -> float | None:
         """See ``Part``."""
-        now = read_clocks().monotonic
+        now = self._core.read_clocks().monotonic
         times: list[float] = []
         for departure in list(self._departures.values()):
             wake = departure.machine.wake_at
@@ -257,7 +260,10 @@ class Moves:
             isinstance(message, PreflightReady) and store.restored
         ):
             return
-        answer = strays.answer_at_source(message, store.handoff(ROLE, message.m), store.store_id)
+        record = store.handoff(ROLE, message.m)
+        if record is not None and record.peer != peer:
+            return
+        answer = strays.answer_at_source(message, record, store.store_id)
         if answer is not None:
             self._core.send(ToPeer(peer, answer, f"{ROLE}.{send_name(answer)}"))
 
@@ -290,19 +296,22 @@ class Moves:
     # --- what people ask ------------------------------------------------------------------------------
 
     def migrate(self, asker: Asker, row: int, command: Migrate) -> None:
-        """Begin to move a job."""
+        """Begin to move a job, or to move it back."""
         core = self._core
         head = self._head(row)
+        if command.to is None:
+            command = msgspec.structs.replace(command, to=came_from(head, core.host))
+            assert command.to is not None
         if command.to == core.host:
             raise UsageError(f"job {head.job_id} is on host {core.host!r} already")
-        self._border.require(command.to)
-        self._border.permits.check_giving(command.to, head.job_id)
-        if not self._border.links.connected(command.to):
+        self.border.require(command.to)
+        self.border.permits.check_giving(command.to, head.job_id)
+        if not self.border.links.connected(command.to):
             raise HandoffAborted(
                 f"job {head.job_id} stays on host {core.host!r} and goes on there: host "
                 f"{command.to!r} can't be reached now; see `sojourn peers`"
             )
-        m = new_id()
+        m = self._core.new_id()
         known = self._fleet.code.code_of(head.flow_digest)
         if known is None:
             flow = core.store.flow(head.flow_digest)
@@ -319,7 +328,8 @@ class Moves:
             leaving = [other.machine for other in self._departures.values() if other.row == row]
             if not routing.may_leave(head, leaving):
                 raise HandoffAborted(f"job {head.job_id} is {head.status.value} meanwhile")
-            self._border.require(command.to)
+            assert command.to is not None
+            self.border.require(command.to)
         except SojournError as error:
             self._desk.fail(asker, error)
             return
@@ -333,6 +343,7 @@ class Moves:
             sum(size for _, size in blobs), command.allow_code_drift, blobs,
         )
         record = SourceRecord(row, core.host, "", 0, "")
+        assert command.to is not None, "migrate has resolved it"
         bound = command.max_downtime_ms
         machine = SourceHandoff(
             preflight, record, command.to, command.grace, self._patience,
@@ -362,9 +373,9 @@ class Moves:
                           f"`sojourn show {head.job_id}`")
         assert command.release_to is not None
         assert command.path is not None
-        peer = self._border.require(command.release_to)
-        self._border.permits.check_giving(peer.name, head.job_id)
-        m = new_id()
+        peer = self.border.require(command.release_to)
+        self.border.permits.check_giving(peer.name, head.job_id)
+        m = self._core.new_id()
         preflight = Preflight(
             m, head.job_id, head.instance, head.epoch, core.store.store_id, b"", "", [], 0
         )
@@ -372,7 +383,7 @@ class Moves:
         machine = SourceHandoff(preflight, record, peer.name, None, self._patience)
         departure = Departure(machine, row, asker, core.now, Path(command.path))
         self._departures[m] = departure
-        self._do(departure, machine.begin_file(read_clocks().monotonic))
+        self._do(departure, machine.begin_file(self._core.read_clocks().monotonic))
 
     def take_file(self, asker: Asker, command: Import) -> None:
         """Take a job from a file."""
@@ -381,12 +392,18 @@ class Moves:
             self.arrivals.check_ticket(found, found.handoff)
             self._acknowledged_by(found.image.head.instance, found.handoff.epoch)
         body = self.arrivals.take_file(
-            found, len(command.document), self._border.links.peers()
+            found, len(command.document), self.border.links.peers()
         )
         self._desk.reply(asker, body)
 
     def abort_for(self, row: int, reason: str) -> bool:
         """Abort the hand-off of a job; False where it is past its commit point."""
+        for m, (asker, asked_row, command) in list(self._asked.items()):
+            if asked_row == row:
+                del self._asked[m]
+                self._desk.fail(asker, HandoffAborted(
+                    f"job {command.job} stays on host {self._core.host!r} and goes on there: {reason}"
+                ))
         for departure in list(self._departures.values()):
             if departure.row == row:
                 self._step(departure, fx.Cancelled(reason))
@@ -404,13 +421,27 @@ class Moves:
             if departure.machine.peer == peer:
                 self._step(departure, fx.Cancelled(why))
         self.arrivals.part_with(peer, why)
-        self._border.part_with(peer, why)
+        self.border.part_with(peer, why)
 
     def under_way(self, row: int) -> bool:
         """Whether a hand-off of the job is under way, the pre-copy included."""
         return any(departure.row == row for departure in self._departures.values()) or any(
             asked[1] == row for asked in self._asked.values()
         )
+
+    def rows_under_way(self) -> set[int]:
+        """Give the rows of all jobs for which ``under_way`` holds."""
+        return {
+            *(departure.row for departure in self._departures.values()),
+            *(row for _, row, _ in self._asked.values()),
+        }
+
+    def unacknowledged(self) -> list[str]:
+        """Name the jobs that were released over a link and not acknowledged; a file needs no word."""
+        return [
+            departure.machine.job_id for departure in self._departures.values()
+            if departure.machine.state is SourceState.RELEASED and not departure.machine.record.file
+        ]
 
     def open_handoffs(self) -> list[OpenHandoff]:
         """Give the hand-offs that have a machine here."""
@@ -456,7 +487,7 @@ class Moves:
             self._step(departure, fx.Quiet(job.last_ended, job.next_sequence))
 
     def _step(self, departure: Departure, happening: fx.Happening | None) -> None:
-        now = read_clocks().monotonic
+        now = self._core.read_clocks().monotonic
         self._do(departure, departure.machine.step(happening, now))
 
     def _do(self, departure: Departure, effects: Iterable[fx.Effect]) -> None:
@@ -542,17 +573,14 @@ class Moves:
         ticket = ReleaseTicket(
             machine.m, machine.epoch, core.store.store_id, machine.record.target_store
         )
-        document = export_document(
-            image, decode_flow(image.flow), host=core.host, now=core.now.wall,
-            blobs=read_blobs(core, image), handoff=ticket,
-        )
+        document = exported(core, image, ticket)
         data = json.dumps(document, indent=1).encode()
         self._crash.reached(before_write(ROLE, "file"))
         write_beside(path, data)
         machine.record.digest = document["digest"]
         machine.record.size = len(data)
         machine.record.path = str(path)
-        self._do(departure, machine.release_to_file(read_clocks().monotonic))
+        self._do(departure, machine.release_to_file(self._core.read_clocks().monotonic))
         self._written.append(departure)
 
     def _finish_file(self, departure: Departure) -> None:

@@ -13,7 +13,8 @@ import zmq
 
 from sojourn.hosts.peers.joining import Joining
 from sojourn.hosts.peers.keys import Keys
-from sojourn.hosts.peers.links import PairRequested, PeerLinks
+from sojourn.hosts.peers.links import PairRequested
+from sojourn.hosts.peers.protocol import Links
 from sojourn.hosts.peers.tokens import make_invite, read_token
 from sojourn.hosts.supervisor.core import Asker, Core
 from sojourn.runtime.document_format import rfc3339
@@ -60,7 +61,7 @@ class Pairing:
     """
 
     def __init__(
-        self, core: Core, links: PeerLinks, keys: Keys, invitations: dict[str, InviteRow],
+        self, core: Core, links: Links, keys: Keys, invitations: dict[str, InviteRow],
         rows: list[PeerRow], answers: Answers, context: zmq.Context[zmq.Socket[bytes]],
     ) -> None:
         self._core = core
@@ -104,7 +105,7 @@ class Pairing:
         changed, self._changed = self._changed, []
         for row in changed:
             if row.revoked_at is None:
-                self._links.change_role(row)
+                self._links.tell_role(row.name)
             elif row.name in self._revoked:
                 self._links.remove_peer(
                     row.name,
@@ -124,9 +125,13 @@ class Pairing:
         row = self._links.peer(name)
         return None if row is None or name in self._revoked else row.role
 
+    def rows(self) -> list[PeerRow]:
+        """Give the paired hosts."""
+        return [row for row in self._links.peers() if row.name not in self._revoked]
+
     def names(self) -> set[str]:
         """Name the paired hosts."""
-        return {row.name for row in self._links.peers() if row.name not in self._revoked}
+        return {row.name for row in self.rows()}
 
     def require(self, name: str) -> PeerRow:
         """Give a paired host.
@@ -172,7 +177,8 @@ class Pairing:
             "name": row.name, "address": row.address,
             "state": "connected" if connected else "refused" if why else "not connected",
             "connected": connected, "role": row.role.value, "granted": row.granted or "pairing",
-            "role_there": (hello.your_role or None) if hello is not None else None, "why": why or None,
+            "role_there": (hello.your_role or None) if hello is not None and not why else None,
+            "why": why or None,
             "refused": refused + links.refusals_of(row.name), "store_id": row.store_id,
         }
 

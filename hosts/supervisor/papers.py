@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import msgspec
+
+from sojourn.hosts.store.blobs import BlobUnreadable, read_blob
+from sojourn.hosts.store.schema import unreadable
 from sojourn.hosts.supervisor.core import Core
 from sojourn.runtime.document import Presentation, job_document, shown_status
 from sojourn.runtime.document_format import rfc3339
-from sojourn.runtime.errors import StoreFailed
-from sojourn.runtime.flow import decode_flow
+from sojourn.runtime.errors import StoreFailed, ValueMalformed
+from sojourn.runtime.export import ReleaseTicket, export_document
 from sojourn.runtime.job import JobHead, JobImage
 
 SHOWN = 100
@@ -18,7 +24,8 @@ SHOWN = 100
 def shown_now(core: Core, row: int, head: JobHead) -> str:
     """Give the status that people are told of a job now."""
     return shown_status(
-        head, moving=row in core.moving, running=core.is_running(row), in_doubt=row in core.withheld
+        head, moving=row in core.moving, running=core.is_running(row),
+        in_doubt=core.held_back(row) is not None,
     )
 
 
@@ -37,9 +44,10 @@ def document(
         running=core.is_running(row),
         pending_total=core.store.pending_total(row),
         pending_retries=core.store.pending_retries(row),
-        in_doubt=core.withheld.get(row),
+        in_doubt=core.held_back(row),
     )
-    return job_document(image, decode_flow(image.flow), shown)
+    with _readable(core, image):
+        return job_document(image, core.plan(image.head.flow_digest).spec, shown)
 
 
 def summary(core: Core, row: int, head: JobHead) -> dict[str, Any]:
@@ -48,7 +56,7 @@ def summary(core: Core, row: int, head: JobHead) -> dict[str, Any]:
         "job_id": head.job_id,
         "flow_id": head.flow_id,
         "status": shown_now(core, row, head),
-        "reason": core.withheld.get(row, head.reason),
+        "reason": core.held_back(row) or head.reason,
         "epoch": head.epoch,
         "host": core.host,
         "moved_to": head.moved_to,
@@ -57,19 +65,42 @@ def summary(core: Core, row: int, head: JobHead) -> dict[str, Any]:
     }
 
 
-def read_blobs(core: Core, image: JobImage) -> dict[str, bytes]:
-    """Read the files of a job's blobs.
+def exported(core: Core, image: JobImage, handoff: ReleaseTicket | None = None) -> dict[str, Any]:
+    """Make a job's export, which is complete.
+
+    Args:
+        core: shared state.
+        image: all of the job.
+        handoff: what makes it a release.
 
     Raises:
-        StoreFailed: if one is missing.
+        StoreFailed: if a blob is missing or damaged, or the rest makes no sense.
     """
+    with _readable(core, image):
+        return export_document(
+            image, core.plan(image.head.flow_digest).spec, host=core.host, now=core.now.wall,
+            blobs=_read_blobs(core, image), handoff=handoff,
+        )
+
+
+def _read_blobs(core: Core, image: JobImage) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for blob in image.blobs:
         try:
-            found[blob.digest] = (core.home.blobs / blob.digest).read_bytes()
-        except OSError as error:
+            found[blob.digest] = read_blob(core.home.blobs, blob.digest)
+        except BlobUnreadable as error:
             raise StoreFailed(
-                f"blob {blob.digest} of job {image.head.job_id} can't be read on host {core.host!r} "
-                f"({error.strerror})"
-            ) from error
+                f"job {image.head.job_id} can't be exported from host {core.host!r}: {error}"
+            ) from None
     return found
+
+
+@contextmanager
+def _readable(core: Core, image: JobImage) -> Iterator[None]:
+    """Turn what rows that make no sense lead to into a sentence about their job."""
+    try:
+        yield
+    except (msgspec.MsgspecError, ValueMalformed, KeyError) as error:
+        raise unreadable(
+            core.home.store, image.head.job_id, f"holds rows of it that can't be read ({error})"
+        ) from error

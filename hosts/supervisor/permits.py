@@ -25,6 +25,7 @@ from sojourn.runtime.wire.client import (
     Retry,
     Submit,
 )
+from sojourn.runtime.wire.whole_hosts import MigrateMany
 
 OF_A_JOB = (Pause, Resume, Cancel, Retry, Forget, Migrate, Export)
 """Commands that act on one job."""
@@ -102,6 +103,9 @@ class Permits:
             return bool(known) and all(
                 found is not None and went_between(found[1], peer) for found in known
             )
+        if isinstance(command, MigrateMany):
+            names = command.jobs or []
+            return bool(names) and all(went_between(self._core.find(name)[1], peer) for name in names)
         return isinstance(command, OF_A_JOB) and went_between(self._core.find(command.job)[1], peer)
 
     def _lacks(self, peer: str, role: Role, what: str, needed: Role) -> AccessDenied:
@@ -157,8 +161,13 @@ def went_between(head: JobHead, peer: str) -> bool:
     return head.moved_to == peer or any(peer in (entry.source, entry.target) for entry in head.handoffs)
 
 
+_SPOKEN = {
+    "SetRole": "peers role", "Revoke": "peers revoke", "Resolve": "handoff resolve",
+    "MigrateMany": "migrate",
+}
+
+
 def spoken(command: Command) -> str:
     """Name a command as a person would type it."""
-    words = {"SetRole": "peers role", "Revoke": "peers revoke", "Resolve": "handoff resolve"}
     name = type(command).__name__
-    return f"`sojourn {words.get(name, name.lower())}`"
+    return f"`sojourn {_SPOKEN.get(name, name.lower())}`"

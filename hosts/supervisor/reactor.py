@@ -6,7 +6,7 @@ disk (G1); one round is one transaction, whatever came in.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from typing import Protocol
 
 import zmq
@@ -19,22 +19,18 @@ from sojourn.hosts.supervisor.core import (
     ToAsker,
     ToPeer,
     ToProcess,
-    read_clocks,
 )
 from sojourn.hosts.supervisor.desk import PART, Desk
-from sojourn.hosts.supervisor.thresholds import (
-    RESULTS_PER_ROUND,
-    Door,
-    Refusal,
-    client_name,
-    process_name,
-)
+from sojourn.hosts.supervisor.doors import Doors
+from sojourn.hosts.supervisor.errands import ERRAND
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.journal import log_changes
 from sojourn.hosts.supervisor.leftovers import record_leftovers
+from sojourn.hosts.supervisor.processes import Processes
 from sojourn.hosts.supervisor.submissions import SubmitTicket
+from sojourn.hosts.supervisor.thresholds import Refusal, Threshold
 from sojourn.runtime.engine.inputs import Freeze, Round
-from sojourn.runtime.errors import ProtocolViolation
+from sojourn.runtime.errors import JobUnreadable, ProtocolViolation
 from sojourn.runtime.wire import actor as actor_wire
 from sojourn.runtime.wire import client as client_wire
 from sojourn.runtime.wire.actor import Committed
@@ -88,30 +84,32 @@ class Reactor:
 
     Args:
         core: shared state.
-        context: of its sockets.
-        wake: descriptor that becomes readable on a signal.
+        doors: where actor processes and clients come in.
+        processes: makes zygotes and takes hold of what they fork.
     """
 
-    def __init__(self, core: Core, context: zmq.Context[zmq.Socket[bytes]], wake: int) -> None:
+    def __init__(self, core: Core, doors: Doors, processes: Processes) -> None:
         self._core = core
-        self._wake = wake
-        home = core.home
-        self._actors = Door(
-            context, home.actors_socket, process_name, actor_wire.decode_from_actor, named=True,
-            size=RESULTS_PER_ROUND,
-        )
-        self._clients = Door(context, home.client_socket, client_name, client_wire.decode_request)
-        self.fleet = Fleet(core, self._drain_actors)
+        self._doors = doors
+        self.fleet = Fleet(core, self._drain_actors, processes)
         core.is_running = self.fleet.is_running
         self.desk = Desk(core, self.fleet)
         self.parts: list[Part] = []
         self._due: float | None = None
+        self._actors = Threshold(actor_wire.decode_from_actor, named=True)
+        self._clients = Threshold(client_wire.decode_request)
 
     def run_round(self) -> None:
         """Wait for something to happen and do everything that follows from it."""
-        self._poll()
+        due = self.next_due()
+        if due is not None:
+            self._wait(due)
+        self.react()
+
+    def react(self) -> None:
+        """Do everything that follows from what has happened, without waiting."""
         core = self._core
-        core.now = read_clocks()
+        core.now = core.read_clocks()
         self._take_in()
         core.apply_all(())
         self.fleet.serve()
@@ -177,10 +175,11 @@ class Reactor:
 
     # --- waiting --------------------------------------------------------------------------------
 
-    def _poll(self) -> None:
+    def next_due(self) -> float | None:
+        """Do what is due; give the monotonic time at which something is again, None for at once."""
         core = self._core
         if core.round.writes or core.outbox or self.fleet.code.answers:
-            return
+            return None
         due = [
             time for time in (
                 self._due, core.engine.next_due(), self.desk.watching.next_deadline(),
@@ -188,42 +187,35 @@ class Reactor:
             ) if time is not None
         ]
         if core.round.writes or core.outbox:
-            return
-        now = read_clocks().monotonic
-        wait = min([LONGEST_POLL, *(max(0.0, time - now) for time in due)])
-        poller = zmq.Poller()
-        for door in (self._actors, self._clients):
-            poller.register(door.socket, zmq.POLLIN)
-        for part in self.parts:
-            for socket in part.sockets():
-                poller.register(socket, zmq.POLLIN)
-        for descriptor in (self._wake, *self.fleet.filenos()):
-            poller.register(descriptor, zmq.POLLIN)
-        poller.poll(int(wait * 1000) + (1 if wait % 0.001 else 0))
-        try:
-            os.read(self._wake, 64)
-        except BlockingIOError:
-            return
+            return None
+        return min(due, default=core.read_clocks().monotonic + LONGEST_POLL)
+
+    def _wait(self, due: float) -> None:
+        seconds = min(LONGEST_POLL, max(0.0, due - self._core.read_clocks().monotonic))
+        sockets = [socket for part in self.parts for socket in part.sockets()]
+        self._doors.wait(seconds, sockets, self.fleet.filenos())
 
     # --- receiving ------------------------------------------------------------------------------
 
     def _drain_actors(self) -> None:
-        for route, message in self._actors.receive(self._core.now.monotonic):
+        for came in self._doors.from_actors():
+            message = self._actors.read(came, self._core.now.monotonic)
             if not isinstance(message, Refusal):
-                self.fleet.from_actor(route.decode(), message)
+                self.fleet.from_actor(came.route.decode(), message)
             elif message.deaf:
-                self.fleet.distrust(route.decode(errors="replace"))
+                self.fleet.distrust(came.route.decode(errors="replace"))
 
     def _drain_clients(self) -> None:
-        for route, request in self._clients.receive(self._core.now.monotonic):
+        for came in self._doors.from_clients():
+            request = self._clients.read(came, self._core.now.monotonic)
             if not isinstance(request, Refusal):
-                self.desk.handle(Asker(route, "", 0, request.request), request)
+                self.desk.handle(Asker(came.route, "", 0, request.request), request)
                 continue
             failure = client_wire.Failure(
                 0, ProtocolViolation.__name__,
                 f"the request is malformed ({request.why}): is this sojourn of the supervisor's version?",
             )
-            self._core.send(ToAsker(Asker(route, "", 0, 0), failure))
+            self._core.send(ToAsker(Asker(came.route, "", 0, 0), failure))
 
     # --- sending --------------------------------------------------------------------------------
 
@@ -241,21 +233,20 @@ class Reactor:
         asker = message.asker
         if asker.peer == PART:
             self.desk.part_answered(asker.relay, message.answer)
+        elif asker.peer == ERRAND:
+            self.desk.errands.answered(asker.relay, message.answer)
         elif asker.peer:
             for part in self.parts:
                 part.deliver_relayed(asker, message.answer)
         else:
-            try:
-                self._clients.send(asker.client, client_wire.encode(message.answer))
-            except zmq.ZMQError:
+            if not self._doors.to_client(asker.client, client_wire.encode(message.answer)):
                 self.desk.gone(asker)
 
     def _send_process(self, name: str, message: actor_wire.ToActor) -> None:
-        try:
-            self._actors.send(name.encode(), actor_wire.encode(message))
-        except zmq.ZMQError as error:
+        error = self._doors.to_actor(name, actor_wire.encode(message))
+        if error is not None:
             # It died; its exit settles what it had out.
-            self._core.log.info("process unreachable", process=name, error=str(error))
+            self._core.log.info("process unreachable", process=name, error=error)
 
     # --- start and stop -------------------------------------------------------------------------
 
@@ -263,7 +254,11 @@ class Reactor:
         """Take up every unfinished job of the store, and record what was left in flight."""
         core = self._core
         for row in core.store.live_jobs():
-            core.apply(core.adoption(row))
+            try:
+                core.apply(core.adoption(row))
+            except JobUnreadable as error:
+                core.unreadable[row] = error.message
+                core.log.error("job unreadable", reason=error.message)
         for row in core.withheld:
             core.apply(Freeze(row))
         self.fleet.warm_up()
@@ -272,11 +267,12 @@ class Reactor:
         for path in leftover:
             path.unlink(missing_ok=True)
 
-    def stop(self, grace: float) -> None:
+    def stop(self, grace: float, hurried: Callable[[], bool] = lambda: False) -> None:
         """Let turns in flight end, make everything durable and kill the rest.
 
         Args:
             grace: seconds that turns in flight get.
+            hurried: whether they are to get no more of them.
         """
         core = self._core
         core.stopping = True
@@ -284,10 +280,12 @@ class Reactor:
         self.fleet.recalls.hurry_all(grace)
         self.commit()
         while self.fleet.busy():
+            if grace and hurried():
+                grace = 0.0
+                self.fleet.recalls.hurry_all(grace)
             self.run_round()
         self.commit()
         self.fleet.close(settled=True)
         for part in self.parts:
             part.close()
-        self._clients.socket.close(500)
-        self._actors.socket.close(0)
+        self._doors.close()

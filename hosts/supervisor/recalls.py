@@ -31,7 +31,7 @@ class Recalls:
         """(job row, process) → when its turn is killed."""
         self._looks: dict[tuple[int, str], float] = {}
         """The same → when to look again, where a recall wasn't answered by then."""
-        self._hurried: dict[int, set[str]] = {}
+        self._hurried: dict[int, dict[str, None]] = {}
         """Job row → processes that were told to end its turns."""
 
     def recall(self, row: int) -> None:
@@ -70,13 +70,13 @@ class Recalls:
             seconds = own if grace is None else grace
             core.send(ToProcess(worker.name, Yield(row, seconds)))
             self._deadlines[(row, worker.name)] = core.now.monotonic + seconds
-            self._hurried.setdefault(row, set()).add(worker.name)
+            self._hurried.setdefault(row, {})[worker.name] = None
 
     def calm(self, row: int) -> None:
         """Call that off."""
         for key in [key for key in self._deadlines if key[0] == row]:
             self._drop(key)
-        for name in self._hurried.pop(row, ()):
+        for name in self._hurried.pop(row, {}):
             self._core.send(ToProcess(name, Unyield(row)))
 
     def forget(self, row: int) -> None:

@@ -6,17 +6,15 @@ come to. Decides nothing about jobs: which host it is, the desk says.
 
 from __future__ import annotations
 
-import json
-
 import msgspec
 
 from sojourn.hosts.peers.limits import LARGEST_FRAME
-from sojourn.hosts.peers.links import PeerLinks
+from sojourn.hosts.peers.protocol import Links
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer
 from sojourn.hosts.supervisor.desk import Desk
 from sojourn.runtime.errors import HostUnable, NoSupervisor, NotFound, Refused, UsageError, to_wire
 from sojourn.runtime.wire import client as wire
-from sojourn.runtime.wire.client import Answer, Failure, Logs, Progress, Request
+from sojourn.runtime.wire.client import Answer, Failure, Progress, Request
 from sojourn.runtime.wire.peer import RelayAnswer, RelayDropped, RelayRequest, RelayReturned
 
 LONGEST_ROUTE = 8
@@ -58,7 +56,7 @@ class Relays:
         links: tells who can be reached.
     """
 
-    def __init__(self, core: Core, desk: Desk, links: PeerLinks) -> None:
+    def __init__(self, core: Core, desk: Desk, links: Links) -> None:
         self._core = core
         self._desk = desk
         self._links = links
@@ -127,6 +125,9 @@ class Relays:
             return
         try:
             answer = wire.decode_answer(message.answer)
+            news = {} if isinstance(answer, Failure) else wire.decode_body(answer.body)
+            if isinstance(answer, Progress):
+                relay.request = wire.after_news(relay.request, news)
         except msgspec.DecodeError as error:
             self._links.refuse(peer, f"the answer in it is malformed ({error})")
             return
@@ -134,8 +135,6 @@ class Relays:
         if not isinstance(answer, Progress):
             del self._relays[message.relay]
             self._returns.pop(relay.asker, None)
-        elif isinstance(relay.request.command, Logs):
-            relay.request = wire.after_news(relay.request, json.loads(answer.body))
         self._core.send(ToAsker(relay.asker, answer))
 
     def returned(self, peer: str, message: RelayReturned) -> None:

@@ -5,22 +5,21 @@ Nothing here runs, and nothing that was known of the job before is touched, unti
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
 from pathlib import Path
 from typing import BinaryIO
 
+from sojourn.hosts.store.blobs import is_whole
 from sojourn.hosts.store.incarnation import sync_folder
 from sojourn.hosts.supervisor.core import Core
+from sojourn.hosts.supervisor.held import PARTIAL
 from sojourn.runtime.errors import HandoffAborted, HostUnable
 from sojourn.runtime.handoff.parts import Final, Part, remaining
 from sojourn.runtime.handoff.stream import Piece
 from sojourn.runtime.job import JobImage, Writes
-from sojourn.runtime.values import is_digest
-
-PARTIAL = ".part-"
-"""Begin of the name of a blob's file that isn't whole; it survives, so that a transfer goes on there."""
 
 SYNC_BYTES = 4 * 1024 * 1024
 """Bytes of a blob after which it is written through, so that the end of a large one isn't one long wait."""
@@ -43,19 +42,16 @@ class Staging:
         self._blobs: set[str] = set()
         self._partial: PartialBlob | None = None
         self._told: dict[str, int] = {}
+        self._passed = ""
+        """Blob of which what comes isn't needed."""
 
-    def held(self, asked: list[tuple[str, int]]) -> list[tuple[str, int]]:
-        """Tell how much is here of the blobs that the job refers to: that isn't sent.
+    def told(self, held: list[tuple[str, int]]) -> None:
+        """The source is told how much is here of the blobs that the job refers to: that isn't sent.
 
         Args:
-            asked: (digest, bytes).
-
-        Returns:
-            (digest, bytes that are here) of those of which anything is.
+            held: (digest, bytes that are here).
         """
-        found = held_blobs(self._core.home.blobs, asked)
-        self._told = dict(found)
-        return found
+        self._told = dict(held)
 
     def put(self, part: Part) -> None:
         """Write a part's rows with the round under way."""
@@ -107,10 +103,13 @@ class Staging:
         """
         assert piece.blob is not None
         folder = self._core.home.blobs
+        if piece.blob == self._passed:
+            return
         if self._partial is None or self._partial.digest != piece.blob:
             self._close_partial()
-            if (folder / piece.blob).exists():
-                return  # another hand-off brought it meanwhile
+            if is_whole(folder / piece.blob, piece.blob):
+                self._passed = piece.blob  # another hand-off brought it meanwhile
+                return
             self._partial = PartialBlob(folder, piece.blob, self._told.get(piece.blob, 0), self.row)
         self._partial.add(piece.data)
         if piece.last:
@@ -123,7 +122,7 @@ class Staging:
         Raises:
             HandoffAborted: naming one that isn't.
         """
-        for digest in self._blobs:
+        for digest in sorted(self._blobs):
             if not (self._core.home.blobs / digest).exists():
                 raise HandoffAborted(f"blob {digest} of the job didn't arrive")
 
@@ -131,6 +130,12 @@ class Staging:
         """Delete the rows; what came of blobs is left for another try, and swept when it is old."""
         self._close_partial()
         self._core.round.writes.drop_rows(self.row)
+
+    def give_room_back(self) -> None:
+        """There is no room for the job: what came of the blob that isn't whole goes at once."""
+        partial, self._partial = self._partial, None
+        if partial is not None:
+            partial.delete()
 
     def _close_partial(self) -> None:
         if self._partial is not None:
@@ -229,7 +234,9 @@ class PartialBlob:
             self._file.close()
             if self._sha.hexdigest() != self.digest:
                 self._path.unlink(missing_ok=True)
-                raise HandoffAborted(f"blob {self.digest} arrived damaged: its digest doesn't match")
+                raise HandoffAborted(
+                    f"blob {self.digest} arrived damaged: its digest doesn't match; move the job again"
+                )
             self._path.replace(self._folder / self.digest)
             sync_folder(self._folder)
         except OSError as error:
@@ -247,36 +254,13 @@ class PartialBlob:
         except OSError:
             pass  # what couldn't be written is sent again by the next try
 
+    def delete(self) -> None:
+        """Delete the file."""
+        self.close()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
     def _unwritable(self, error: OSError) -> HostUnable:
         return HostUnable(
             f"blob {self.digest} can't be written into {self._folder} ({error.strerror}): make room there"
         )
-
-
-def held_blobs(folder: Path, asked: list[tuple[str, int]]) -> list[tuple[str, int]]:
-    """Give (digest, bytes that are here); whole blobs are marked as wanted again.
-
-    Of one that isn't whole the last byte is never said to be here: with it come the check and the name.
-    """
-    found: list[tuple[str, int]] = []
-    for digest, size in asked:
-        if not is_digest(digest):
-            continue
-        try:
-            os.utime(folder / digest)
-            have = size
-        except OSError:
-            have = min(_begun(folder / f"{PARTIAL}{digest}"), size - 1)
-        if 0 < have <= size:
-            found.append((digest, have))
-    return found
-
-
-def _begun(partial: Path) -> int:
-    """Tell how much is in a file that isn't whole; 0 where another hand-off is writing it."""
-    try:
-        with partial.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return os.fstat(file.fileno()).st_size
-    except OSError:
-        return 0

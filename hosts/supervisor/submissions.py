@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import msgspec
 
 from sojourn.hosts.supervisor.codebases import CodeBases, LoadAnswer
-from sojourn.hosts.supervisor.core import Asker, Core, new_id
-from sojourn.runtime.commands import check_fields
+from sojourn.hosts.supervisor.core import Asker, Core
+from sojourn.runtime.commands import check_fields, cordoned
 from sojourn.runtime.engine.inputs import Create
 from sojourn.runtime.engine.model import FlowPlan
 from sojourn.runtime.errors import Refused, SojournError, UsageError, from_wire
@@ -80,8 +80,9 @@ class Submissions:
                 )
         moved = self._moved_submit(command)
         if moved is not None:
-            self._answers.relay(moved, asker, Request(asker.request, new_id(), None, command))
+            self._answers.relay(moved, asker, Request(asker.request, self._core.new_id(), None, command))
             return
+        self._refuse_cordoned(command)
         if command.flow is not None:
             flow = self._decoded(command.flow)
             digest = flow_digest(flow)
@@ -95,6 +96,12 @@ class Submissions:
             self._code.inspect(command.locator, SubmitTicket(asker, command))
         else:
             raise UsageError("a submit must name a flow")
+
+    def _refuse_cordoned(self, command: Submit) -> None:
+        """A cordoned host takes no new job; one that it has is submitted again in vain, as ever."""
+        core = self._core
+        if core.cordoned and any(name is None or core.head(name) is None for name in command.job_ids):
+            raise Refused(cordoned(core.host))
 
     def _decoded(self, encoded: bytes) -> FlowSpec:
         try:
@@ -135,6 +142,7 @@ class Submissions:
         flow = decode_flow(inspected.flow)
         digest = flow_digest(flow)
         plan = self._core.plan(digest, inspected.flow)
+        self._refuse_cordoned(command)
         entry = plan.routines[plan.spec.entry].slot(INPUT_SLOT)
         for data in command.inputs:
             check_fields(data, entry, f"the input of flow {flow.id!r}")
@@ -149,7 +157,7 @@ class Submissions:
     def _create_one(self, job_id: str | None, data: bytes, plan: FlowPlan) -> str:
         core = self._core
         submission = hashlib.sha256(plan.digest.encode() + b"\0" + data).hexdigest()
-        name = job_id or new_id()
+        name = job_id or self._core.new_id()
         known = core.head(name) if job_id is not None else None
         if known is not None:
             if known[1].submission == submission:
@@ -160,5 +168,5 @@ class Submissions:
             )
         if job_id is not None and self._answers.arriving(name):
             raise Refused(f"a job {name} is being handed over to host {core.host!r}: wait for it")
-        core.apply(Create(core.new_row(name), name, new_id(), plan, data, submission))
+        core.apply(Create(core.new_row(name), name, self._core.new_id(), plan, data, submission))
         return name

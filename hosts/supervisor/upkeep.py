@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from sojourn.hosts.supervisor.core import Core
 from sojourn.runtime.engine.references import referenced_blobs
+from sojourn.runtime.errors import JobUnreadable
 
 EVERY = 60.0
 """Seconds between two looks."""
@@ -36,7 +37,10 @@ class Upkeep:
         options = core.options
         rows = core.store.expired(core.now.wall - options.retain_seconds, options.retain_jobs)
         for row in rows:
-            head = core.store.head(row)
+            try:
+                head = core.store.head(row)
+            except JobUnreadable:
+                continue  # it is listed with what is wrong, and kept for a better copy
             if head is not None and core.engine.job(row) is None and row not in core.moving:
                 core.forget_rows(row, head)
         kept = core.store.blob_references()

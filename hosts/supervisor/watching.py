@@ -13,7 +13,7 @@ from sojourn.hosts.supervisor.papers import document, shown_now
 from sojourn.runtime.conditions import Condition, ConditionView
 from sojourn.runtime.engine.inputs import Round
 from sojourn.runtime.engine.view import ImageView, LiveView
-from sojourn.runtime.errors import SojournError, WaitTimedOut, to_wire
+from sojourn.runtime.errors import JobUnreadable, SojournError, WaitTimedOut, to_wire
 from sojourn.runtime.job import Outcome, Ownership
 from sojourn.runtime.wire.client import Failure, Progress, Reply
 
@@ -153,6 +153,12 @@ class Watching:
         return head.job_id if head is not None else "?"
 
     def _look(self, watch: Watch, row: int) -> None:
+        try:
+            self._look_at(watch, row)
+        except JobUnreadable as error:
+            self.fail(watch, error)
+
+    def _look_at(self, watch: Watch, row: int) -> None:
         core = self._core
         job = core.engine.job(row)
         if watch.condition is None and job is not None and not job.head.status.finished:

@@ -15,6 +15,10 @@ from sojourn.runtime.engine.inputs import Now, Round, StatusChange
 from sojourn.runtime.engine.model import Actor, Job, Message, Origins
 from sojourn.runtime.job import HistoryRow, MessageRow, Outcome
 from sojourn.runtime.job_table import JobEvent, next_status
+from sojourn.runtime.wire.decoding import FrameDecoder
+
+CLOCK_STEP = 1.0
+"""Seconds by which the wall clock must have been set for dues to be written anew."""
 
 FINISHING = {
     JobEvent.IDLE: "completed",
@@ -22,7 +26,7 @@ FINISHING = {
     JobEvent.CANCELLED: "cancelled",
 }
 
-_FIELDS = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
+_FIELDS = FrameDecoder(msgspec.msgpack.Decoder(dict[str, msgspec.Raw]))
 
 
 class Timer(NamedTuple):
@@ -84,8 +88,12 @@ class Book:
     def take_back(self, message: Message) -> None:
         """Book a message in that was out at a process."""
         message.dispatch = 0
-        message.actor.messages_out -= 1
-        message.actor.job.out -= 1
+        actor = message.actor
+        actor.messages_out -= 1
+        actor.job.out -= 1
+        if actor.gives_back and actor.messages_out == 0:
+            actor.gives_back = False
+            self.wake(actor)
 
     def record(
         self, message: Message, round_: Round, outcome: Outcome, *, final: bool, origin: int,
@@ -122,6 +130,21 @@ class Book:
             (message.attempts, message.retry_count, due, message.progress,
              message.actor.job.row, message.number)
         )
+
+    def count_anew(self, job: Job, round_: Round, now: Now, by: float) -> None:
+        """Write a job's dues by a wall clock that was set by so many seconds."""
+        # Those that are tried again already, too: on disk they still wait.
+        waiting = [number for actor in job.actors.values() for number in sorted(actor.tried)]
+        asked = [question for question in job.questions.values() if question.due is not None]
+        for number in waiting:
+            self.change(job.messages[number], round_, now)
+        for question in asked:
+            moved = question._replace(due=max(0.0, (question.due or 0.0) + by))
+            job.questions[question.question] = moved
+            round_.writes.questions_put.append(moved)
+        if waiting or asked:
+            job.head.clock_mark = (now.wall, job.next_sequence)
+            self.save(job, round_)
 
     def wait(self, message: Message, due: float) -> None:
         """Let a message wait for its retry until ``due`` (monotonic seconds)."""
@@ -190,7 +213,12 @@ class Book:
 
 
 def merge_fields(old: bytes | None, new: bytes) -> bytes:
-    """Put the fields of one encoded map over those of another."""
-    if old is None:
-        return new
-    return msgspec.msgpack.encode({**_FIELDS.decode(old), **_FIELDS.decode(new)})
+    """Put the fields of one encoded map over those of another. What is no such map has no fields."""
+    return msgspec.msgpack.encode({**_fields(old or b""), **_fields(new)})
+
+
+def _fields(data: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return _FIELDS.decode(data)
+    except msgspec.DecodeError:
+        return {}

@@ -13,7 +13,7 @@ from typing import assert_never
 import msgspec
 
 from sojourn.runtime.engine import settle as outcomes
-from sojourn.runtime.engine.book import Book, Timer
+from sojourn.runtime.engine.book import CLOCK_STEP, Book, Timer
 from sojourn.runtime.engine.inputs import (
     Adopt,
     AnswerQuestion,
@@ -54,6 +54,8 @@ class Engine:
     def __init__(self, origins: Origins, random: Callable[[], float]) -> None:
         self.book = Book(origins)
         self._random = random
+        self._offset: float | None = None
+        """Wall clock less monotonic, as of the dues that are on disk."""
 
     def step(self, inputs: Iterable[Input], now: Now, round_: Round | None = None) -> Round:
         """Let a batch of things happen, and every timer that is due.
@@ -70,6 +72,7 @@ class Engine:
             round_ = Round()
         # Earlier steps concluded what they touched: a round of many small steps must not do it again.
         earlier, round_.touched = round_.touched, set()
+        self._mind_the_clock(round_, now)
         for given in inputs:
             self._handle(given, round_, now)
         for timer in self.book.expire(now):
@@ -81,6 +84,18 @@ class Engine:
         earlier |= round_.touched
         round_.touched = earlier
         return round_
+
+    def _mind_the_clock(self, round_: Round, now: Now) -> None:
+        """Write the dues anew where the wall clock was set: they are kept by it over a restart."""
+        offset = now.wall - now.monotonic
+        if self._offset is None:
+            self._offset = offset
+        by = offset - self._offset
+        if abs(by) < CLOCK_STEP:
+            return
+        self._offset = offset
+        for job in self.book.jobs.values():
+            self.book.count_anew(job, round_, now, by)
 
     def next_due(self) -> float | None:
         """Give the monotonic time at which ``step`` has something to do by itself."""
@@ -132,7 +147,7 @@ class Engine:
             case RetryJob():
                 self._retry(job, round_, now)
             case Block():
-                self._block(job, given.reason, round_, now)
+                outcomes.block(self.book, round_, job, given.reason, now)
             case Freeze():
                 job.frozen = True
                 job.refresh()
@@ -149,7 +164,7 @@ class Engine:
         head = JobHead(
             job_id=given.job_id, instance=given.instance, flow_id=plan.spec.id,
             flow_digest=plan.digest, epoch=1, status=JobStatus.QUEUED, created_at=now.wall,
-            input=given.input, submission=given.submission, handoffs=[],
+            input=given.input, submission=given.submission, handoffs=[], clock_mark=(now.wall, 1),
         )
         job = Job(given.row, head, plan)
         job.refresh()
@@ -222,10 +237,6 @@ class Engine:
         job.head.error = None
         self.book.move(job, round_, JobEvent.RETRIED, now)
         self.book.wake_all(job)
-
-    def _block(self, job: Job, reason: str, round_: Round, now: Now) -> None:
-        if self.book.move(job, round_, JobEvent.BLOCKED, now, reason):
-            round_.recalls.add(job.row)
 
     def _fire(self, timer: Timer, round_: Round, now: Now) -> None:
         job = self.book.jobs.get(timer.row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heapq import heapify
 
-from sojourn.runtime.engine.book import Book
+from sojourn.runtime.engine.book import CLOCK_STEP, Book
 from sojourn.runtime.engine.inputs import Adopt, Now, Round, Whence
 from sojourn.runtime.engine.model import Job, Message
 from sojourn.runtime.job import JobImage, MessageRow, Origin
@@ -23,7 +23,13 @@ def adopt(book: Book, round_: Round, given: Adopt, now: Now) -> None:
         job.actor(attribute.routine).attributes[attribute.name] = attribute.value
     for shared in image.shared:
         job.shared[shared.key] = shared.value
-    base = now.monotonic - now.wall if given.whence is Whence.STORE else now.monotonic
+    base = now.monotonic
+    if given.whence is Whence.STORE:
+        seen = _last_seen(book, image)
+        base -= max(now.wall, seen)
+    else:
+        seen = 0.0
+        job.head.clock_mark = (now.wall, job.next_sequence)
     for row in image.messages:
         _take_up(book, job, row, base)
     for actor in job.actors.values():
@@ -37,9 +43,26 @@ def adopt(book: Book, round_: Round, given: Adopt, now: Now) -> None:
     elif given.whence is Whence.STAGED:
         _write_dues(book, round_, job, image, now)
     book.jobs[given.row] = job
+    if seen - now.wall >= CLOCK_STEP:
+        book.count_anew(job, round_, now, now.wall - seen)
     job.refresh()
     book.wake_all(job)
     round_.touched.add(given.row)
+
+
+def _last_seen(book: Book, image: JobImage) -> float:
+    """Give the newest wall time that this host wrote for the job, by the clock that its dues are of.
+
+    It isn't earlier now: a clock that was set back while the host was down would make what waits for its
+    retry wait as much longer.
+    """
+    mark = image.head.clock_mark
+    if mark is None:
+        return 0.0
+    last = next((entry for entry in image.history[-1:] if entry.sequence >= mark[1]), None)
+    if last is None or image.origins[last.origin].host != book.origins.host:
+        return mark[0]
+    return last.ended
 
 
 def _take_up(book: Book, job: Job, row: MessageRow, base: float) -> None:

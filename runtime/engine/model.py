@@ -71,8 +71,8 @@ class Actor:
     """One routine of one job: committed attributes and a mailbox."""
 
     __slots__ = (
-        "attributes", "handler", "home", "job", "listed", "messages_out", "ready", "routine",
-        "spec", "tried", "waiting",
+        "attributes", "gives_back", "handler", "home", "job", "listed", "messages_out", "ready",
+        "routine", "spec", "tried", "waiting",
     )
 
     def __init__(self, job: Job, spec: RoutineSpec, handler: HandlerSpec) -> None:
@@ -91,6 +91,8 @@ class Actor:
         """How many of its messages are out at processes."""
         self.home: str | None = None
         """Process that holds its committed attributes; None if none does."""
+        self.gives_back = False
+        """Whether those that are out come back unbegun: it is ordered, and an attempt before them failed."""
         self.listed = False
         """Whether the dispatcher has it in a queue."""
 
@@ -101,7 +103,7 @@ class Actor:
 
     def has_work(self) -> bool:
         """Tell whether a message may be handed out now."""
-        if not self.ready or not self.job.runnable:
+        if not self.ready or not self.job.runnable or self.gives_back:
             return False
         if self.spec.ordered and not self.spec.parallel and self.waiting:
             return self.ready[0] < min(self.waiting)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sojourn.runtime.engine.model import Job
-from sojourn.runtime.values import blob_references, may_hold_blobs
+from sojourn.runtime.errors import ValueMalformed
+from sojourn.runtime.values import BlobReference, blob_references, may_hold_blobs
 
 
 def referenced_blobs(job: Job) -> dict[str, int]:
@@ -17,8 +18,15 @@ def referenced_blobs(job: Job) -> dict[str, int]:
         reference.digest: reference.size
         for value in _values(job)
         if may_hold_blobs(value)
-        for reference in blob_references(value)
+        for reference in _references(value)
     }
+
+
+def _references(value: bytes) -> list[BlobReference]:
+    try:
+        return blob_references(value)
+    except ValueMalformed:
+        return []  # no routine can read it either
 
 
 def _values(job: Job) -> Iterator[bytes]:

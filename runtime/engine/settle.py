@@ -65,9 +65,25 @@ def _settle_one(
         counts[3] = message.retry_count
         _effects(book, round_, message, result, now)
     elif ending is Ending.FAILED:
+        _expect_the_rest(message)
         _fail(book, round_, message, result, origin, now, random)
     else:
+        _expect_the_rest(message)
         _interrupted(book, round_, message, origin, result.started, result.ended)
+        if ending is Ending.HINDERED and result.error is not None:
+            block(book, round_, job, result.error.message, now)
+
+
+def block(book: Book, round_: Round, job: Job, reason: str, now: Now) -> None:
+    """Let a job wait until someone mends what hinders it, and takes it up again."""
+    if book.move(job, round_, JobEvent.BLOCKED, now, reason):
+        round_.recalls.add(job.row)
+
+
+def _expect_the_rest(message: Message) -> None:
+    """An ordered actor's process gives back what was sent ahead: until then nothing new passes it (G8)."""
+    actor = message.actor
+    actor.gives_back = actor.spec.ordered and not actor.spec.parallel and actor.messages_out > 0
 
 
 def interrupt(book: Book, round_: Round, given: Interrupt, now: Now) -> None:
@@ -196,10 +212,12 @@ def _merged(current: bytes | None, kind: SharedKind, operand: bytes) -> bytes | 
     Where another turn has meanwhile put something else there, this one, later in commit order, wins: it is
     applied as to a key that holds nothing.
     """
-    try:
-        return merge(current, kind, operand)
-    except ValueMalformed:
-        return merge(None, kind, operand)
+    for held in (current, None):
+        try:
+            return merge(held, kind, operand)
+        except ValueMalformed:
+            continue
+    return current  # the operand itself is none
 
 
 def _fail(

@@ -6,7 +6,7 @@ import msgspec
 
 from sojourn.runtime.engine.model import Job
 from sojourn.runtime.job import JobImage, RoutineCounts
-from sojourn.runtime.values_json import to_json
+from sojourn.runtime.values_json import displayed
 
 
 class RoutineFigures(msgspec.Struct, frozen=True):
@@ -53,7 +53,7 @@ class LiveView:
     def shared(self, key: str) -> object:
         """See ``ConditionView``."""
         value = self._job.shared.get(key)
-        return None if value is None else to_json(value)
+        return None if value is None else displayed(value)
 
 
 class ImageView:
@@ -85,4 +85,4 @@ class ImageView:
 
     def shared(self, key: str) -> object:
         """See ``ConditionView``."""
-        return next((to_json(row.value) for row in self._image.shared if row.key == key), None)
+        return next((displayed(row.value) for row in self._image.shared if row.key == key), None)

@@ -26,6 +26,10 @@ class Judgement(Enum):
     """The job is, or was, somewhere else later than it is here."""
     CONFLICT = "conflict"
     """Two stores hold the job at the same epoch."""
+    OURS = "ours"
+    """It came back here later than this store knows, which was put back from a copy: nobody else has it."""
+    TELL = "tell"
+    """Its host takes the job to be its own, at an earlier epoch than here: it has to learn that."""
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -39,6 +43,18 @@ class Judged(msgspec.Struct, frozen=True):
 def claim_of(head: JobHead) -> Claim:
     """Say what this host holds of a job."""
     return Claim(head.job_id, head.instance, head.epoch, head.ownership.value, head.moved_to)
+
+
+def claims_of(job_id: str, head: JobHead | None, *, arriving: bool) -> list[Claim]:
+    """Say all that this host holds of a job, and whether it may come to own it.
+
+    Args:
+        job_id: the job.
+        head: the job as it is known here, its tombstone included; None for not at all.
+        arriving: whether it is being handed over to this host.
+    """
+    held = [] if head is None else [claim_of(head)]
+    return [*held, Claim(job_id, "", 0, ARRIVING)] if arriving else held
 
 
 def reached(claim: Claim) -> int:
@@ -62,12 +78,27 @@ def judge(own: JobHead, claim: Claim, *, host: str, peer: str) -> Judged:
         return Judged(Judgement.KEEP)
     epoch = reached(claim)
     owner = claim.moved_to if epoch > claim.epoch and claim.moved_to is not None else peer
+    if epoch > own.epoch and owner == host and own.ownership is Ownership.OWNED:
+        if claim.holding == Ownership.RELEASED.value:
+            # its newest state is there, and the ACK that it waits for can't come any more
+            return Judged(Judgement.GIVE_WAY, peer, epoch)
+        return Judged(Judgement.OURS, host, epoch)
     if epoch > own.epoch:
         return Judged(Judgement.GIVE_WAY, owner, epoch)
     same = epoch == own.epoch and own.ownership is Ownership.OWNED
     if same and claim.holding == Ownership.OWNED.value and owner != host:
         return Judged(Judgement.CONFLICT, owner, epoch)
+    if claim.holding == Ownership.OWNED.value and epoch < own.epoch:
+        return Judged(Judgement.TELL, peer, epoch)
     return Judged(Judgement.KEEP)
+
+
+def outdone(own: JobHead | None, epoch: int) -> bool:
+    """Whether a host gives a job up to one that took it back by force, and owns it at ``epoch``.
+
+    What it was told of is an earlier hand-off: the job may have gone on from here since, or come back.
+    """
+    return own is not None and own.ownership is Ownership.OWNED and own.epoch < epoch
 
 
 def against_resolving(

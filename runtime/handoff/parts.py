@@ -9,6 +9,7 @@ writes no store.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -21,18 +22,24 @@ from sojourn.runtime.job import (
     LogRow,
     MessageRow,
     Origin,
+    Outcome,
     QuestionRow,
     RoutineCounts,
     SharedRow,
 )
 from sojourn.runtime.values import is_digest
 from sojourn.runtime.wire.decoding import FrameDecoder
+from sojourn.runtime.wire.handoff import MOST_BLOBS
+
+T = TypeVar("T")
 
 LARGEST_NUMBER = 1 << 53
 """Above any number that a job comes to; stores hold no more than 64 bits."""
 
 LARGEST_PART = 256 * 1024 * 1024
 """Bytes of one part: a part is small unless a single row is large."""
+
+_OUTCOMES = frozenset(Outcome)
 
 TINY = 1e-6
 """Seconds of a due that has passed: a message that waited is due at once, yet was waiting."""
@@ -54,6 +61,12 @@ class Final(msgspec.Struct):
     last_log: int
 
 
+MOST_ROWS = 1 << 16
+"""Rows of a kind in one part, which holds some hundred KiB."""
+
+Rows = Annotated[list[T], msgspec.Meta(max_length=MOST_ROWS)]
+
+
 class Part(msgspec.Struct, omit_defaults=True):
     """Some rows of a job. ``job`` in every row is of no meaning; the receiver writes its own.
 
@@ -62,17 +75,17 @@ class Part(msgspec.Struct, omit_defaults=True):
         final: ends the copy.
     """
 
-    messages: list[MessageRow] = []
-    messages_gone: list[int] = []
-    history: list[HistoryRow] = []
-    attributes: list[AttributeRow] = []
-    attributes_gone: list[tuple[str, str, str]] = []
-    shared: list[SharedRow] = []
-    shared_gone: list[str] = []
-    questions: list[QuestionRow] = []
-    questions_gone: list[str] = []
-    logs: list[LogRow] = []
-    blobs: list[BlobRow] = []
+    messages: Rows[MessageRow] = []
+    messages_gone: Rows[int] = []
+    history: Rows[HistoryRow] = []
+    attributes: Rows[AttributeRow] = []
+    attributes_gone: Rows[tuple[str, str, str]] = []
+    shared: Rows[SharedRow] = []
+    shared_gone: Rows[str] = []
+    questions: Rows[QuestionRow] = []
+    questions_gone: Rows[str] = []
+    logs: Rows[LogRow] = []
+    blobs: Annotated[list[BlobRow], msgspec.Meta(max_length=MOST_BLOBS)] = []
     origins: dict[int, Origin] = {}
     final: Final | None = None
 
@@ -149,6 +162,8 @@ def problem_of(part: Part, routines: Collection[str], origins: Collection[int]) 
     if not all(is_digest(blob.digest) for blob in part.blobs):
         return "the image names a blob that can't be one"
     for row in part.history:
+        if row.outcome not in _OUTCOMES:
+            return "the image's history holds an outcome that there isn't"
         if row.origin not in part.origins and row.origin not in origins:
             return "the image's history points to hosts that it doesn't name"
     return None

@@ -109,7 +109,7 @@ def arriving(job_id: str, machines: Iterable[TargetHandoff]) -> str | None:
 
 def facts_about(
     asked: Preflight, head: JobHead | None, machines: Iterable[TargetHandoff], host: str, *,
-    stopping: bool = False, free_bytes: int = 1 << 62,
+    stopping: bool = False, cordoned: bool = False, free_bytes: int = 1 << 62,
 ) -> TargetFacts:
     """Gather what a host knows of a job that it is asked to take.
 
@@ -119,6 +119,7 @@ def facts_about(
         machines: all hand-offs towards this host.
         host: its name.
         stopping: whether it is going down.
+        cordoned: whether it takes no new jobs.
         free_bytes: room on the disk of its home.
     """
     return TargetFacts(
@@ -129,6 +130,7 @@ def facts_about(
         forgotten=head is not None and head.ownership is Ownership.FORGOTTEN,
         arriving=arriving(asked.job_id, machines),
         stopping=stopping,
+        cordoned=cordoned,
         free_bytes=free_bytes,
     )
 
@@ -153,11 +155,17 @@ def recover(row: HandoffRow, own_store: str, patience: Patience) -> SourceHandof
     return None
 
 
-def waits_for_word(row: HandoffRow) -> bool:
+def waits_for_word(row: HandoffRow, head: JobHead | None) -> bool:
     """Whether a job isn't run after a restart before the other side has said what it holds.
 
     Where a hand-off was open when this host went down, an operator there may have ended it by force.
+
+    Args:
+        row: record of a hand-off.
+        head: the job under the row that the record names; None where there is none any more.
     """
+    if head is None or head.ownership is not Ownership.OWNED:
+        return False
     if row.role == SOURCE_ROLE:
         return row.state == SourceState.PRECOPY
     return row.state == TargetState.OWNED

@@ -155,6 +155,9 @@ class IncomingStream:
         data = chunk.data
         if chunk.packed:
             try:
+                # The size that a frame claims is allocated, whatever the most is said to be.
+                if zstandard.frame_content_size(data) > CHUNK_BYTES:
+                    raise ValueError(f"chunk {chunk.n} unpacks to more than {CHUNK_BYTES} bytes")
                 data = self._unpacker.decompress(data, max_output_size=CHUNK_BYTES)
             except zstandard.ZstdError as error:
                 raise ValueError(f"chunk {chunk.n} can't be unpacked: {error}") from None

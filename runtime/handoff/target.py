@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from sojourn.runtime.commands import cordoned
 from sojourn.runtime.errors import (
     AccessDenied,
     CodeNotLoadable,
@@ -83,6 +84,10 @@ LARGEST_IMAGE = 1 << 33
 """Bytes of all that may travel for one job."""
 
 
+_ENTRY = 200
+"""Bytes of memory, about, that an entry of a list takes beside its text."""
+
+
 class TargetFacts(msgspec.Struct, frozen=True):
     """What this host knows of the job that it is asked to take.
 
@@ -94,6 +99,7 @@ class TargetFacts(msgspec.Struct, frozen=True):
         forgotten: whether it was forgotten here.
         arriving: the hand-off under which the job id is arriving already, if any.
         stopping: whether this host is going down.
+        cordoned: whether it takes no new jobs.
         free_bytes: room on the disk of the home.
     """
 
@@ -104,6 +110,7 @@ class TargetFacts(msgspec.Struct, frozen=True):
     forgotten: bool = False
     arriving: str | None = None
     stopping: bool = False
+    cordoned: bool = False
     free_bytes: int = 1 << 62
 
 
@@ -128,12 +135,19 @@ def decode_record(row: HandoffRow) -> TargetRecord:
     return msgspec.msgpack.decode(row.record, type=TargetRecord)
 
 
+def _weight(asked: Preflight) -> int:
+    names = sum(len(name) + len(digest) for name, digest in asked.files)
+    return len(asked.flow) + names + _ENTRY * (len(asked.files) + len(asked.blobs))
+
+
 def veto(asked: Preflight, facts: TargetFacts) -> tuple[str, str] | None:
     """Give (kind, sentence) of why this host won't take a job; None if nothing speaks against it."""
     host = facts.host
     job = asked.job_id
     if facts.stopping:
         return Refused.__name__, f"host {host!r} is going down"
+    if facts.cordoned:
+        return Refused.__name__, cordoned(host)
     if facts.arriving is not None:
         return Refused.__name__, f"job {job} is arriving at host {host!r} by another hand-off already"
     if facts.known_instance is not None and facts.known_instance != asked.instance:
@@ -180,6 +194,7 @@ class TargetHandoff:
         self.wake_at: float | None = None
         self.flow = asked.flow
         self.asked = asked
+        self._asked_bytes = _weight(asked)
         self._store_id = store_id
         self._patience = patience
         self._pause = patience.resend
@@ -199,6 +214,11 @@ class TargetHandoff:
         self.credit = WINDOW_BYTES
         """Bytes that this host takes beyond what it has."""
         self._deadline: float | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """About how much of what the source sent is in memory, and not on disk."""
+        return self._asked_bytes + len(self._part)
 
     @classmethod
     def recover(cls, row: HandoffRow, store_id: str, patience: Patience) -> TargetHandoff:
@@ -323,6 +343,10 @@ class TargetHandoff:
             return self._refuse(kind, done.message)
         self._ready = True
         self._there = done.blobs
+        # What it was asked with is looked at, and the store has the flow.
+        self.flow = b""
+        self.asked = msgspec.structs.replace(self.asked, flow=b"", files=[], blobs=[])
+        self._asked_bytes = _weight(self.asked)
         self._deadline = now + 2 * self._patience.offer
         self.wake_at = self._deadline
         return [Send(PreflightReady(self.m, self._there))]

@@ -10,6 +10,7 @@ from enum import IntEnum
 
 import msgspec
 
+from sojourn.runtime.job import Time
 from sojourn.runtime.wire.decoding import FrameDecoder
 
 
@@ -22,6 +23,8 @@ class Ending(IntEnum):
     """The turn ended at a checkpoint because the supervisor asked it to; no attempt is charged."""
     CHECKPOINT = 3
     """Not an end: effects up to a commit point in the middle of an attempt that goes on."""
+    HINDERED = 4
+    """The host's disk failed the turn, as ``error`` says; no attempt is charged, and the job is blocked."""
 
 
 class SharedKind(IntEnum):
@@ -180,8 +183,8 @@ class Result(msgspec.Struct, array_like=True, gc=False):
 
     dispatch: int
     ending: Ending
-    started: float
-    ended: float
+    started: Time
+    ended: Time
     emissions: list[tuple[str, bytes]] = []
     attributes: dict[str, bytes | None] = {}
     shared: list[tuple[str, SharedKind, bytes]] = []
@@ -201,7 +204,7 @@ class LogLine(msgspec.Struct, array_like=True):
     job: int
     message: int
     attempt: int
-    at: float
+    at: Time
     stream: str
     text: str
 

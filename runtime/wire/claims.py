@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+AT_ONCE = 1000
+"""Jobs that are asked for, or told of, in one message."""
 
 
 class Claim(msgspec.Struct, array_like=True, frozen=True):
@@ -27,14 +32,14 @@ class Asking(msgspec.Struct, tag="asking"):
     """What do you hold of these jobs (ids)?"""
 
     number: int
-    jobs: list[str]
+    jobs: Annotated[list[str], msgspec.Meta(max_length=AT_ONCE)]
 
 
 class Claims(msgspec.Struct, tag="claims"):
     """Answer to ``Asking``: what is known of those of the jobs of which anything is."""
 
     number: int
-    claims: list[Claim]
+    claims: Annotated[list[Claim], msgspec.Meta(max_length=AT_ONCE)]
 
 
 ClaimsMessage = Asking | Claims

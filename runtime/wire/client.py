@@ -6,27 +6,18 @@ Bodies of replies are JSON documents, so that ``-o json`` prints what travelled.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from sojourn.runtime.roles import Role
+from sojourn.runtime.wire.bounds import LONGEST_SECONDS as LONGEST_SECONDS
+from sojourn.runtime.wire.bounds import Count, Milliseconds, Seconds, Sequence
 from sojourn.runtime.wire.decoding import FrameDecoder
+from sojourn.runtime.wire.whole_hosts import Cordon, Drain, MigrateMany
 
 LARGEST_REQUEST = 256 * 1024 * 1024
 """Bytes of a request; a supervisor hangs up on a larger one without a word."""
-
-
-LONGEST_SECONDS = 100 * 366 * 24 * 3600.0
-"""A century: a later moment may be none that a clock can show."""
-
-LARGEST_COUNT = 2**31 - 1
-
-# Refused where they are decoded: a supervisor reckons with what it lets in.
-Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=LONGEST_SECONDS)]
-Milliseconds = Annotated[float, msgspec.Meta(ge=0.0, le=LONGEST_SECONDS * 1000)]
-Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_COUNT)]
-Sequence = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Submit(msgspec.Struct, tag="submit"):
@@ -45,7 +36,8 @@ class Submit(msgspec.Struct, tag="submit"):
 class Jobs(msgspec.Struct, tag="jobs"):
     """List jobs.
 
-    Reply: ``{"jobs": [{job_id, flow_id, status, reason, epoch, host, moved_to, created_at}]}``.
+    Reply: ``{"jobs": [{job_id, flow_id, status, reason, epoch, host, moved_to, created_at}], "host",
+    "cordoned"}``.
     """
 
 
@@ -118,13 +110,13 @@ class Forget(msgspec.Struct, tag="forget"):
 
 
 class Migrate(msgspec.Struct, tag="migrate"):
-    """Move a job.
+    """Move a job; ``to`` None sends it back to where it came from.
 
     Progress: ``{"phase", "bytes", "total_bytes"}``; reply: an entry of ``handoffs`` with ``job_id``.
     """
 
     job: str
-    to: str
+    to: str | None
     grace: Seconds | None = None
     allow_code_drift: bool = False
     max_downtime_ms: Milliseconds | None = None
@@ -172,10 +164,11 @@ class Join(msgspec.Struct, tag="join"):
 class Peers(msgspec.Struct, tag="peers"):
     """List paired hosts.
 
-    Reply: ``{"peers": [{name, address, state, connected, role, granted, role_there, why, refused,
-    store_id}]}``. ``state`` is ``connected``, ``not connected`` or ``refused`` (by it, ``why`` says more);
-    ``role`` is what it may do here, ``granted`` the command that said so; ``role_there`` is what this host
-    may do there, as far as it told; ``refused`` counts what was refused of it since this supervisor began.
+    Reply: ``{"peers": [{name, address, state, connected, cordoned, role, granted, role_there, why,
+    refused, store_id}]}``. ``state`` is ``connected``, ``not connected`` or ``refused`` (by it: ``why``
+    says more); ``cordoned`` is null while it isn't known; ``role`` is what it may do here, ``granted`` the
+    command that said so; ``role_there`` is what this host may do there, as far as it told; ``refused``
+    counts what was refused of it since this supervisor began.
     """
 
 
@@ -220,7 +213,7 @@ class Resolve(msgspec.Struct, tag="resolve"):
 class Status(msgspec.Struct, tag="status"):
     """Describe this host.
 
-    Reply: ``{"host", "store_id", "pid", "version", "listen", "home", "processes": [...]}``.
+    Reply: ``{"host", "store_id", "pid", "version", "listen", "home", "cordoned", "processes": [...]}``.
     """
 
 
@@ -231,6 +224,7 @@ class Down(msgspec.Struct, tag="down"):
 Command = (
     Submit | Jobs | Show | Wait | Logs | Pause | Resume | Cancel | Retry | Forget | Migrate
     | Export | Import | Invite | Join | Peers | SetRole | Revoke | Handoffs | Resolve | Status | Down
+    | MigrateMany | Cordon | Drain
 )
 
 
@@ -275,13 +269,36 @@ class Failure(msgspec.Struct, array_like=True, tag=2):
 Answer = Progress | Reply | Failure
 
 
+class _Line(msgspec.Struct):
+    seq: Sequence
+
+
+class _Lines(msgspec.Struct):
+    lines: list[_Line] = []
+
+
+class Waited(msgspec.Struct):
+    """Body of the reply to Wait."""
+
+    jobs: list[dict[str, Any]]
+    held: bool
+
+
 def after_news(request: Request, news: dict[str, Any]) -> Request:
-    """Give the request that would go on after these news, should it have to be sent again."""
+    """Give the request that would go on after these news, should it have to be sent again.
+
+    Raises:
+        msgspec.DecodeError: if they are none of such a request.
+    """
     command = request.command
-    if isinstance(command, Logs) and news.get("lines"):
-        last: int = news["lines"][-1]["seq"]
-        return msgspec.structs.replace(request, command=msgspec.structs.replace(command, after=last))
-    return request
+    if not isinstance(command, Logs):
+        return request
+    lines = msgspec.convert(news, _Lines).lines
+    if not lines:
+        return request
+    return msgspec.structs.replace(
+        request, command=msgspec.structs.replace(command, after=lines[-1].seq)
+    )
 
 
 def after_waiting(request: Request, waited: float) -> Request:
@@ -298,6 +315,7 @@ def after_waiting(request: Request, waited: float) -> Request:
 _ENCODER = msgspec.msgpack.Encoder()
 _REQUEST: FrameDecoder[Request] = FrameDecoder(msgspec.msgpack.Decoder(Request))
 _ANSWER: FrameDecoder[Answer] = FrameDecoder(msgspec.msgpack.Decoder(Answer))
+_BODY = FrameDecoder(msgspec.json.Decoder(dict[str, Any]))
 
 
 def encode(message: Request | Answer) -> bytes:
@@ -321,3 +339,21 @@ def decode_answer(frame: bytes | memoryview) -> Answer:
         msgspec.DecodeError: if it is no answer.
     """
     return _ANSWER.decode(frame)
+
+
+def decode_body(body: bytes) -> dict[str, Any]:
+    """Read the body of a reply or of news.
+
+    Raises:
+        msgspec.DecodeError: if it is no JSON object.
+    """
+    return _BODY.decode(body)
+
+
+def decode_waited(body: bytes) -> Waited:
+    """Read the body of the reply to Wait.
+
+    Raises:
+        msgspec.DecodeError: if it is none.
+    """
+    return msgspec.convert(decode_body(body), Waited)

@@ -16,7 +16,7 @@ class FrameDecoder(Generic[T]):
         decoder: for the messages that may come.
     """
 
-    def __init__(self, decoder: msgspec.msgpack.Decoder[T]) -> None:
+    def __init__(self, decoder: msgspec.msgpack.Decoder[T] | msgspec.json.Decoder[T]) -> None:
         self._decode = decoder.decode
 
     def decode(self, frame: bytes | memoryview) -> T:

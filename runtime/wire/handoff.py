@@ -12,6 +12,16 @@ CHUNK_BYTES = 256 * 1024
 WINDOW_BYTES = 16 * CHUNK_BYTES
 """How many bytes may be on their way unacknowledged."""
 
+MOST_FILES = 100_000
+"""Files of a flow's code."""
+
+MOST_BLOBS = 1 << 17
+"""Blobs of a job: with more of them it would be larger than any may be."""
+
+MOST_PHASES = 100
+
+BlobSizes = Annotated[list[tuple[str, int]], msgspec.Meta(max_length=MOST_BLOBS)]
+"""(digest, bytes) of blobs."""
 
 Milliseconds = Annotated[float, msgspec.Meta(ge=0.0, le=1e12)]
 """A figure for documents: it must be a number."""
@@ -31,17 +41,17 @@ class Preflight(msgspec.Struct, tag="preflight"):
     source_store: str
     flow: bytes
     code: str
-    files: list[tuple[str, str]]
+    files: Annotated[list[tuple[str, str]], msgspec.Meta(max_length=MOST_FILES)]
     size: int
     allow_code_drift: bool = False
-    blobs: list[tuple[str, int]] = []
+    blobs: BlobSizes = []
 
 
 class PreflightReady(msgspec.Struct, tag="ready"):
     """T would: its code loads, its processes are forked; ``blobs`` is what it holds: (digest, bytes)."""
 
     m: str
-    blobs: list[tuple[str, int]] = []
+    blobs: BlobSizes = []
 
 
 class HandoffRefused(msgspec.Struct, tag="refused"):
@@ -168,7 +178,7 @@ class Measured(msgspec.Struct, tag="measured"):
     """S's figures of the hand-off."""
 
     m: str
-    phases_ms: dict[str, Milliseconds]
+    phases_ms: Annotated[dict[str, Milliseconds], msgspec.Meta(max_length=MOST_PHASES)]
     downtime_ms: Milliseconds
 
 

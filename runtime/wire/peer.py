@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from sojourn.runtime.wire.claims import ClaimsMessage
 from sojourn.runtime.wire.decoding import FrameDecoder
 from sojourn.runtime.wire.handoff import HandoffMessage
+
+MOST_HOSTS = 64
+"""Hosts that a relayed command can have come through: more than any is let through."""
 
 PROTOCOL_VERSIONS = (1, 1)
 """Lowest and highest version that this build speaks."""
@@ -83,7 +88,7 @@ class RelayRequest(msgspec.Struct, tag="relay"):
 
     relay: int
     request: bytes
-    route: list[str]
+    route: Annotated[list[str], msgspec.Meta(max_length=MOST_HOSTS)]
 
 
 class RelayAnswer(msgspec.Struct, tag="relayed"):
@@ -106,6 +111,12 @@ class RelayDropped(msgspec.Struct, tag="relay_dropped"):
     relay: int
 
 
+class Cordoned(msgspec.Struct, tag="cordoned"):
+    """Whether the sender takes new jobs; told at every change, and after HELLO where it doesn't."""
+
+    on: bool
+
+
 class Rejected(msgspec.Struct, tag="rejected"):
     """A message was malformed or not allowed; it changed nothing."""
 
@@ -115,7 +126,7 @@ class Rejected(msgspec.Struct, tag="rejected"):
 
 PeerMessage = (
     Hello | HelloRefused | Pair | Paired | PairRefused | RelayRequest | RelayAnswer | RelayReturned
-    | RelayDropped | Rejected | ClaimsMessage | HandoffMessage
+    | RelayDropped | Cordoned | Rejected | ClaimsMessage | HandoffMessage
 )
 
 _ENCODER = msgspec.msgpack.Encoder()

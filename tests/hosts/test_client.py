@@ -17,15 +17,18 @@ from sojourn.hosts import client as module
 from sojourn.runtime.document import JobState
 from sojourn.runtime.errors import (
     HandoffAborted,
+    HandoffInDoubt,
     HostUnable,
     InvalidInput,
     JobFailed,
     NoSupervisor,
+    Refused,
     UsageError,
     ValueNotEncodable,
     WaitTimedOut,
 )
 from sojourn.runtime.flow import decode_flow
+from sojourn.runtime.moved import Outcome, moved_entry, other_entry
 from sojourn.runtime.wire.client import (
     Cancel,
     Command,
@@ -41,6 +44,7 @@ from sojourn.runtime.wire.client import (
     Submit,
     Wait,
 )
+from sojourn.runtime.wire.whole_hosts import Cordon, Drain, MigrateMany
 from tests.hosts.job_documents import completed, failed, handoff, job_document, pending
 from tests.hosts.recorded_supervisor import RecordedSupervisor, Said
 
@@ -272,22 +276,68 @@ def test_resume_with_fields_answers_a_question_also_with_none_in_it(tmp_path: Pa
 # --- moving -------------------------------------------------------------------------------------
 
 
-def test_migrate_gives_what_was_measured_of_each_job(tmp_path: Path) -> None:
+def test_migrate_of_one_job_gives_what_was_measured(tmp_path: Path) -> None:
     with client_of(tmp_path, {"job_id": "job-1", **handoff()}) as (client, commands):
-        moved = client.migrate(["one", "two"], "b", grace=1.5, allow_code_drift=True)
-        assert client.migrate("three", "b") == moved[:1]
+        moved = client.migrate(["one"], "b", grace=1.5, allow_code_drift=True)
+        assert client.migrate("three", "b") == moved
+        assert client.migrate_back("four", max_downtime_ms=5.0) == moved
+        assert client.migrate([], "b") == []
     phases = {"precopy": 1.0, "freeze": 0.4, "delta": 0.5, "commit": 0.6, "activate": 1.1}
-    assert moved == [Handoff("job-1", "a", "b", 2, 12_345, phases, 3.4)] * 2
+    assert moved == [Handoff("job-1", "a", "b", 2, 12_345, phases, 3.4)]
     assert commands == [
-        Migrate("one", "b", 1.5, True), Migrate("two", "b", 1.5, True), Migrate("three", "b")
+        Migrate("one", "b", 1.5, True), Migrate("three", "b"), Migrate("four", None, max_downtime_ms=5.0)
     ]
 
 
-def test_an_aborted_move_is_raised_and_ends_the_row(tmp_path: Path) -> None:
+def test_a_move_of_one_job_that_is_aborted_is_raised(tmp_path: Path) -> None:
     with client_of(tmp_path, HandoffAborted("job one stays on host 'a'")) as (client, commands):
         with pytest.raises(HandoffAborted, match="job one stays"):
-            client.migrate(["one", "two"], "b")
+            client.migrate(["one"], "b")
         assert commands == [Migrate("one", "b")]
+
+
+def test_moves_that_were_done_are_not_lost_with_one_that_failed(tmp_path: Path) -> None:
+    stays = other_entry(
+        "two", Outcome.STAYS, host="a", source="a", error="Refused", reason="job two is paused by law"
+    )
+    done = moved_entry({"job_id": "one", **handoff()})
+    with client_of(tmp_path, {"jobs": [done, stays]}) as (client, commands):
+        with pytest.raises(HandoffAborted, match="1 of 2 jobs did not move: job two is paused") as raised:
+            client.migrate(["one", "two"], "b", grace=1.0)
+        with pytest.raises(HandoffAborted):
+            client.migrate_back(["one", "two"])
+        with pytest.raises(HandoffAborted):
+            client.migrate_all("b")
+        with pytest.raises(HandoffAborted):
+            client.drain("b", deadline=60.0)
+    assert [moved.job_id for moved in raised.value.handoffs] == ["one"]
+    assert {job: type(error) for job, error in raised.value.errors.items()} == {"two": Refused}
+    assert commands == [
+        MigrateMany(["one", "two"], "b", 1.0), MigrateMany(["one", "two"], None), MigrateMany(None, "b"),
+        Drain("b", 60.0),
+    ]
+
+
+def test_a_job_in_doubt_outweighs_one_that_stays(tmp_path: Path) -> None:
+    entries = [
+        other_entry("one", Outcome.STAYS, host="a", source="a", error="NotFound", reason="no job 'one'"),
+        other_entry("two", Outcome.IN_DOUBT, host=None, source="a", target="b", reason="released"),
+        other_entry("three", Outcome.ENDED, host="a", source="a", reason="completed"),
+    ]
+    with (
+        client_of(tmp_path, {"jobs": entries}) as (client, _),
+        pytest.raises(HandoffInDoubt, match="2 of 3 jobs did not move") as raised,
+    ):
+        client.drain()
+    assert set(raised.value.errors) == {"one", "two"}
+    assert raised.value.handoffs == []
+
+
+def test_cordon_and_uncordon_are_one_command(tmp_path: Path) -> None:
+    with client_of(tmp_path, {"host": "a", "cordoned": True}) as (client, commands):
+        client.cordon()
+        client.uncordon()
+    assert commands == [Cordon(True), Cordon(False)]
 
 
 # --- files --------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import pytest
 
+from tests.integration.disks import Disk, MakeDisk, unavailable
 from tests.integration.hosting import FLOWS, Host, pair_hosts
 
 
@@ -26,8 +27,10 @@ def effects(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_host(tmp_path: Path, effects: Path) -> Iterator[MakeHost]:
-    """Make hosts that are killed at the test's end."""
+def make_host(tmp_path: Path, effects: Path, request: pytest.FixtureRequest) -> Iterator[MakeHost]:
+    """Make hosts that are killed at the test's end, before the disks under them are taken off."""
+    if "make_disk" in request.fixturenames:
+        request.getfixturevalue("make_disk")
     made: list[Host] = []
 
     def make(name: str, *, listen: bool = True, paths: Iterable[Path] = (FLOWS,)) -> Host:
@@ -38,6 +41,24 @@ def make_host(tmp_path: Path, effects: Path) -> Iterator[MakeHost]:
     yield make
     for host in made:
         host.close()
+
+
+@pytest.fixture
+def make_disk() -> Iterator[MakeDisk]:
+    """Make file systems that are unmounted at the test's end."""
+    reason = unavailable()
+    if reason is not None:
+        pytest.skip(reason)  # a failure where SOJOURN_CI=1
+    made: list[Disk] = []
+
+    def make(folder: Path, megabytes: int, *, kind: str = "tmpfs") -> Disk:
+        disk = Disk(folder, megabytes, kind)
+        made.append(disk)
+        return disk
+
+    yield make
+    for disk in made:
+        disk.close()
 
 
 @pytest.fixture

@@ -203,6 +203,27 @@ def test_a_store_that_was_put_back_from_a_copy_gives_way_to_the_owner(
     b.do("cancel", "job")
 
 
+def test_a_job_that_came_back_after_the_copy_goes_on_from_the_copy_later_than_anybody_knows(
+    make_host: MakeHost, tmp_path: Path
+) -> None:
+    a, b = make_host("a").up(), make_host("b").up()
+    begin(a, b, "failing:endless", 1)
+    a.terminate()
+    copy_store(a, tmp_path / "backup", incarnation=False)
+    a.up()
+    wait_until(lambda: connected(a), 20.0, "a to see b")
+    a.do("migrate", "job", "--to", "b")
+    b.do("migrate", "job", "--to", "a")
+    a.terminate()
+    put_back(a, tmp_path / "backup")
+    a.up()
+    wait_until(lambda: a.show("job")["status"] == "running", 20.0, "b to say that it has nothing")
+    assert a.show("job")["epoch"] == 4
+    a.do("migrate", "job", "--to", "b")
+    assert b.show("job")["epoch"] == 5
+    b.do("cancel", "job")
+
+
 def test_a_whole_home_that_was_put_back_stops_as_soon_as_a_peer_tells_it(
     make_host: MakeHost, effects: Path, tmp_path: Path
 ) -> None:

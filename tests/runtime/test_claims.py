@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.runtime.handoff.claims import Judgement, against_resolving, claim_of, judge, reached
+from sojourn.runtime.handoff.claims import (
+    Judgement,
+    against_resolving,
+    claim_of,
+    claims_of,
+    judge,
+    outdone,
+    reached,
+)
 from sojourn.runtime.job import JobHead, JobStatus, Ownership
 from sojourn.runtime.wire.claims import Claim
 
@@ -25,10 +33,14 @@ def claim(epoch: int, holding: str = "owned", moved_to: str | None = None) -> Cl
         (head(1), claim(2), Judgement.GIVE_WAY, "b"),
         (head(1), claim(3), Judgement.GIVE_WAY, "b"),
         (head(2), claim(2), Judgement.CONFLICT, "b"),
-        (head(3), claim(2), Judgement.KEEP, ""),
+        (head(1), claim(2, "gone", "a"), Judgement.OURS, "a"),
+        (head(1), claim(2, "forgotten", "a"), Judgement.OURS, "a"),
+        (head(3), claim(2), Judgement.TELL, "b"),
+        (head(3), claim(2, "released"), Judgement.KEEP, ""),
+        (head(3, Ownership.RELEASED), claim(2), Judgement.TELL, "b"),
         (head(2), claim(1, "gone", "a"), Judgement.KEEP, ""),
         (head(1), claim(1, "gone", "c"), Judgement.GIVE_WAY, "c"),
-        (head(1), claim(2, "released", "a"), Judgement.GIVE_WAY, "a"),
+        (head(1), claim(2, "released", "a"), Judgement.GIVE_WAY, "b"),
         (head(1), claim(2, "forgotten", "c"), Judgement.GIVE_WAY, "c"),
         (head(1), claim(2, "forgotten"), Judgement.GIVE_WAY, "b"),
         (head(2), claim(1, "forgotten"), Judgement.KEEP, ""),
@@ -50,8 +62,8 @@ def test_of_two_hosts_that_compare_at_most_one_keeps_a_job_and_equals_both_stop(
         for theirs in range(1, 5):
             one = judge(head(mine), claim_of(head(theirs)), host="a", peer="b").judgement
             other = judge(head(theirs), claim_of(head(mine)), host="b", peer="a").judgement
-            kept = [one, other].count(Judgement.KEEP)
-            assert kept == (0 if mine == theirs else 1)
+            told = [one, other].count(Judgement.TELL)
+            assert told == [one, other].count(Judgement.GIVE_WAY) == (0 if mine == theirs else 1)
             if mine == theirs:
                 assert one is other is Judgement.CONFLICT
 
@@ -68,3 +80,28 @@ def test_force_is_refused_where_a_host_has_the_job_later() -> None:
     assert problem is not None
     assert "'d'" in problem
     assert against_resolving("another", 1, [("c", claim(5))]) is None
+
+
+def test_a_host_says_that_a_job_arrives_beside_what_it_knows_of_it() -> None:
+    gone = head(1, Ownership.GONE)
+    assert claims_of("job", gone, arriving=False) == [claim_of(gone)]
+    assert [one.holding for one in claims_of("job", gone, arriving=True)] == ["gone", "arriving"]
+    assert [one.holding for one in claims_of("job", None, arriving=True)] == ["arriving"]
+    assert claims_of("job", None, arriving=False) == []
+
+
+@pytest.mark.parametrize(
+    ("own", "given_up"),
+    [
+        (head(2), True),
+        (head(3), False),
+        (head(4), False),
+        (head(2, Ownership.GONE), False),
+        (head(2, Ownership.RELEASED), False),
+        (None, False),
+    ],
+)
+def test_a_job_is_given_up_to_force_only_where_it_is_still_that_of_the_hand_off(
+    own: JobHead | None, given_up: bool
+) -> None:
+    assert outdone(own, 3) == given_up

@@ -398,6 +398,7 @@ def test_a_staging_target_asks_when_the_source_is_back_whether_the_hand_off_stil
         (TargetFacts("b", "instance", 4), "knows job job at epoch 4"),
         (TargetFacts("b", "instance", 5, owns=True), "owns job job at epoch 5"),
         (TargetFacts("b", "instance", 3, owns=True), "two owners"),
+        (TargetFacts("b", cordoned=True), "sojourn uncordon"),
         (TargetFacts("b", "another", 1), "another job under the id"),
         (TargetFacts("b", arriving="m2"), "by another hand-off"),
         (TargetFacts("b", stopping=True), "going down"),
@@ -594,10 +595,18 @@ def test_what_goes_on_after_a_restart(role: str) -> None:
 
 
 def test_a_job_whose_hand_off_was_open_at_a_crash_waits_for_the_other_side() -> None:
-    waiting = [
-        (role, state.value)
-        for role, states in (("source", SourceState), ("target", TargetState))
-        for state in states
-        if waits_for_word(HandoffRow("m", role, state.value, "job", "instance", 3, "b", b""))
-    ]
-    assert waiting == [("source", "precopy"), ("target", "owned")]
+    def waiting(head: JobHead | None) -> list[tuple[str, str]]:
+        return [
+            (role, state.value)
+            for role, states in (("source", SourceState), ("target", TargetState))
+            for state in states
+            if waits_for_word(HandoffRow("m", role, state.value, "job", "instance", 3, "b", b""), head)
+        ]
+
+    head = known(3)
+    head.ownership = Ownership.OWNED
+    assert waiting(head) == [("source", "precopy"), ("target", "owned")]
+    for ownership in set(Ownership) - {Ownership.OWNED}:
+        head.ownership = ownership
+        assert waiting(head) == [], "what another hand-off gave away since waits for nobody"
+    assert waiting(None) == []

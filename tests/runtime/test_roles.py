@@ -20,7 +20,7 @@ from sojourn.runtime.roles import (
 from sojourn.runtime.wire import client, peer
 
 LOOKS = {"Jobs", "Show", "Wait", "Logs", "Peers", "Handoffs", "Status"}
-OF_A_JOB = {"Pause", "Resume", "Cancel", "Retry", "Forget", "Migrate", "Export", "Submit"}
+OF_A_JOB = {"Pause", "Resume", "Cancel", "Retry", "Forget", "Migrate", "MigrateMany", "Export", "Submit"}
 
 
 def test_every_command_and_every_message_has_its_line() -> None:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sojourn.runtime.roles import Role
-from sojourn.runtime.wire import actor, claims, client, handoff, peer, zygote
+from sojourn.runtime.wire import actor, claims, client, handoff, peer, whole_hosts, zygote
 from sojourn.runtime.wire.framing import Deframer, frame
 
 GOLDEN: dict[str, str] = json.loads((Path(__file__).parent / "golden" / "wire.json").read_text())
@@ -80,6 +80,9 @@ COMMANDS: list[client.Command] = [
     client.Resolve("job", "accept"),
     client.Status(),
     client.Down(),
+    whole_hosts.MigrateMany(["one", "two"], "b", 1.0, True, 5.0),
+    whole_hosts.Cordon(False),
+    whole_hosts.Drain("b", 60.0, 1.0),
 ]
 ANSWERS: list[client.Answer] = [
     client.Progress(1, b"{}"),
@@ -115,6 +118,7 @@ PEER: list[peer.PeerMessage] = [
     peer.RelayAnswer(1, b"answer"),
     peer.RelayReturned(1, "a"),
     peer.RelayDropped(1),
+    peer.Cordoned(True),
     peer.Rejected("ProtocolViolation", "no"),
     claims.Asking(1, ["job"]),
     claims.Claims(1, [claims.Claim("job", "i", 2, "gone", "b")]),

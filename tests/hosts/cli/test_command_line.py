@@ -26,7 +26,7 @@ ASKING = [
     ["export", "j", "FILE"], ["import", __file__], ["invite"], ["join", "token"], ["peers"],
     ["run", "m:f", "--host", "b"], ["handoff", "list"], ["handoff", "show", "j"],
     ["handoff", "resolve", "j", "--force", "accept"], ["peers", "role", "b", "viewer"],
-    ["peers", "revoke", "b"],
+    ["peers", "revoke", "b"], ["cordon"], ["uncordon"], ["drain"],
 ]
 PROGRAM = (sys.executable, "-m", "sojourn.hosts.cli")
 
@@ -124,7 +124,10 @@ def test_an_unknown_command_gets_a_hint(sojourn: Sojourn) -> None:
         ["wait", "j", "--timeout", "nan"], ["migrate", "j", "--to", "b", "--grace", "inf"],
         ["resume", "j", "--question", "q"], ["export", "j", "f", "--release"],
         ["export", "j", "f", "--to", "b"], ["import", "/nonexistent/job.json"], ["up", "--grace", "-1"],
-        ["completion", "powershell"], ["peers", "role", "b", "king"], ["invite", "--role", "king"],
+        ["completion", "powershell"], ["migrate", "--all", "j", "--to", "b"], ["migrate", "--all"],
+        ["migrate", "j", "--to", "b", "--back"], ["migrate", "--all", "--back"],
+        ["drain", "--deadline", "-1"], ["up", "--name", "a", "--drain-to", "a"],
+        ["peers", "role", "b", "king"], ["invite", "--role", "king"],
         ["peers", "--home", "elsewhere", "revoke", "b"],
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from sojourn.hosts.home import Home
 from sojourn.hosts.orphans import supervisor_pid
-from sojourn.runtime.errors import HandoffAborted, WaitTimedOut
+from sojourn.runtime.errors import WaitTimedOut
 from sojourn.runtime.roles import Role
 from sojourn.runtime.wire.client import (
     Cancel,
@@ -265,25 +265,6 @@ def test_migrate_shows_each_phase_once_and_ends_with_the_downtime(sojourn: Sojou
     assert supervisor.commands == [Migrate("job", "b", 2.0, True)]
 
 
-@pytest.mark.parametrize("output", ["table", "json"])
-def test_migrate_tells_what_moved_before_one_did_not(sojourn: Sojourn, tmp_path: Path, output: str) -> None:
-    def script(command: Command) -> list[Said]:
-        assert isinstance(command, Migrate)
-        if command.job == "two":
-            return [HandoffAborted("job two stays on host 'a': host 'b' lacks module 'm'")]
-        return [{"job_id": command.job, **handoff(downtime_ms=None)}]
-
-    with RecordedSupervisor(tmp_path, script) as supervisor:
-        done = sojourn("migrate", "one", "two", "three", "--to", "b", "--home", tmp_path, "-o", output)
-    assert done.code == 7
-    assert "job two stays on host 'a'" in done.err
-    assert supervisor.commands == [Migrate("one", "b"), Migrate("two", "b")]
-    if output == "json":
-        assert [entry["job_id"] for entry in json.loads(done.out)] == ["one"]
-    else:
-        assert done.out == "moved one from a to b: downtime unknown, 12.3 kB\n"
-
-
 def test_export_writes_the_file_and_prints_its_name(
     sojourn: Sojourn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,6 +342,8 @@ def test_peers_are_a_table_or_a_list(sojourn: Sojourn, tmp_path: Path) -> None:
         ["c", "refused", "tcp://c:1", "viewer", "join", "-"],
     ]
     assert table[3] == "c: host 'c' revoked this pairing"
+    with RecordedSupervisor(tmp_path, lambda _: [{"peers": [{**peers[0], "cordoned": True}]}]):
+        assert "connected, cordoned" in sojourn("peers", "--home", tmp_path).out
     with RecordedSupervisor(tmp_path, lambda _: [{"peers": []}]):
         assert "sojourn invite" in sojourn("peers", "--home", tmp_path).out
 

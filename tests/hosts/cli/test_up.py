@@ -60,11 +60,12 @@ def test_everything_named(up: Up, tmp_path: Path) -> None:
         "--name", "a", "--listen", "tcp://127.0.0.1:0", "--path", "one", "--path", tmp_path / "two words",
         "--allow", "pipelines", "--allow", "models", "--python", sys.executable, "--retain", "2h,50",
         "--grace", "0.5", "--import-timeout", "3", "--strict-code", "--memory-limit", "512M",
+        "--drain-to", "b",
     ) == UpOptions(
         home=str(tmp_path / "home"), name="a", listen="tcp://127.0.0.1:0",
         paths=(str(tmp_path / "one"), str(tmp_path / "two words")), allow=("pipelines", "models"),
         python=sys.executable, retain_seconds=7200.0, retain_jobs=50, strict_code=True,
-        memory_limit=512_000_000, grace=0.5, import_timeout=3.0,
+        memory_limit=512_000_000, grace=0.5, import_timeout=3.0, drain_to="b",
     )
 
 
@@ -83,6 +84,8 @@ def test_the_environment_names_the_same(up: Up, tmp_path: Path, monkeypatch: pyt
     assert found.strict_code
     assert found.memory_limit == 1_000_000_000
     assert up.options("--name", "b").name == "b"
+    monkeypatch.setenv("SOJOURN_UP_DRAIN_TO", "c")
+    assert up.options().drain_to == "c"
 
 
 @pytest.mark.parametrize(

@@ -276,7 +276,8 @@ def test_hosts_tell_each_other_what_they_may() -> None:
         assert heard is not None
         assert heard.your_role == "viewer"
         viewer.role = Role.PEER
-        a.links.change_role(viewer)
+        a.links.add_peer(viewer)
+        a.links.tell_role("b")
 
         def told() -> bool:
             hello = b.links.hello_of("a")

@@ -8,7 +8,14 @@ import msgspec
 import pytest
 import zmq
 
-from sojourn.hosts.peers.limits import LARGEST_FRAME, REFUSALS, SILENCE, Refusals, Strangers
+from sojourn.hosts.peers.limits import (
+    LARGEST_FRAME,
+    REFUSALS,
+    SILENCE,
+    STRANGERS_TOLD,
+    Refusals,
+    Strangers,
+)
 from sojourn.hosts.peers.links import LinkDown, LinkUp, PairRequested, Received
 from sojourn.hosts.peers.zap import DOMAIN, ENDPOINT
 from sojourn.runtime.job import InviteRow
@@ -101,9 +108,17 @@ def test_a_stranger_that_knocks_for_minutes_is_logged_once_a_minute() -> None:
 def test_strangers_do_not_fill_the_memory() -> None:
     strangers = Strangers()
     for number in range(5000):
-        assert strangers.knocked(str(number), 0.0) == str(number)
-    assert strangers.knocked("4999", 1.0) is None
-    assert strangers.knocked("0", 1.0) == "0"  # forgotten, hence told anew
+        assert strangers.knocked(str(number), 100.0 * number) == str(number)
+    assert strangers.knocked("4999", 499_901.0) is None
+    assert strangers.knocked("0", 500_000.0) == "0"  # forgotten, hence told anew
+
+
+def test_many_strangers_get_few_lines_together() -> None:
+    strangers = Strangers()
+    lines = [strangers.knocked(str(number), number / 100) for number in range(20_000)]
+    told = [line for line in lines if line is not None]
+    assert len(told) == 4 * STRANGERS_TOLD
+    assert told[STRANGERS_TOLD - 1] == f"{STRANGERS_TOLD - 1} (others aren't logged for a while)"
 
 
 def test_malformed_requests_do_not_end_the_authenticator() -> None:

@@ -63,7 +63,8 @@ def test_a_disk_that_gets_full_ends_with_a_sentence_and_keeps_whole_rounds(tmp_p
 
     acknowledged = [int(number) for number in finished.stdout.split()]
     assert finished.returncode == StoreFailed.exit_code
-    assert finished.stderr.startswith(f"the store {path} failed (disk I/O error): see to its disk")
+    said = f"the store {path} failed (disk I/O error, SQLITE_IOERR_WRITE): see to its disk"
+    assert finished.stderr.startswith(said)
     assert acknowledged == list(range(len(acknowledged)))
     assert len(acknowledged) >= 100
     assert rounds_of(path) == len(acknowledged)

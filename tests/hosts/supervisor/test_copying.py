@@ -18,11 +18,12 @@ from sojourn.hosts.options import UpOptions
 from sojourn.hosts.store.sqlite import SqliteStore
 from sojourn.hosts.supervisor.copying import Copying
 from sojourn.hosts.supervisor.core import Core
-from sojourn.hosts.supervisor.staging import PARTIAL, Staging, held_blobs
+from sojourn.hosts.supervisor.held import PARTIAL, held_blobs
+from sojourn.hosts.supervisor.staging import Staging
 from sojourn.runtime.dispatch import Pool, Worker
 from sojourn.runtime.engine.inputs import Adopt, Create, Input, Now, Settle, Whence
 from sojourn.runtime.engine.model import FlowPlan
-from sojourn.runtime.errors import HandoffAborted
+from sojourn.runtime.errors import HandoffAborted, StoreFailed
 from sojourn.runtime.flow import (
     Connection,
     ErrorStrategy,
@@ -103,12 +104,12 @@ class Source(CopiedHost):
     def result(self, dispatch: int) -> Result:
         chance = self.chance
         now = self.core.now.wall
-        if chance.random() < 0.3:
+        pending = len(self.job.messages)
+        if chance.random() < 0.3 and pending > self.worker.window:  # the job must not come to its end
             return Result(
                 dispatch, Ending.FAILED, now, now, error=TurnError("ValueError", "no"),
                 progress=encode_fields({"p": chance.randrange(9)}, where="x"),
             )
-        pending = len(self.job.messages)
         emissions = chance.choice((0, 1, 2, 3)) if pending < 40 else 0
         result = Result(
             dispatch, Ending.SUCCEEDED, now, now,
@@ -270,7 +271,9 @@ def test_an_interrupted_blob_goes_on_where_it_stopped(tmp_path: Path) -> None:
     target.staging.discard()
     target.commit()
     again = Staging(target.core, target.core.staging_row())
-    assert again.held([(digest, len(data)), ("0" * 64, 5)]) == [(digest, 600_000)]
+    held = held_blobs(target.core.home.blobs, [(digest, len(data)), ("0" * 64, 5)])
+    assert held == [(digest, 600_000)]
+    again.told(held)
     again.keep(Piece(data[600_000:], digest, True))
     assert (target.core.home.blobs / digest).read_bytes() == data
     assert held_blobs(target.core.home.blobs, [(digest, len(data))]) == [(digest, len(data))]
@@ -282,7 +285,9 @@ def test_a_blob_that_came_whole_but_was_not_checked_yet_is_checked(tmp_path: Pat
     data = random.Random(2).randbytes(100_000)
     digest = digest_of(data)
     (target.core.home.blobs / f"{PARTIAL}{digest}").write_bytes(data)
-    assert target.staging.held([(digest, len(data))]) == [(digest, len(data) - 1)]
+    held = held_blobs(target.core.home.blobs, [(digest, len(data))])
+    assert held == [(digest, len(data) - 1)]
+    target.staging.told(held)
     target.staging.keep(Piece(data[-1:], digest, True))
     assert (target.core.home.blobs / digest).read_bytes() == data
     target.store.close()
@@ -310,6 +315,34 @@ def test_a_blob_with_a_flipped_bit_is_refused_and_not_kept(tmp_path: Path) -> No
         target.staging.keep(Piece(b"\x00" + data[1:], digest_of(data), True))
     assert not list(target.core.home.blobs.iterdir())
     target.store.close()
+
+
+def test_a_blob_that_is_damaged_here_is_not_held_and_is_replaced_by_what_comes(tmp_path: Path) -> None:
+    target = Target(tmp_path)
+    data = random.Random(6).randbytes(100_000)
+    digest = digest_of(data)
+    path = target.core.home.blobs / digest
+    path.write_bytes(data[:-1] + b"\x00")
+    assert held_blobs(target.core.home.blobs, [(digest, len(data))]) == []
+    target.staging.keep(Piece(data[:50_000], digest, False))
+    target.staging.keep(Piece(data[50_000:], digest, True))
+    assert path.read_bytes() == data
+    target.store.close()
+
+
+@pytest.mark.parametrize("there", [0, 300_000])
+def test_a_blob_that_is_damaged_at_its_source_is_never_given_away_whole(
+    tmp_path: Path, there: int
+) -> None:
+    source = Source(tmp_path, random.Random(7))
+    data = random.Random(7).randbytes(600_000)
+    digest = digest_of(data)
+    (source.core.home.blobs / digest).write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    source.job.shared["large"] = encode(data, blobs=_Kept(BlobReference(digest, len(data))))
+    copying = Copying(source.core, source.job, [(digest, there)], source.core.now)
+    with pytest.raises(StoreFailed, match=f"blob {digest} of job {source.job.head.job_id} .* is damaged"):
+        copying.take(10**9, final=True)
+    source.store.close()
 
 
 def test_rows_that_were_staged_are_gone_after_a_discard(tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""Jobs per second that leave a host which is drained: a thousand small ones.
+
+By ``sojourn drain --to HOST``; where the command line has no such command, by several clients that migrate
+at the same time, which the notes then say. The limit is one hand-off after another at the least that one
+costs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from benchmarks.suite.alone import main
+from benchmarks.suite.figure import Figure, Line, Measured, Run
+from benchmarks.suite.hosts import two_hosts
+from benchmarks.suite.moves import Floor, floor
+from sojourn import Client
+from tests.integration.hosting import Host
+from tests.waiting import wait_until
+
+PATIENCE = 600.0
+
+
+class Sizes(msgspec.Struct, frozen=True):
+    jobs: int = 1_000
+    clients: int = 8
+    """That migrate at the same time, where there is no drain."""
+
+
+def measure(run: Run[Sizes]) -> Measured:
+    jobs = run.sizes.jobs
+    least = Floor(run.folder)
+    ours: list[float] = []
+    beside: list[float] = []
+    try:
+        with two_hosts(run.folder) as pair:
+            ids = prepare(pair[0], jobs)
+            way, move = choose(pair[0], ids, run.sizes.clients)
+            run.say(f"{jobs:,} jobs, {run.runs} times, {way}")
+            for number in range(run.runs):
+                here, there = pair[number % 2], pair[1 - number % 2]
+                beside.append(1000 / floor(least.round_trip(), least.fsync()))
+                begun = time.perf_counter()
+                move(here, there)
+                ours.append(jobs / (time.perf_counter() - begun))
+                check(there, ids)
+    finally:
+        least.close()
+    return Measured(
+        [Line("jobs", f"{jobs:,} small jobs leave a host, {way}", "jobs/s", ours,
+              "one after another at the least", beside)],
+        notes={"moved": way},
+    )
+
+
+def prepare(host: Host, jobs: int) -> list[str]:
+    """Make jobs that wait for a retry."""
+    with host.client() as client:
+        ids = client.submit_many("waiting:small", [{"i": 0}] * jobs)
+        for job in ids:
+            client.wait(job, until="wait.retry_count >= 1", timeout=PATIENCE)
+    return ids
+
+
+def choose(host: Host, ids: list[str], clients: int) -> tuple[str, Callable[[Host, Host], None]]:
+    """Give the way that jobs leave a host, in words and as a function."""
+    if host.run("drain", "--help").returncode == 0:
+        return "by drain", drain
+    return f"by {clients} clients that migrate, no drain in this version", lambda here, there: migrate(
+        here, there, ids, clients
+    )
+
+
+def drain(here: Host, there: Host) -> None:
+    """Drain a host; it takes jobs again afterwards."""
+    here.do("drain", "--to", there.name, timeout=PATIENCE)
+    here.do("uncordon")
+
+
+def migrate(here: Host, there: Host, ids: list[str], clients: int) -> None:
+    """Move jobs by several clients at the same time, each in a thread of its own."""
+
+    def some(first: int) -> None:
+        with Client(here.home) as client:
+            client.migrate(ids[first::clients], there.name)
+
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(some, range(clients)))
+
+
+def check(host: Host, ids: list[str]) -> None:
+    """See that a host owns all jobs."""
+
+    def owned() -> bool:
+        with host.client() as client:
+            here = {job["job_id"] for job in client.jobs() if job["status"] == "running"}
+        return here >= set(ids)
+
+    wait_until(owned, 60.0, "the other host to own all jobs")
+
+
+FIGURE = Figure("drain", "Moving a thousand small jobs", Sizes(), Sizes(jobs=6, clients=2), measure)
+
+if __name__ == "__main__":
+    main(FIGURE)

@@ -1,0 +1,64 @@
+"""Heads of jobs as they are in the store: a record, beside columns that must say the same.
+
+What can't be read of one job concerns that job alone: it is still listed, and never run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from sojourn.hosts.store.schema import unreadable
+from sojourn.runtime.job import JobHead, JobStatus
+
+NOTHING = b"\x80"
+"""No fields, encoded."""
+
+
+class UnreadableHead(msgspec.Struct, frozen=True):
+    """What is known of a job whose record makes no sense.
+
+    Attributes:
+        job_id: its id.
+        instance: its instance.
+        created_at: when it was submitted.
+        reason: what is wrong, for people.
+    """
+
+    job_id: str
+    instance: str
+    created_at: float
+    reason: str
+
+    def stand_in(self) -> JobHead:
+        """Give a head for a list; it must never be written."""
+        return JobHead(
+            job_id=self.job_id, instance=self.instance, flow_id="?", flow_digest="", epoch=0,
+            status=JobStatus.BLOCKED, created_at=self.created_at, input=NOTHING, reason=self.reason,
+        )
+
+
+def read_head(path: Path, row: tuple[object, ...]) -> JobHead | UnreadableHead:
+    """Read a head.
+
+    Args:
+        path: the store's file, for the sentence.
+        row: (record, job id, instance, status, ownership, created_at), from the table.
+    """
+    data, job_id, instance, status, ownership, created_at = row
+    try:
+        head = msgspec.msgpack.decode(data if isinstance(data, bytes) else b"", type=JobHead)
+    except msgspec.DecodeError as error:
+        wrong = str(error)
+    else:
+        if (head.job_id, head.instance, head.status, head.ownership, head.created_at) == (
+            job_id, instance, status, ownership, created_at
+        ):
+            return head
+        wrong = "it isn't what the table says of the job"
+    at = created_at if isinstance(created_at, float) else 0.0
+    reason = unreadable(path, str(job_id), f"holds a record of it that can't be read ({wrong})").message
+    return UnreadableHead(str(job_id), str(instance), at, reason)
+
+
