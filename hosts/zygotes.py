@@ -22,6 +22,7 @@ from sojourn.runtime.progress_page import Running
 from sojourn.runtime.wire.framing import Deframer, frame
 from sojourn.runtime.wire.zygote import (
     Exited,
+    Fork,
     Forked,
     FromZygote,
     Inspected,
@@ -37,6 +38,9 @@ from sojourn.runtime.wire.zygote import (
 DESCRIPTORS_PER_FORK = 2
 ENDING_SECONDS = 0.5
 """How long a process whose socket closed gets to be gone, before it is killed."""
+
+READ_AT_ONCE = 1 << 24
+"""Bytes of a zygote that one look takes in, so that one that speaks without end holds nobody up."""
 
 OUTPUT_PIECE = 1 << 16
 OUTPUT_AT_ONCE = 1 << 20
@@ -71,11 +75,15 @@ class Zygote:
         self._import_timeout = import_timeout
         self._waiting: list[int] = []
         """Requests without an answer; they are answered in order."""
+        self._forks: set[int] = set()
+        """Those of them that ask for a process."""
         self._asked = 0.0
         """Monotonic time since which the first of them is worked on."""
         self._failures: list[LoadFailed] = []
         self._deframer = Deframer()
         self._fds: list[int] = []
+        self._children: dict[str, int] = {}
+        """Name of a process that it forked → its id."""
         self._outgoing = bytearray()
         self._end = ""
         """How it ended, once it has."""
@@ -141,6 +149,8 @@ class Zygote:
             if not self._waiting:
                 self._asked = time.monotonic()
             self._waiting.append(message.request)
+            if isinstance(message, Fork):
+                self._forks.add(message.request)
         self._outgoing += frame(encode(message))
         self._flush()
 
@@ -159,7 +169,8 @@ class Zygote:
         """Take in what it sent, without waiting; a death answers everything that was asked."""
         self._flush()
         found: list[Reception] = []
-        while not self.dead:
+        taken = 0
+        while not self.dead and taken < READ_AT_ONCE:
             try:
                 data, fds, flags, _ = socket.recv_fds(self._socket, 1 << 20, 16)
             except BlockingIOError:
@@ -167,6 +178,7 @@ class Zygote:
             except OSError:
                 data, fds, flags = b"", [], 0
             self._fds.extend(fds)
+            taken += len(data)
             if not data:
                 self._lost(self._how_it_ended())
                 break
@@ -182,25 +194,44 @@ class Zygote:
         return found
 
     def _received(self, message: FromZygote) -> Reception:
+        """Take a message in, if it is one that can come now.
+
+        Raises:
+            ValueError: if not: modules that are imported there may write to its socket.
+        """
         fds: list[int] = []
         match message:
             case Forked():
+                if len(self._fds) < DESCRIPTORS_PER_FORK or message.request not in self._forks:
+                    raise ValueError("a process without its descriptors, or that nobody wanted")
+                self._answered(message.request)
                 fds, self._fds = (
                     self._fds[:DESCRIPTORS_PER_FORK], self._fds[DESCRIPTORS_PER_FORK:]
                 )
+                self._children[message.process] = message.pid
+            case Inspected():
+                if message.request in self._forks:
+                    raise ValueError("a flow instead of a process")
                 self._answered(message.request)
-            case Inspected() | LoadFailed():
+            case LoadFailed():
                 self._answered(message.request)
             case Started():
+                if self._began:
+                    raise ValueError("that it started, twice")
                 self._began = True
             case Exited():
-                pass
+                if self._children.pop(message.process, None) != message.pid:
+                    raise ValueError("the end of a process that it never had")
+        if len(self._fds) > DESCRIPTORS_PER_FORK * (len(self._waiting) + 1):
+            raise ValueError("descriptors that nobody asked for")
         return Reception(message, fds)
 
     def _answered(self, request: int) -> None:
-        if request in self._waiting:
-            self._waiting.remove(request)
-            self._asked = time.monotonic()
+        if request not in self._waiting:
+            raise ValueError("an answer to nothing")
+        self._waiting.remove(request)
+        self._forks.discard(request)
+        self._asked = time.monotonic()
 
     def _how_it_ended(self) -> str:
         """Say how it ended, once its socket is closed."""

@@ -12,6 +12,8 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
+from sojourn.runtime.roles import Role
+
 Time = Annotated[float, msgspec.Meta(ge=0.0, le=253_000_000_000.0)]
 """Seconds. What comes from elsewhere is checked: no timer sorts what is no number, no calendar shows what
 is beyond the year 9987."""
@@ -120,7 +122,7 @@ class JobHead(msgspec.Struct):
         by_force: whether an operator has ended a doubt about it by force: then some host may have it, or have
             had it, that isn't among those of ``handoffs``.
         clock_mark: (wall time, ``next_sequence``) from which on its dues count by the owner's clock as it
-            is: when it was made or taken over, or when that clock was set.
+            is: when the job was made or taken over, or when that clock was set.
     """
 
     job_id: str
@@ -313,9 +315,11 @@ class HandoffRow(msgspec.Struct):
 
 
 class PeerRow(msgspec.Struct):
-    """A paired host. ``address`` is None where only the other side can dial.
+    """A paired host, or one that was. ``address`` is None where only the other side can dial.
 
-    ``store_id``, ``incarnation`` and ``run`` are of the last run of it that was seen.
+    ``store_id``, ``incarnation`` and ``run`` are of the last run of it that was seen. ``role`` is what its
+    key may do here, ``granted`` the command that said so; who was paired before there were roles could do
+    everything. ``revoked_at`` is wall clock in seconds; the row stays, so that people are told.
     """
 
     name: str
@@ -325,14 +329,23 @@ class PeerRow(msgspec.Struct):
     paired_at: float
     incarnation: int = 0
     run: str = ""
+    role: Role = Role.OPERATOR
+    granted: str = ""
+    revoked_at: float | None = None
 
 
 class InviteRow(msgspec.Struct):
-    """An invitation; kept after use, so that a second use is refused with a sentence."""
+    """An invitation; kept after use, so that a second use is refused with a sentence.
+
+    ``role`` is what the host that uses it may do here, if that was said; ``void`` says why it can't be used
+    any more.
+    """
 
     public_key: str
     expires_at: float
     used_by: str | None = None
+    role: Role | None = None
+    void: str = ""
 
 
 class Writes:

@@ -15,6 +15,7 @@ from sojourn.hosts.cli.progress import waiting_shown
 from sojourn.hosts.connection import Body, Connection
 from sojourn.hosts.home import Home
 from sojourn.runtime.errors import UsageError, WorkFailed
+from sojourn.runtime.roles import Role
 from sojourn.runtime.values_json import fields_from_json
 from sojourn.runtime.wire.client import LONGEST_SECONDS, Command, Jobs, Logs, Peers, Wait
 
@@ -156,6 +157,18 @@ def _known(ctx: click.Context, command: Command, key: str) -> list[Body]:
     except Exception:  # noqa: BLE001 - a completion must never disturb the prompt
         return []
     return found
+
+
+def role_option(text: str) -> Callable[[F], F]:
+    """Add the option --role; the function gets ``role``, None where it wasn't given.
+
+    Args:
+        text: whose role it is.
+    """
+    return click.option(  # type: ignore[no-any-return, unused-ignore]
+        "--role", type=click.Choice([role.value for role in Role]), default=None,
+        callback=lambda _context, _parameter, value: None if value is None else Role(value), help=text,
+    )
 
 
 def job_argument(function: F) -> F:

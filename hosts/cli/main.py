@@ -98,7 +98,7 @@ HELP: list[tuple[str, list[tuple[str, str]]]] = [
         ("down", "Stop it."),
         ("invite", "Print a token that lets another host pair with this one."),
         ("join", "Pair with the host that gave a token."),
-        ("peers", "List the paired hosts."),
+        ("peers", "List the paired hosts; `peers role`, `peers revoke`."),
         ("cordon", "Let this host take no new jobs."),
         ("uncordon", "Let it take jobs again."),
         ("drain", "Cordon it and move every job away."),

@@ -20,6 +20,7 @@ _ADDRESS = re.compile(r"tcp://(?:[^\s:/;\[\]]{1,255}|\[[0-9a-fA-F:.]{2,45}\]):([
 _LARGEST_PORT = 65535
 _LARGEST_NUMBER = 2**53
 _LONGEST_STORE_ID = 64
+_LONGEST_ROLE = 32
 
 
 def is_key(text: str) -> bool:
@@ -56,6 +57,8 @@ def against_hello(hello: Hello) -> str | None:
     for name in (hello.run, *(() if known is None else (known.store_id, known.run))):
         if len(name) > _LONGEST_STORE_ID or not name.isprintable():
             return f"{name[:80]!r} names no store or run"
+    if len(hello.your_role) > _LONGEST_ROLE or not hello.your_role.isprintable():
+        return f"{hello.your_role[:80]!r} is no role"
     return _against(hello.host, hello.store_id, hello.address)
 
 

@@ -11,6 +11,7 @@ from sojourn.hosts.peers.keys import pair_of
 from sojourn.hosts.peers.tokens import Token
 from sojourn.hosts.peers.tuning import identify, tune
 from sojourn.runtime.errors import AccessDenied, NoSupervisor, ProtocolViolation, SojournError
+from sojourn.runtime.roles import Role
 from sojourn.runtime.wire.peer import Pair, Paired, PairRefused, Rejected, decode, encode
 
 PATIENCE = 15.0
@@ -25,12 +26,15 @@ class Joining:
         token: the invitation.
         pair: what this host says of itself.
         now: monotonic seconds.
+        role: what the other host may do here afterwards; None where nobody said.
     """
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], token: Token, pair: Pair, now: float
+        self, context: zmq.Context[zmq.Socket[bytes]], token: Token, pair: Pair, now: float,
+        role: Role | None = None,
     ) -> None:
         self.token = token
+        self.role = role
         self.deadline = now + PATIENCE
         self._pair = encode(pair)
         self._strange = False

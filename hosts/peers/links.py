@@ -14,17 +14,19 @@ from functools import partial
 import msgspec
 import zmq
 
+from sojourn.hosts.peers.admission import Admission
 from sojourn.hosts.peers.checks import against_hello, against_introduction, is_address
 from sojourn.hosts.peers.dialling import Dialled, Line, Turned
 from sojourn.hosts.peers.greeting import judge
 from sojourn.hosts.peers.keys import Keys
-from sojourn.hosts.peers.limits import FRAMES_PER_ROUND, LARGEST_FRAME, Refusals, Strangers
+from sojourn.hosts.peers.limits import LARGEST_FRAME, Refusals
 from sojourn.hosts.peers.listening import Listener, Sent
 from sojourn.hosts.peers.reach import LinkDown as LinkDown
 from sojourn.hosts.peers.reach import LinkUp as LinkUp
 from sojourn.hosts.peers.reach import Reach
-from sojourn.hosts.peers.zap import INVITE, PEER, Gatekeeper
-from sojourn.runtime.errors import ProtocolViolation
+from sojourn.hosts.peers.zap import INVITE, PEER
+from sojourn.hosts.reception import Incoming
+from sojourn.runtime.errors import AccessDenied, ProtocolViolation
 from sojourn.runtime.job import InviteRow, PeerRow
 from sojourn.runtime.wire.peer import (
     Hello,
@@ -96,12 +98,13 @@ class PeerLinks:
         self._on_refused = on_refused
         self._now = 0.0
         self._refusals = Refusals()
-        self._strangers = Strangers()
-        self._gate = Gatekeeper(context, self._turned_away)
+        self._admission = Admission(context, on_refused)
         self._peers: dict[str, PeerRow] = {}
         self._dialled: dict[str, Dialled] = {}
         self._routes: dict[str, bytes] = {}
         """peer → route of the connection that it dialled and said HELLO on."""
+        self._refused_by: dict[str, str] = {}
+        """peer → why it doesn't speak with this host, where it said so on a connection that it dialled."""
         self._reach = Reach()
         self._events: list[PeerEvent] = []
         self._probes: list[float] = []
@@ -109,7 +112,7 @@ class PeerLinks:
         try:
             self._server = None if listen is None else Listener(context, keys, listen)
         except Exception:
-            self._gate.socket.close(0)
+            self._admission.close()
             raise
         self.address = None if self._server is None else self._server.address
         self._own = msgspec.structs.replace(own, address=self.address)
@@ -122,15 +125,15 @@ class PeerLinks:
 
     def add_invite(self, invite: InviteRow) -> None:
         """Let an invitation's key in, a used one too: it is told why it is refused."""
-        self._gate.admit(invite.public_key, INVITE + invite.public_key)
+        self._admission.admit_invited(invite.public_key)
 
     def add_peer(self, row: PeerRow) -> None:
         """Let a paired host in, and dial it where it has an address."""
         before = self._peers.get(row.name)
         if before is not None and before.public_key != row.public_key:
-            self._gate.expel(before.public_key)
+            self._expel(before)
         self._peers[row.name] = row
-        self._gate.admit(row.public_key, PEER + row.name)
+        self._admission.admit_peer(row.public_key, row.name)
         line = self._dialled.get(row.name)
         if line is not None and (line.address, line.public_key) != (row.address, row.public_key):
             del self._dialled[row.name]
@@ -140,6 +143,46 @@ class PeerLinks:
         if row.address is not None and row.name not in self._dialled:
             self._dial(row.name, row.address, row.public_key)
 
+    def try_again(self, name: str) -> None:
+        """Dial a host anew that refused this one: it doesn't any more."""
+        line = self._dialled.get(name)
+        if line is not None and line.refusal:
+            self._redial(name, line)
+
+    def tell_role(self, name: str) -> None:
+        """Tell a paired host what it may do here now."""
+        self.send_frame(name, self._hello_for(name))
+
+    def remove_peer(self, name: str, why: str) -> None:
+        """End the pairing with a host: its key gets in no more, and what its connections send is nobody's.
+
+        Args:
+            name: it.
+            why: a sentence that it is told, where it can be reached.
+        """
+        row = self._peers.get(name)
+        if row is None:
+            return
+        farewell = encode(HelloRefused(AccessDenied.__name__, why))
+        line = self._dialled.pop(name, None)
+        if line is not None:
+            line.send(farewell)
+            line.close(farewell=True)
+        if self._server is not None and name in self._routes:
+            self._server.send(self._routes[name], farewell)
+        self._expel(row)
+        del self._peers[name]
+        self._lost(name)
+        self._reach.forget(name)
+
+    def _expel(self, row: PeerRow) -> None:
+        """Let a key in no more, and end the connections that were opened under it."""
+        self._admission.expel(row.public_key)
+        self._routes.pop(row.name, None)
+        self._refused_by.pop(row.name, None)
+        if self._server is not None:
+            self._server.hang_up([PEER + row.public_key], self._now)
+
     def _dial(self, name: str, address: str, public_key: str) -> None:
         try:
             if not is_address(address):
@@ -148,16 +191,11 @@ class PeerLinks:
         except zmq.ZMQError as error:
             self._on_refused("undiallable", f"{name} at {address!r}: {error}")
 
-    def _turned_away(self, key: str) -> None:
-        line = self._strangers.knocked(key, self._now)
-        if line is not None:
-            self._on_refused("unknown key", line)
-
     # --- what others ask ----------------------------------------------------------------------------
 
     def sockets(self) -> list[zmq.Socket[bytes]]:
         """Give every socket to poll."""
-        found = [self._gate.socket]
+        found = [self._admission.socket]
         if self._server is not None:
             found.extend((self._server.socket, self._server.monitor))
         for line in self._dialled.values():
@@ -169,7 +207,10 @@ class PeerLinks:
         if self._events:
             return self._now
         hellos = (line.hello_due() for line in self._dialled.values())
-        due = [*self._probes, *(time for time in hellos if time is not None)]
+        looks = (line.next_look() for line in self._dialled.values())
+        due = [*self._probes, *(time for time in (*hellos, *looks) if time is not None)]
+        if self._server is not None and (look := self._server.next_look()) is not None:
+            due.append(look)
         if self._routes:
             due.append(self._next_keepalive)
         return min(due, default=None)
@@ -182,6 +223,18 @@ class PeerLinks:
     def hello_of(self, peer: str) -> Hello | None:
         """Give what a peer said of itself last."""
         return self._reach.hello_of(peer)
+
+    def refused_by(self, peer: str) -> str:
+        """Say why a peer doesn't speak with this host; empty where it does, or said nothing."""
+        if self.connected(peer):
+            return ""
+        line = self._dialled.get(peer)
+        return (line.refusal if line is not None else "") or self._refused_by.get(peer, "")
+
+    def refusals_of(self, peer: str) -> int:
+        """Give how many messages of a peer were refused or not listened to."""
+        row = self._peers.get(peer)
+        return 0 if row is None else self._refusals.count(PEER + row.public_key)
 
     def peers(self) -> list[PeerRow]:
         """Give the paired hosts."""
@@ -199,6 +252,10 @@ class PeerLinks:
         if len(frame) > LARGEST_FRAME:
             self._on_refused("too large to send", f"{len(frame)} bytes for {peer}")
             return False
+        return self.send_frame(peer, frame)
+
+    def send_frame(self, peer: str, frame: bytes) -> bool:
+        """Send a message that is encoded already; as ``send``."""
         line = self._dialled.get(peer)
         if line is not None and line.state is Line.UP:
             return line.send(frame)
@@ -228,9 +285,11 @@ class PeerLinks:
         self._events += self._reach.lost(peer, connected=self.connected(peer))
 
     def _hello_for(self, peer: str) -> bytes:
-        last = self._reach.hello_of(peer) or self._peers.get(peer)
+        row = self._peers.get(peer)
+        last = self._reach.hello_of(peer) or row
         known = None if last is None else Known(last.store_id, last.incarnation, last.run)
-        return encode(msgspec.structs.replace(self._own, knows_you=known))
+        role = "" if row is None else row.role.value
+        return encode(msgspec.structs.replace(self._own, knows_you=known, your_role=role))
 
     # --- receiving ----------------------------------------------------------------------------------
 
@@ -241,29 +300,45 @@ class PeerLinks:
             now: monotonic seconds.
         """
         self._now = now
-        self._gate.receive()
+        self._admission.receive(now)
         for name, line in list(self._dialled.items()):
             self._watch(name, line)
             self._receive_dialled(name, line)
         if self._server is not None:
-            if self._server.someone_left() and not self._probes:
+            if self._server.someone_left(now) and not self._probes:
                 self._probes = [now + delay for delay in PROBES]
             self._receive_server(self._server)
+            for user, problem in self._server.cut_overdue(now):
+                self._admission.tell(problem, self._who(user))
+            if self._server.crowded:
+                self._admission.tell("too many connections", "the oldest that had said nothing was cut")
+                self._server.crowded = 0
         self._try_routes()
         events, self._events = self._events, []
         return events
 
     def _watch(self, name: str, line: Dialled) -> None:
-        for turned in line.watch():
+        for turned in line.watch(self._now):
             if turned is Turned.LOST:
                 self._lost(name)
             elif turned is Turned.KEY_REFUSED:
-                told = self._strangers.knocked(f"{name} at {line.address}", self._now)
-                if told is not None:
-                    self._on_refused("handshake refused", told)
+                self._admission.tell("handshake refused", f"{name} at {line.address}")
+        problem = line.overdue(self._now)
+        if problem:
+            self._admission.tell(problem, name)
+            self._redial(name, line)
+            return
         due = line.hello_due()
         if due is not None and due <= self._now:
             line.say_hello(self._hello_for(name), self._now)
+
+    def _redial(self, name: str, line: Dialled) -> None:
+        """End a connection and open it anew."""
+        line.close()
+        del self._dialled[name]
+        if line.state is Line.UP:
+            self._lost(name)
+        self._dial(name, line.address, line.public_key)
 
     def _try_routes(self) -> None:
         if self._now >= self._next_keepalive:
@@ -275,15 +350,15 @@ class PeerLinks:
             self._send_route(peer, route, self._hello_for(peer))
 
     def _receive_dialled(self, name: str, line: Dialled) -> None:
-        for _ in range(FRAMES_PER_ROUND):
-            frames = line.receive()
-            if frames is None:
-                return
-            message = self._decode(name, frames, line.send)
+        if self._dialled.get(name) is not line:
+            return
+        for incoming in line.receive():
+            message = self._decode(PEER + line.public_key, incoming, incoming.frames, line.send)
             if isinstance(message, Hello):
                 self._answered(name, line, message)
             elif isinstance(message, HelloRefused):
                 self._on_refused("hello refused by peer", f"{name}: {message.message}")
+                line.refusal = message.message
                 if line.state is Line.UP:
                     self._lost(name)
                 line.state = Line.REFUSED
@@ -304,14 +379,19 @@ class PeerLinks:
             self._events += self._reach.reached(name, hello)
 
     def _receive_server(self, server: Listener) -> None:
-        for route, user, frames in server.receive():
-            message = self._decode(user, frames, partial(server.send, route))
+        for route, user, incoming in server.receive():
+            peer = self._admission.name_of(user)
+            if peer is None and not user.startswith(INVITE):
+                self._admission.tell("revoked key", user.removeprefix(PEER))
+                server.hang_up_on(incoming)
+                continue
+            message = self._decode(user, incoming, incoming.frames[1:], partial(server.send, route))
             if message is None:
                 continue
-            if user.startswith(INVITE):
+            if peer is None:
                 self._invited(user, route, message)
             else:
-                self._heard(user.removeprefix(PEER), user, route, message)
+                self._heard(peer, user, route, message)
 
     def _invited(self, user: str, route: bytes, message: PeerMessage) -> None:
         if not isinstance(message, Pair):
@@ -329,6 +409,7 @@ class PeerLinks:
             self._greeted(peer, route, message)
         elif isinstance(message, HelloRefused):
             self._on_refused("hello refused by peer", f"{peer}: {message.message}")
+            self._refused_by[peer] = message.message
             if greeted:
                 del self._routes[peer]
                 self._lost(peer)
@@ -349,21 +430,26 @@ class PeerLinks:
         if self._routes.get(peer, route) != route:
             self._events += self._reach.lost(peer, connected=True)
         self._routes[peer] = route
+        self._refused_by.pop(peer, None)
         self._events += self._reach.reached(peer, hello)
 
     # --- what is malformed ----------------------------------------------------------------------------
 
     def _decode(
-        self, user: str, frames: list[zmq.Frame], answer: Callable[[bytes], object]
+        self, user: str, incoming: Incoming, frames: list[zmq.Frame], answer: Callable[[bytes], object]
     ) -> PeerMessage | None:
         """Read one message; None for one that was refused or of someone who isn't listened to."""
         if self._refusals.silenced(user, self._now):
             return None
+        unheard = self._refusals.unheard(user)
+        if unheard:
+            self._on_refused("listened to again", f"{self._who(user)}: {unheard} messages were dropped")
         if len(frames) != 1:
-            self._refuse(user, f"{len(frames)} frames instead of one", answer)
+            beyond = "" if incoming.complete else "more than "
+            self._refuse(user, f"{beyond}{len(frames)} frames instead of one", answer)
             return None
         try:
-            message = decode(frames[0].bytes)
+            message = decode(frames[0].buffer)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._refuse(user, str(error), answer)
             return None
@@ -373,17 +459,30 @@ class PeerLinks:
             return None
         return message
 
+    def refuse(self, peer: str, why: str) -> None:
+        """Refuse what a message of a peer holds, as if it had been malformed itself."""
+        row = self._peers.get(peer)
+        if row is not None:
+            self._refuse(PEER + row.public_key, why, partial(self.send_frame, peer))
+
     def _reject(self, user: str, why: str, route: bytes) -> None:
         if self._server is not None:
             self._refuse(user, why, partial(self._server.send, route))
 
     def _refuse(self, user: str, why: str, answer: Callable[[bytes], object]) -> None:
         """Count a message that changes nothing, log it and tell its sender."""
-        who = user.removeprefix(PEER)
+        who = self._who(user)
         self._on_refused("malformed message", f"{who}: {why}")
         answer(encode(Rejected(ProtocolViolation.__name__, f"the message was refused: {why}")))
         if self._refusals.refused(user, self._now):
-            self._on_refused("not listened to for a while", who)
+            self._on_refused(
+                "not listened to for a while",
+                f"{who}: {self._refusals.count(user)} messages were refused so far",
+            )
+
+    def _who(self, user: str) -> str:
+        """Name who speaks on a connection, for the log."""
+        return self._admission.name_of(user) or user or "(unknown)"
 
     def close(self) -> None:
         """Close every connection."""
@@ -392,4 +491,4 @@ class PeerLinks:
         self._dialled.clear()
         if self._server is not None:
             self._server.close()
-        self._gate.socket.close(0)
+        self._admission.close()

@@ -28,6 +28,30 @@ class Links(Protocol):
         """Let a paired host in, and dial it where it has an address."""
         ...
 
+    def try_again(self, name: str) -> None:
+        """Dial a host anew that refused this one: it doesn't any more."""
+        ...
+
+    def tell_role(self, name: str) -> None:
+        """Tell a paired host what it may do here now."""
+        ...
+
+    def remove_peer(self, name: str, why: str) -> None:
+        """End the pairing with a host, which is told why if it can be reached."""
+        ...
+
+    def refused_by(self, peer: str) -> str:
+        """Say why a peer doesn't speak with this host; empty where it does, or said nothing."""
+        ...
+
+    def refusals_of(self, peer: str) -> int:
+        """Give how many messages of a peer were refused or not listened to."""
+        ...
+
+    def refuse(self, peer: str, why: str) -> None:
+        """Refuse what a message of a peer holds, as if it had been malformed itself."""
+        ...
+
     def sockets(self) -> list[zmq.Socket[bytes]]:
         """Give every socket to poll."""
         ...

@@ -49,6 +49,12 @@ class Reach:
         self._shaky.discard(peer)
         return [LinkDown(peer), LinkUp(peer, hello)] if up and restarted else [LinkUp(peer, hello)]
 
+    def forget(self, peer: str) -> None:
+        """A host is a peer no more."""
+        self._hellos.pop(peer, None)
+        self._up.discard(peer)
+        self._shaky.discard(peer)
+
     def lost(self, peer: str, *, connected: bool) -> list[LinkUp | LinkDown]:
         """One connection to a peer ended; ``connected`` tells whether there is another."""
         if peer not in self._up:

@@ -16,6 +16,9 @@ QUEUE = 10_000
 UNREAD = 1000
 """Messages of one peer that wait to be read before it is slowed down by TCP."""
 
+HANDSHAKE_MS = 10_000
+"""How long a stranger may take to show its key."""
+
 
 def tune(socket: zmq.Socket[bytes]) -> None:
     """Bound what a socket takes in and holds, and let it notice that the other side is gone."""
@@ -23,6 +26,7 @@ def tune(socket: zmq.Socket[bytes]) -> None:
     socket.set(zmq.SNDHWM, QUEUE)
     socket.set(zmq.RCVHWM, UNREAD)
     socket.set(zmq.MAXMSGSIZE, LARGEST_FRAME)
+    socket.set(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
     socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     socket.set(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
     socket.set(zmq.HEARTBEAT_TTL, HEARTBEAT_MS + HEARTBEAT_TIMEOUT_MS)

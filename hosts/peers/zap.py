@@ -17,7 +17,7 @@ INVITE = "invite:"
 """Prefix of the user id of a connection under an invitation's one-time key."""
 
 PEER = "peer:"
-"""Prefix of the user id of a paired host, so that no name can pass for an invitation."""
+"""Prefix of the user id of a paired host's key."""
 
 REQUESTS_PER_ROUND = 256
 
@@ -25,7 +25,8 @@ REQUESTS_PER_ROUND = 256
 class Gatekeeper:
     """Answers ZAP requests from what it knows of keys.
 
-    A ROUTER and no REP, which would be stuck after an answer that could not be sent.
+    A ROUTER and no REP, which would be stuck after an answer that could not be sent. Nothing ends it but
+    ``close``: what goes wrong with one request refuses that one.
 
     Args:
         context: the sockets' context.
@@ -40,6 +41,8 @@ class Gatekeeper:
         self.socket.bind(ENDPOINT)
         self._users: dict[str, str] = {}
         self._on_refused = on_refused
+        self.faults = 0
+        """How often something went wrong that shouldn't."""
 
     def admit(self, public_key: str, user: str) -> None:
         """Let a key in under a user id."""
@@ -56,13 +59,28 @@ class Gatekeeper:
                 frames = self.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            if len(frames) < 2 or frames[1] != b"":
-                self._on_refused("(malformed request)")
-                continue
             try:
-                self.socket.send_multipart([*frames[:2], *self._answer(frames[2:])], zmq.NOBLOCK)
-            except zmq.ZMQError as error:
-                self._on_refused(f"(no answer possible: {error.strerror})")
+                self._serve(frames)
+            except Exception as error:  # noqa: BLE001 - a fault lets nobody in and keeps nobody out
+                self._fault(frames, error)
+
+    def _serve(self, frames: list[bytes]) -> None:
+        if len(frames) < 2 or frames[1] != b"":
+            self._on_refused("(malformed request)")
+            return
+        self.socket.send_multipart([*frames[:2], *self._answer(frames[2:])], zmq.NOBLOCK)
+
+    def _fault(self, frames: list[bytes], error: Exception) -> None:
+        """Something went wrong, the log included: who asked is refused, and the next one is served."""
+        self.faults += 1
+        try:
+            sequence = [*frames, b"", b"", b"", b""][3]
+            self.socket.send_multipart(
+                [*frames[:2], b"1.0", sequence, b"500", b"fault", b"", b""], zmq.NOBLOCK
+            )
+            self._on_refused(f"(fault: {error})")
+        except Exception:  # noqa: BLE001 - nobody is left to tell
+            return
 
     def _answer(self, request: list[bytes]) -> list[bytes]:
         version, sequence = [*request, b"", b""][:2]

@@ -49,6 +49,7 @@ from sojourn.runtime.job import (
 )
 from sojourn.runtime.wire.handoff import (
     CHUNK_BYTES,
+    Abort,
     Ack,
     Chunk,
     Commit,
@@ -266,6 +267,12 @@ class Arrivals:
         arrival = self._arrivals.get(m)
         if arrival is not None:
             self._step(arrival, fx.Resolved())
+
+    def part_with(self, peer: str, why: str) -> None:
+        """Drop what a host has begun to hand over; what is in doubt stays."""
+        for arrival in list(self._arrivals.values()):
+            if arrival.machine.peer == peer and arrival.machine.state is TargetState.STAGING:
+                self._step(arrival, Abort(arrival.machine.m, why))
 
     def refuse_undecided(self, why: str) -> None:
         """Refuse every hand-off that was promised nothing yet; what is PREPARED may come."""

@@ -77,7 +77,7 @@ class Supervisor:
         """Before anything runs: is this store the newest that this host had?"""
         core = self.core
         store = core.store
-        peers = {peer.name for peer in store.peers()}
+        peers = self.border.names()
         if store.restored and core.options.accept_restored:
             core.round.writes.meta_put |= {"restored": "0", "accepted": "1"}
             core.accepted = True

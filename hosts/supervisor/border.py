@@ -1,4 +1,4 @@
-"""Where this host meets others: pairing, HELLO, relayed commands, and hand-off messages passed on."""
+"""Where this host meets others: HELLO, relayed commands, and hand-off messages passed on, by role."""
 
 from __future__ import annotations
 
@@ -7,32 +7,26 @@ from typing import Any, Protocol
 
 import zmq
 
-from sojourn.hosts.peers.joining import Joining
 from sojourn.hosts.peers.keys import Keys
+from sojourn.hosts.peers.limits import LogLines
 from sojourn.hosts.peers.links import LinkDown, LinkUp, PairRequested, PeerLinks, Received
 from sojourn.hosts.peers.protocol import Connect
-from sojourn.hosts.peers.tokens import make_invite, read_token
 from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Asker, Core, ToPeer
 from sojourn.hosts.supervisor.crashing import CrashPoint
 from sojourn.hosts.supervisor.desk import Desk
+from sojourn.hosts.supervisor.pairing import Pairing
+from sojourn.hosts.supervisor.permits import Permits
 from sojourn.hosts.supervisor.relays import Relays
-from sojourn.runtime.document_format import rfc3339
 from sojourn.runtime.engine.inputs import Round
-from sojourn.runtime.errors import (
-    AccessDenied,
-    JobUnreadable,
-    NotFound,
-    Refused,
-    SojournError,
-    UsageError,
-)
+from sojourn.runtime.errors import JobUnreadable, to_wire
 from sojourn.runtime.handoff.crash_points import after_send, before_send
 from sojourn.runtime.handoff.drain import Peer
-from sojourn.runtime.job import InviteRow, PeerRow
+from sojourn.runtime.job import PeerRow
+from sojourn.runtime.roles import may_hand_over
 from sojourn.runtime.wire.claims import ClaimsMessage
-from sojourn.runtime.wire.client import Answer, Failure, Invite, Join, Request
-from sojourn.runtime.wire.handoff import HandoffMessage
+from sojourn.runtime.wire.client import Answer, Failure, Request
+from sojourn.runtime.wire.handoff import HandoffMessage, HandoffRefused, Preflight
 from sojourn.runtime.wire.peer import (
     PROTOCOL_VERSIONS,
     Cordoned,
@@ -46,8 +40,6 @@ from sojourn.runtime.wire.peer import (
     RelayRequest,
     RelayReturned,
 )
-
-ROLES = ["peer", "operator"]
 
 TELL_EVERY = 5.0
 """Seconds between two words about a cordon, once there was one."""
@@ -80,25 +72,24 @@ class Border:
         connect: Connect | None = None,
     ) -> None:
         self._core = core
-        self._desk = desk
-        self._context = context
-        self._keys = Keys.load_or_create(core.home.keys)
-        self._invites = {invite.public_key: invite for invite in core.store.invites()}
+        keys = Keys.load_or_create(core.home.keys)
+        invitations = {invite.public_key: invite for invite in core.store.invites()}
+        rows = core.store.peers()
         lowest, highest = PROTOCOL_VERSIONS
         own = Hello(
             core.host, core.store.store_id, core.store.incarnation, lowest, highest, run=core.run
         )
         connect = connect or partial(PeerLinks, context)
         self.links = connect(
-            own, self._keys, core.options.listen, core.store.peers(), self._invites.values(),
-            self._refused,
+            own, keys, core.options.listen, [row for row in rows if row.revoked_at is None],
+            invitations.values(), self._refused,
         )
+        self.pairing = Pairing(core, self.links, keys, invitations, rows, desk, context)
+        self.permits = Permits(core, self.pairing.role_of)
         self.handoffs: Handoffs | None = None
         self._crash = CrashPoint()
         self._relays = Relays(core, desk, self.links)
-        self._joining: list[tuple[Asker, Joining]] = []
-        self._pairings: list[tuple[bytes, Paired]] = []
-        """Answers to hosts that paired, sent once the pairing is on disk."""
+        self._lines = LogLines()
         self._tell_again: float | None = 0.0 if core.cordoned else None
         self._cordoned = set[str]()
         """Peers that said that they take no new jobs."""
@@ -106,14 +97,17 @@ class Border:
     def _refused(self, kind: str, detail: str) -> None:
         self._core.log.warning("refused", kind=kind, detail=detail)
 
+    def _refused_of(self, peer: str, kind: str, detail: str) -> None:
+        """Log what was refused of a peer, as long as that is readable."""
+        line = self._lines.line(peer, detail, self._core.now.monotonic)
+        if line is not None:
+            self._refused(kind, line)
+
     # --- the reactor's interface ----------------------------------------------------------------
 
     def sockets(self) -> list[zmq.Socket[bytes]]:
         """See ``Part``."""
-        found = self.links.sockets()
-        for _, joining in self._joining:
-            found.extend(joining.sockets())
-        return found
+        return [*self.links.sockets(), *self.pairing.sockets()]
 
     def receive(self) -> None:
         """See ``Part``."""
@@ -126,13 +120,8 @@ class Border:
                 case LinkDown():
                     self._core.log.info("peer disconnected", peer=event.peer)
                 case PairRequested():
-                    self._pair(event)
-        for asker, joining in list(self._joining):
-            outcome = joining.receive(self._core.now.monotonic)
-            if outcome is not None:
-                self._joining.remove((asker, joining))
-                joining.close()
-                self._joined(asker, joining, outcome)
+                    self.pairing.requested(event)
+        self.pairing.receive()
 
     def loaded(self, answer: LoadAnswer) -> None:
         """See ``Part``."""
@@ -142,9 +131,7 @@ class Border:
 
     def after_commit(self, committed: Round) -> None:  # noqa: ARG002 - whatever was in it
         """See ``Part``."""
-        pairings, self._pairings = self._pairings, []
-        for route, answer in pairings:
-            self.links.answer_pair(route, answer)
+        self.pairing.after_commit()
 
     def deliver(self, message: ToPeer) -> None:
         """See ``Part``."""
@@ -159,14 +146,14 @@ class Border:
     def deliver_relayed(self, asker: Asker, answer: Answer) -> None:
         """See ``Part``."""
         if isinstance(answer, Failure):
-            self._refused("relayed command", f"{asker.peer}: {answer.message}")
+            self._refused_of(asker.peer, "relayed command", answer.message)
         self._relays.deliver(asker, answer)
 
     def tick(self) -> float | None:
         """See ``Part``."""
         if self._tell_again is not None and self._tell_again <= self._core.read_clocks().monotonic:
             self.tell_cordon()  # what was told may have been lost
-        times = [joining.deadline for _, joining in self._joining]
+        times = self.pairing.deadlines()
         if self._tell_again is not None:
             times.append(self._tell_again)
         keepalive = self.links.next_deadline()
@@ -176,8 +163,7 @@ class Border:
 
     def close(self) -> None:
         """See ``Part``."""
-        for _, joining in self._joining:
-            joining.close()
+        self.pairing.close()
         self.links.close()
 
     def address(self) -> str | None:
@@ -187,25 +173,38 @@ class Border:
     # --- messages of peers ------------------------------------------------------------------------
 
     def _received(self, event: Received) -> None:
-        message = event.message
+        peer, message = event.peer, event.message
+        if self.pairing.role_of(peer) is None:
+            return  # revoked with the round under way
         match message:
             case RelayRequest():
-                self._relays.serve(event.peer, message)
+                self._relays.serve(peer, message)
             case RelayAnswer():
-                self._relays.answered(event.peer, message)
+                self._relays.answered(peer, message)
             case RelayReturned():
-                self._relays.returned(event.peer, message)
+                self._relays.returned(peer, message)
             case RelayDropped():
-                self._relays.drop(event.peer, message.relay)
+                self._relays.drop(peer, message.relay)
             case Cordoned():
-                (self._cordoned.add if message.on else self._cordoned.discard)(event.peer)
+                (self._cordoned.add if message.on else self._cordoned.discard)(peer)
             case Hello() | Pair() | Paired() | PairRefused():
-                self._refused("out of place", f"{event.peer}: {type(message).__name__}")
+                self._refused_of(peer, "out of place", type(message).__name__)
+            case Preflight():
+                self._offered(peer, message)
             case _:
                 try:
-                    self._pass_on(event.peer, message)
+                    self._pass_on(peer, message)
                 except JobUnreadable as error:
-                    self._refused("about an unreadable job", f"{event.peer}: {error.message}")
+                    self._refused_of(peer, "about an unreadable job", error.message)
+
+    def _offered(self, peer: str, preflight: Preflight) -> None:
+        """A host wants to hand a job over."""
+        denied = self.permits.against_taking(peer)
+        if denied is None:
+            self._pass_on(peer, preflight)
+            return
+        self._refused_of(peer, "hand-off", f"job {preflight.job_id}: {denied.message}")
+        self._core.send(ToPeer(peer, HandoffRefused(preflight.m, *to_wire(denied))))
 
     def _pass_on(self, peer: str, message: Any) -> None:
         if isinstance(message, HandoffMessage):
@@ -215,7 +214,9 @@ class Border:
             if self.handoffs is not None:
                 self.handoffs.claimed(peer, message)
         else:
-            self._core.log.info("peer says", peer=peer, message=repr(message)[:500])
+            line = self._lines.line(f"{peer} says", repr(message)[:500], self._core.now.monotonic)
+            if line is not None:
+                self._core.log.info("peer says", peer=peer, message=line)
 
     def _link_up(self, event: LinkUp) -> None:
         core = self._core
@@ -223,114 +224,15 @@ class Border:
         self._cordoned.discard(event.peer)
         if core.cordoned:
             core.send(ToPeer(event.peer, Cordoned(on=True)))
-        if self.handoffs is not None:
-            self.handoffs.heard_hello(event.peer, event.hello.knows_you)
-        row = self.links.peer(event.peer)
-        hello = event.hello
-        if row is not None and (
-            (hello.address is not None and hello.address != row.address)
-            or (hello.store_id, hello.incarnation, hello.run)
-            != (row.store_id, row.incarnation, row.run)
-        ):
-            row = PeerRow(
-                row.name, row.public_key, hello.address or row.address, hello.store_id,
-                row.paired_at, hello.incarnation, hello.run,
-            )
-            core.round.writes.peers_put.append(row)
-            self.links.add_peer(row)
+        role = self.pairing.role_of(event.peer)
+        if self.handoffs is not None and role is not None:
+            # who only looks can't stop this host with what it says of its store
+            believed = event.hello.knows_you if may_hand_over(role) else None
+            self.handoffs.heard_hello(event.peer, believed)
+        self.pairing.heard(event.peer, event.hello)
         self._relays.link_up(event.peer)
         if self.handoffs is not None:
             self.handoffs.link_back(event.peer)
-
-    # --- pairing ----------------------------------------------------------------------------------
-
-    def invite(self, asker: Asker, command: Invite) -> None:
-        """Make an invitation."""
-        if self.links.address is None:
-            raise Refused(
-                f"host {self._core.host!r} listens on no address: start it with "
-                "--listen tcp://HOST:PORT, or invite from the other host"
-            )
-        expires = self._core.now.wall + command.seconds
-        token, row = make_invite(
-            self._core.host, self.links.address, self._keys.public, expires
-        )
-        self._remember(row)
-        self._desk.reply(asker, {"token": token, "expires_at": rfc3339(expires)})
-
-    def _remember(self, row: InviteRow) -> None:
-        self._invites[row.public_key] = row
-        self._core.round.writes.invites_put.append(row)
-        self.links.add_invite(row)
-
-    def _pair(self, event: PairRequested) -> None:
-        """Someone used an invitation."""
-        core = self._core
-        pair = event.pair
-        invite = self._invites[event.invite_key]
-        problem = self._against_pairing(invite, pair)
-        if problem is not None:
-            self._refused("pairing", f"{pair.host}: {problem}")
-            self.links.answer_pair(event.route, PairRefused(AccessDenied.__name__, problem))
-            return
-        row = PeerRow(pair.host, pair.public_key, pair.address, pair.store_id, core.now.wall)
-        core.round.writes.peers_put.append(row)
-        self._remember(InviteRow(invite.public_key, invite.expires_at, pair.public_key))
-        self.links.add_peer(row)
-        core.log.info("paired", peer=pair.host, address=pair.address)
-        self._pairings.append(
-            (event.route, Paired(core.host, self._keys.public, self.links.address, core.store.store_id))
-        )
-
-    def _against_pairing(self, invite: InviteRow, pair: Pair) -> str | None:
-        host = self._core.host
-        if invite.used_by is not None and invite.used_by != pair.public_key:
-            return "this invitation was used already: ask for a new one with `sojourn invite`"
-        if invite.used_by is None and invite.expires_at < self._core.now.wall:
-            return "this invitation is over: ask for a new one with `sojourn invite`"
-        if pair.host == host or pair.public_key == self._keys.public:
-            return f"a host can't pair with itself or with another named {host!r}: choose names with --name"
-        known = self.links.peer(pair.host)
-        if known is not None and known.public_key != pair.public_key:
-            return (
-                f"host {host!r} has a peer named {pair.host!r} with another key already: start the "
-                "new one with another --name"
-            )
-        return None
-
-    def join(self, asker: Asker, command: Join) -> None:
-        """Use an invitation."""
-        token = read_token(command.token)
-        core = self._core
-        if token.expires_at < core.now.wall:
-            raise AccessDenied(
-                f"the token of host {token.host!r} is over: ask for a new one with `sojourn invite`"
-            )
-        if token.server_key == self._keys.public:
-            raise UsageError("this token is this host's own: use it on the other host")
-        known = self.links.peer(token.host)
-        if known is not None and known.public_key != token.server_key:
-            raise AccessDenied(
-                f"host {core.host!r} has a peer named {token.host!r} with another key already"
-            )
-        pair = Pair(core.host, self._keys.public, self.links.address, core.store.store_id)
-        self._joining.append((asker, Joining(self._context, token, pair, core.now.monotonic)))
-
-    def _joined(
-        self, asker: Asker, joining: Joining, outcome: Paired | SojournError
-    ) -> None:
-        if isinstance(outcome, SojournError):
-            self._desk.fail(asker, outcome)
-            return
-        core = self._core
-        row = PeerRow(
-            outcome.host, joining.token.server_key, outcome.address or joining.token.address,
-            outcome.store_id, core.now.wall,
-        )
-        core.round.writes.peers_put.append(row)
-        self.links.add_peer(row)
-        core.log.info("paired", peer=row.name, address=row.address)
-        self._desk.reply(asker, {"name": row.name, "address": row.address})
 
     def connected(self, peer: str) -> bool:
         """Tell whether a peer can be reached."""
@@ -343,18 +245,18 @@ class Border:
 
     def names(self) -> set[str]:
         """Name the paired hosts."""
-        return {row.name for row in self.links.peers()}
+        return self.pairing.names()
 
     def peers_body(self) -> dict[str, Any]:
         """List the peers."""
+        refused = self.permits.refused
         return {
             "peers": [
                 {
-                    "name": row.name, "address": row.address, "connected": self.links.connected(row.name),
+                    **self.pairing.describe(row, refused.get(row.name, 0)),
                     "cordoned": peer.cordoned if peer.reachable else None,
-                    "roles": ROLES, "store_id": row.store_id,
                 }
-                for row, peer in zip(self.links.peers(), self.standing(), strict=True)
+                for row, peer in zip(self.pairing.rows(), self.standing(), strict=True)
             ]
         }
 
@@ -362,7 +264,7 @@ class Border:
         """Give the paired hosts, and which of them take jobs now."""
         return [
             Peer(row.name, reachable=self.links.connected(row.name), cordoned=row.name in self._cordoned)
-            for row in self.links.peers()
+            for row in self.pairing.rows()
         ]
 
     def tell_cordon(self) -> None:
@@ -378,14 +280,13 @@ class Border:
         Raises:
             NotFound: if there is none of that name.
         """
-        row = self.links.peer(name)
-        if row is None:
-            known = ", ".join(peer.name for peer in self.links.peers()) or "none"
-            raise NotFound(
-                f"host {self._core.host!r} has no peer {name!r} (it has {known}): pair them with "
-                "`sojourn invite` and `sojourn join`"
-            )
-        return row
+        return self.pairing.require(name)
+
+    # --- what ends with a pairing -----------------------------------------------------------------
+
+    def part_with(self, peer: str, why: str) -> None:
+        """Serve a host that is revoked no more, and wait for it no more."""
+        self._relays.part_with(peer, why)
 
     # --- relayed commands ---------------------------------------------------------------------------
 

@@ -85,6 +85,8 @@ class Contests:
         self._next = self._this_run + 1
         self._unheard: set[str] = set()
         self._gate_until = 0.0
+        self.believes: Callable[[str, Claim], bool] = lambda _peer, _claim: True
+        """Whether a host's word on a job counts."""
 
     # --- withholding ------------------------------------------------------------------------------
 
@@ -246,6 +248,12 @@ class Contests:
         beside = seen.incarnation == store.incarnation and seen.run not in ("", self._core.run)
         return seen.incarnation > store.incarnation or beside
 
+    def waiting_for(self, peer: str) -> list[str]:
+        """Name the jobs that aren't run before a host has said what it holds."""
+        rows = {row for row, doubt in self._every_doubt() if peer in doubt.peers and doubt.until is None}
+        jobs = (self._core.engine.job(row) for row in rows)
+        return [job.head.job_id for job in jobs if job is not None]
+
     # --- asking -----------------------------------------------------------------------------------
 
     def link_up(self, peer: str) -> None:
@@ -310,7 +318,8 @@ class Contests:
                 self._answered(message.number)
             return
         for claim in message.claims:
-            self._judge(peer, claim)
+            if self.believes(peer, claim):
+                self._judge(peer, claim)
         if message.number == self._this_run:
             self._heard_of(peer, {c.job_id for c in message.claims if c.holding == ARRIVING})
 

@@ -52,6 +52,11 @@ class Asker(NamedTuple):
     relay: int
     request: int
 
+    @property
+    def from_peer(self) -> bool:
+        """Whether a paired host relayed it; names that begin with ``#`` are this supervisor's own."""
+        return self.peer[:1] not in ("", "#")
+
 
 class ToProcess(NamedTuple):
     """A message for an actor process."""

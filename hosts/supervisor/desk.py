@@ -16,7 +16,9 @@ from sojourn.hosts.supervisor.acting import Acting
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker
 from sojourn.hosts.supervisor.errands import Errands
 from sojourn.hosts.supervisor.fleet import Fleet
+from sojourn.hosts.supervisor.pairing import Pairing
 from sojourn.hosts.supervisor.papers import document, exported, summary
+from sojourn.hosts.supervisor.permits import OF_A_JOB, Permits
 from sojourn.hosts.supervisor.resolving import Resolving
 from sojourn.hosts.supervisor.submissions import Submissions
 from sojourn.hosts.supervisor.watching import LogWatch, Watch, Watching
@@ -58,6 +60,8 @@ from sojourn.runtime.wire.client import (
     Resolve,
     Resume,
     Retry,
+    Revoke,
+    SetRole,
     Show,
     Status,
     Submit,
@@ -67,12 +71,11 @@ from sojourn.runtime.wire.client import (
 from sojourn.runtime.wire.whole_hosts import Drain, MigrateMany
 
 DONE_ONCE = (Submit, Pause, Resume, Cancel, Retry, Forget, Migrate, Export, Import, Resolve,
-             MigrateMany, Drain)
+             MigrateMany, Drain, SetRole, Revoke)
 """Commands whose repetition under the same id must not act again."""
 
 C = TypeVar("C")
 
-OF_A_JOB = (Pause, Resume, Cancel, Retry, Forget, Migrate, Export)
 PART = "#part"
 """Peer name of the inner asker for one job of a wait for several."""
 
@@ -89,9 +92,11 @@ class Border(Protocol):
         """Someone who asked went away: what others do for him needs no following."""
         ...
 
+    @property
+    def pairing(self) -> Pairing: ...  # noqa: D102 - who is paired, and as what
+    @property
+    def permits(self) -> Permits: ...  # noqa: D102 - what those may do
     def peers_body(self) -> dict[str, Any]: ...  # noqa: D102 - named after the command
-    def invite(self, asker: Asker, command: Invite) -> None: ...  # noqa: D102
-    def join(self, asker: Asker, command: Join) -> None: ...  # noqa: D102
     def address(self) -> str | None: ...  # noqa: D102
 
 
@@ -143,8 +148,8 @@ class Desk:
             Cancel: self.acting.cancel, Retry: self.acting.retry, Forget: self.acting.forget,
             Migrate: self._migrate, Export: self._export, Import: self._import,
             Handoffs: self._handoffs, Resolve: self._resolve,
-            Invite: self._invite, Join: self._join, Peers: self._peers, Status: self._status,
-            Down: self._down,
+            Invite: self._invite, Join: self._join, Peers: self._peers, SetRole: self._set_role,
+            Revoke: self._revoke, Status: self._status, Down: self._down,
         }
 
     def serve(self, command: type[C], do: Callable[[Asker, C], None]) -> None:
@@ -158,8 +163,9 @@ class Desk:
     # --- in and out -----------------------------------------------------------------------------
 
     def handle(self, asker: Asker, request: Request) -> None:
-        """Do what a client asks."""
+        """Do what a client asks, or a peer for one, as far as its role goes."""
         try:
+            self._check(asker, request)
             if request.host not in (None, self._core.host):
                 self.relay(str(request.host), asker, request)
                 return
@@ -168,6 +174,10 @@ class Desk:
             self._dispatch(asker, request)
         except SojournError as error:
             self.fail(asker, error)
+
+    def _check(self, asker: Asker, request: Request) -> None:
+        if self.border is not None:
+            self.border.permits.check(asker, request)
 
     def _dispatch(self, asker: Asker, request: Request) -> None:
         command = request.command
@@ -266,6 +276,7 @@ class Desk:
         """Do the commands that waited for the end of a hand-off, here or at the new owner."""
         for asker, request in self._held.pop(row, []):
             try:
+                self._check(asker, request)  # a role may have been taken meanwhile
                 self._dispatch(asker, request)
             except SojournError as error:
                 self.fail(asker, error)
@@ -454,10 +465,16 @@ class Desk:
         return self.border
 
     def _invite(self, asker: Asker, command: Invite) -> None:
-        self._border().invite(asker, command)
+        self._border().pairing.invite(asker, command)
 
     def _join(self, asker: Asker, command: Join) -> None:
-        self._border().join(asker, command)
+        self._border().pairing.join(asker, command)
+
+    def _set_role(self, asker: Asker, command: SetRole) -> None:
+        self._border().pairing.set_role(asker, command)
+
+    def _revoke(self, asker: Asker, command: Revoke) -> None:
+        self._border().pairing.revoke(asker, command)
 
     def _peers(self, asker: Asker, _command: Peers) -> None:
         self.reply(asker, self._border().peers_body())

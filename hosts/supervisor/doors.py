@@ -6,27 +6,55 @@ Moves frames and knows nothing of what is in them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import zmq
 
 from sojourn.hosts.home import Home
+from sojourn.hosts.peers.limits import BYTES_PER_ROUND
+from sojourn.hosts.reception import Incoming, Reception
 from sojourn.runtime.wire.client import LARGEST_REQUEST
 
+FRAMES = 2
+"""Of a message: the route and the message itself."""
+
 FRAMES_PER_ROUND = 2000
-"""How many frames of one socket a round takes in before the others get their turn."""
+"""Messages of one socket that a round takes in before the others get their turn."""
+
+RESULTS_PER_ROUND = 4 * BYTES_PER_ROUND
+"""Bytes of results that a round takes in: what a process sent before it died is read in one."""
+
+UNREAD = 1000
+"""Messages of one sender that wait to be read before it is slowed down."""
+
+
+class Came(NamedTuple):
+    """What came over a socket.
+
+    Attributes:
+        route: whose connection.
+        frames: they, without the route.
+        complete: False where there were more, which are thrown away.
+        sender: gives the name of who sent it, for people and to count by.
+    """
+
+    route: bytes
+    frames: Sequence[bytes | memoryview]
+    complete: bool
+    sender: Callable[[], str]
 
 
 class Doors(Protocol):
     """What a supervisor needs of them."""
 
-    def from_actors(self) -> Iterator[list[bytes]]:
-        """Give what actor processes sent: their name, then the message."""
+    def from_actors(self) -> Iterator[Came]:
+        """Give what actor processes sent; their name is the route."""
         ...
 
-    def from_clients(self) -> Iterator[list[bytes]]:
-        """Give what clients sent: the connection's id, then the request."""
+    def from_clients(self) -> Iterator[Came]:
+        """Give what clients sent."""
         ...
 
     def to_actor(self, name: str, frame: bytes) -> str | None:
@@ -60,15 +88,17 @@ class LocalDoors:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], home: Home, wake: int) -> None:
         self._actors = _router(context, f"ipc://{home.actors_socket}")
         self._clients = _router(context, f"ipc://{home.client_socket}")
+        self._from_actors = _reception(self._actors, RESULTS_PER_ROUND)
+        self._from_clients = _reception(self._clients, BYTES_PER_ROUND)
         self._wake = wake
 
-    def from_actors(self) -> Iterator[list[bytes]]:
+    def from_actors(self) -> Iterator[Came]:
         """See ``Doors``."""
-        return _drain(self._actors)
+        return _came(self._from_actors, process_name)
 
-    def from_clients(self) -> Iterator[list[bytes]]:
+    def from_clients(self) -> Iterator[Came]:
         """See ``Doors``."""
-        return _drain(self._clients)
+        return _came(self._from_clients, client_name)
 
     def to_actor(self, name: str, frame: bytes) -> str | None:
         """See ``Doors``."""
@@ -107,19 +137,34 @@ class LocalDoors:
         self._actors.close(0)
 
 
-def _drain(socket: zmq.Socket[bytes]) -> Iterator[list[bytes]]:
-    for _ in range(FRAMES_PER_ROUND):
-        try:
-            yield socket.recv_multipart(zmq.NOBLOCK)
-        except zmq.Again:
-            return
+def client_name(incoming: Incoming) -> str:
+    """Name a client, by its process where the kernel tells: it may connect as often as it likes."""
+    process = incoming.process
+    return f"a client, process {process}" if process else f"a client, {incoming.frames[0].bytes.hex()}"
+
+
+def process_name(incoming: Incoming) -> str:
+    """Name an actor process, or whatever claims to be one."""
+    return f"an actor process, {incoming.frames[0].bytes[:64].decode(errors='replace')}"
+
+
+def _came(reception: Reception, who: Callable[[Incoming], str]) -> Iterator[Came]:
+    for incoming in reception.receive():
+        route, *frames = incoming.frames
+        yield Came(
+            route.bytes, [frame.buffer for frame in frames], incoming.complete, partial(who, incoming)
+        )
+
+
+def _reception(socket: zmq.Socket[bytes], size: int) -> Reception:
+    return Reception(socket, most_frames=FRAMES, messages=FRAMES_PER_ROUND, size=size)
 
 
 def _router(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> zmq.Socket[bytes]:
     socket = context.socket(zmq.ROUTER)
     socket.set(zmq.ROUTER_MANDATORY, 1)
     socket.set(zmq.SNDHWM, 0)
-    socket.set(zmq.RCVHWM, 0)
+    socket.set(zmq.RCVHWM, UNREAD)
     socket.set(zmq.LINGER, 0)
     socket.set(zmq.MAXMSGSIZE, LARGEST_REQUEST)
     socket.bind(endpoint)

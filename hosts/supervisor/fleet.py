@@ -6,6 +6,7 @@ what an attempt's end means, is the engine's to say.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -144,7 +145,9 @@ class Fleet:
     def _forked(self, base: CodeBase, message: Forked, fds: list[int]) -> None:
         base.asked.pop(message.request, None)
         process = self._processes.get(message.process)
-        if process is None:
+        if process is None or process.handle is not None:
+            for descriptor in fds:
+                os.close(descriptor)
             return
         page = self._core.home.pages / message.process
         process.handle = self._machine.hold(message.process, message.pid, fds, page)
@@ -373,6 +376,11 @@ class Fleet:
         process.doom = doom
         process.doomed_dispatch = dispatch
         process.handle.kill()
+
+    def distrust(self, name: str) -> None:
+        """Kill a process that sends what can't be read: what it did since its last commit point is done
+        again, at no attempt's cost."""
+        self._kill(name, "killed", 0)
 
     def tend(self) -> float | None:
         """Kill what is over its time, stop what is idle; give when to look again (monotonic).

@@ -107,6 +107,8 @@ class Moves:
         """Hand-offs whose record goes with the round under way, and why."""
         self.contests = Contests(core, border.links.connected, desk.arriving, self._acknowledged_by)
         self.arrivals = Arrivals(core, fleet, self._patience, self.contests)
+        self.contests.believes = border.permits.believes
+        border.pairing.ties = self
         self._recover()
 
     def _recover(self) -> None:
@@ -303,6 +305,7 @@ class Moves:
         if command.to == core.host:
             raise UsageError(f"job {head.job_id} is on host {core.host!r} already")
         self.border.require(command.to)
+        self.border.permits.check_giving(command.to, head.job_id)
         if not self.border.links.connected(command.to):
             raise HandoffAborted(
                 f"job {head.job_id} stays on host {core.host!r} and goes on there: host "
@@ -325,6 +328,8 @@ class Moves:
             leaving = [other.machine for other in self._departures.values() if other.row == row]
             if not routing.may_leave(head, leaving):
                 raise HandoffAborted(f"job {head.job_id} is {head.status.value} meanwhile")
+            assert command.to is not None
+            self.border.require(command.to)
         except SojournError as error:
             self._desk.fail(asker, error)
             return
@@ -369,6 +374,7 @@ class Moves:
         assert command.release_to is not None
         assert command.path is not None
         peer = self.border.require(command.release_to)
+        self.border.permits.check_giving(peer.name, head.job_id)
         m = self._core.new_id()
         preflight = Preflight(
             m, head.job_id, head.instance, head.epoch, core.store.store_id, b"", "", [], 0
@@ -403,6 +409,19 @@ class Moves:
                 self._step(departure, fx.Cancelled(reason))
                 return departure.machine.state is SourceState.OWNED
         return True
+
+    def in_doubt_with(self, peer: str) -> list[str]:
+        """Name the jobs about which only a host can say where they are."""
+        found = {o.job_id for o in self.open_handoffs() if o.peer == peer and o.in_doubt}
+        return sorted(found.union(self.contests.waiting_for(peer)))
+
+    def part_with(self, peer: str, why: str) -> None:
+        """End the hand-offs with a host that can be ended by this one alone, and its commands."""
+        for departure in list(self._departures.values()):
+            if departure.machine.peer == peer:
+                self._step(departure, fx.Cancelled(why))
+        self.arrivals.part_with(peer, why)
+        self.border.part_with(peer, why)
 
     def under_way(self, row: int) -> bool:
         """Whether a hand-off of the job is under way, the pre-copy included."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-import msgspec
 import zmq
 
 from sojourn.hosts.supervisor.codebases import LoadAnswer
@@ -29,6 +28,7 @@ from sojourn.hosts.supervisor.journal import log_changes
 from sojourn.hosts.supervisor.leftovers import record_leftovers
 from sojourn.hosts.supervisor.processes import Processes
 from sojourn.hosts.supervisor.submissions import SubmitTicket
+from sojourn.hosts.supervisor.thresholds import Refusal, Threshold
 from sojourn.runtime.engine.inputs import Freeze, Round
 from sojourn.runtime.errors import JobUnreadable, ProtocolViolation
 from sojourn.runtime.wire import actor as actor_wire
@@ -96,7 +96,8 @@ class Reactor:
         self.desk = Desk(core, self.fleet)
         self.parts: list[Part] = []
         self._due: float | None = None
-        self._refused = 0
+        self._actors = Threshold(actor_wire.decode_from_actor, named=True)
+        self._clients = Threshold(client_wire.decode_request)
 
     def run_round(self) -> None:
         """Wait for something to happen and do everything that follows from it."""
@@ -197,36 +198,24 @@ class Reactor:
     # --- receiving ------------------------------------------------------------------------------
 
     def _drain_actors(self) -> None:
-        for frames in self._doors.from_actors():
-            try:
-                name = frames[0].decode()
-                message = actor_wire.decode_from_actor(frames[1])
-            except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
-                self._refuse("an actor process", error)
-                continue
-            self.fleet.from_actor(name, message)
+        for came in self._doors.from_actors():
+            message = self._actors.read(came, self._core.now.monotonic)
+            if not isinstance(message, Refusal):
+                self.fleet.from_actor(came.route.decode(), message)
+            elif message.deaf:
+                self.fleet.distrust(came.route.decode(errors="replace"))
 
     def _drain_clients(self) -> None:
-        for frames in self._doors.from_clients():
-            try:
-                if len(frames) != 2:
-                    raise msgspec.DecodeError(f"{len(frames)} frames instead of 2")
-                request = client_wire.decode_request(frames[1])
-            except msgspec.DecodeError as error:
-                self._refuse("a client", error)
-                failure = client_wire.Failure(
-                    0, ProtocolViolation.__name__,
-                    f"the request is malformed ({error}): is this sojourn of the supervisor's version?",
-                )
-                self._core.send(ToAsker(Asker(frames[0], "", 0, 0), failure))
+        for came in self._doors.from_clients():
+            request = self._clients.read(came, self._core.now.monotonic)
+            if not isinstance(request, Refusal):
+                self.desk.handle(Asker(came.route, "", 0, request.request), request)
                 continue
-            self.desk.handle(Asker(frames[0], "", 0, request.request), request)
-
-    def _refuse(self, who: str, error: Exception) -> None:
-        self._refused += 1
-        self._core.log.warning(
-            "malformed message", sender=who, error=str(error), refused_so_far=self._refused
-        )
+            failure = client_wire.Failure(
+                0, ProtocolViolation.__name__,
+                f"the request is malformed ({request.why}): is this sojourn of the supervisor's version?",
+            )
+            self._core.send(ToAsker(Asker(came.route, "", 0, 0), failure))
 
     # --- sending --------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from sojourn.hosts.peers.limits import LARGEST_FRAME
 from sojourn.hosts.peers.protocol import Links
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer
 from sojourn.hosts.supervisor.desk import Desk
-from sojourn.runtime.errors import HostUnable, NoSupervisor, NotFound, UsageError, to_wire
+from sojourn.runtime.errors import HostUnable, NoSupervisor, NotFound, Refused, UsageError, to_wire
 from sojourn.runtime.wire import client as wire
 from sojourn.runtime.wire.client import Answer, Failure, Progress, Request
 from sojourn.runtime.wire.peer import RelayAnswer, RelayDropped, RelayRequest, RelayReturned
@@ -129,7 +129,7 @@ class Relays:
             if isinstance(answer, Progress):
                 relay.request = wire.after_news(relay.request, news)
         except msgspec.DecodeError as error:
-            self._core.log.warning("refused", kind="malformed answer", detail=f"{peer}: {error}")
+            self._links.refuse(peer, f"the answer in it is malformed ({error})")
             return
         answer.request = relay.asker.request
         if not isinstance(answer, Progress):
@@ -168,6 +168,22 @@ class Relays:
             f"the command went round in a circle ({' → '.join(route)}): ask the host that owns the job"
         )
 
+    def part_with(self, peer: str, why: str) -> None:
+        """A host is revoked: nothing is asked of it any more, and nothing done for it.
+
+        Args:
+            peer: it.
+            why: for those who wait for its answer.
+        """
+        for number, relay in list(self._relays.items()):
+            if relay.peer == peer:
+                del self._relays[number]
+                self._returns.pop(relay.asker, None)
+                self._desk.fail(relay.asker, Refused(f"{why} on host {self._core.host!r}; ask there"))
+        for other, number in list(self._served):
+            if other == peer:
+                self.drop(peer, number)
+
     # --- for others -------------------------------------------------------------------------------
 
     def serve(self, peer: str, message: RelayRequest) -> None:
@@ -175,7 +191,7 @@ class Relays:
         try:
             request = wire.decode_request(message.request)
         except msgspec.DecodeError as error:
-            self._core.log.warning("refused", kind="malformed relay", detail=f"{peer}: {error}")
+            self._links.refuse(peer, f"the request in it is malformed ({error})")
             return
         self.drop(peer, message.relay)
         asker = Asker(b"", peer, message.relay, request.request)

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from sojourn.runtime.roles import Role
 from sojourn.runtime.wire.bounds import LONGEST_SECONDS as LONGEST_SECONDS
 from sojourn.runtime.wire.bounds import Count, Milliseconds, Seconds, Sequence
 from sojourn.runtime.wire.decoding import FrameDecoder
@@ -141,23 +142,52 @@ class Import(msgspec.Struct, tag="import"):
 
 
 class Invite(msgspec.Struct, tag="invite"):
-    """Make an invitation, valid for ``seconds``. Reply: ``{"token", "expires_at"}``."""
+    """Make an invitation, valid for ``seconds``. Reply: ``{"token", "expires_at"}``.
+
+    ``role`` is what the host that uses it may do here; None for what it may already, or else everything.
+    """
 
     seconds: Seconds = 3600.0
+    role: Role | None = None
 
 
 class Join(msgspec.Struct, tag="join"):
-    """Pair with the host that gave the token. Reply: ``{"name", "address"}`` of it."""
+    """Pair with the host that gave the token. Reply: ``{"name", "address", "role"}`` of it.
+
+    ``role`` is what that host may do here; None as for ``Invite``.
+    """
 
     token: str
+    role: Role | None = None
 
 
 class Peers(msgspec.Struct, tag="peers"):
     """List paired hosts.
 
-    Reply: ``{"peers": [{name, address, connected, cordoned, roles, store_id}]}``; ``cordoned`` is null
-    while it isn't known.
+    Reply: ``{"peers": [{name, address, state, connected, cordoned, role, granted, role_there, why,
+    refused, store_id}]}``. ``state`` is ``connected``, ``not connected`` or ``refused`` (by it: ``why``
+    says more); ``cordoned`` is null while it isn't known; ``role`` is what it may do here, ``granted`` the
+    command that said so; ``role_there`` is what this host may do there, as far as it told; ``refused``
+    counts what was refused of it since this supervisor began.
     """
+
+
+class SetRole(msgspec.Struct, tag="set_role"):
+    """Let a paired host do more or less from now on. Reply: ``{"name", "role"}``."""
+
+    name: str
+    role: Role
+
+
+class Revoke(msgspec.Struct, tag="revoke"):
+    """End the pairing with a host: its key is refused from now on.
+
+    ``force`` though a hand-off with it is in doubt. Reply: ``{"name", "jobs", "in_doubt", "invitations"}``:
+    ids of jobs that are there and of those in doubt, and how many open invitations ended with it.
+    """
+
+    name: str
+    force: bool = False
 
 
 class Handoffs(msgspec.Struct, tag="handoffs"):
@@ -193,7 +223,7 @@ class Down(msgspec.Struct, tag="down"):
 
 Command = (
     Submit | Jobs | Show | Wait | Logs | Pause | Resume | Cancel | Retry | Forget | Migrate
-    | Export | Import | Invite | Join | Peers | Handoffs | Resolve | Status | Down
+    | Export | Import | Invite | Join | Peers | SetRole | Revoke | Handoffs | Resolve | Status | Down
     | MigrateMany | Cordon | Drain
 )
 

@@ -37,6 +37,7 @@ class Hello(msgspec.Struct, tag="hello"):
         address: where it can be dialled; None if it can't.
         run: names this run of the sender's supervisor; only the sender can have made it.
         knows_you: what the sender has seen of the receiver last; None for nothing.
+        your_role: what the receiver may do at the sender; empty where the sender doesn't say.
     """
 
     host: str
@@ -47,6 +48,7 @@ class Hello(msgspec.Struct, tag="hello"):
     address: str | None = None
     run: str = ""
     knows_you: Known | None = None
+    your_role: str = ""
 
 
 class HelloRefused(msgspec.Struct, tag="hello_refused"):

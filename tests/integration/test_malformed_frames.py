@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import zmq
 
 from sojourn.hosts.home import Home
+from sojourn.hosts.peers.limits import REFUSALS
 from sojourn.runtime.wire.actor import Ending, Ready, Result, Results, encode
 from sojourn.runtime.wire.client import Failure, decode_answer
 from tests.integration.hosting import Host
@@ -53,7 +55,7 @@ def refused(host: Host) -> int:
     return sum(entry["event"] == "malformed message" for entry in host.log())
 
 
-def test_malformed_requests_are_answered_and_change_nothing(
+def test_malformed_requests_are_answered_and_change_nothing_and_others_are_served(
     host: Host, dial: Dial
 ) -> None:
     socket = dial(Home(host.home).client_socket, b"stranger")
@@ -65,7 +67,9 @@ def test_malformed_requests_are_answered_and_change_nothing(
         answer = decode_answer(socket.recv())
         assert isinstance(answer, Failure)
         assert answer.kind in ("ProtocolViolation", "UsageError")
-    assert refused(host) == len(sent)
+    assert refused(host) == REFUSALS
+    (told,) = [entry for entry in host.log() if entry["event"] == "not listened to for a while"]
+    assert told["sender"] == f"a client, process {os.getpid()}"
     assert host.do("jobs", "-o", "json") == "[]"
 
 
@@ -83,10 +87,23 @@ def test_malformed_results_and_those_of_strangers_change_nothing(
     for dispatch in range(5):
         result = Result(dispatch, Ending.SUCCEEDED, 0.0, 0.0)
         socket.send(encode(Results([result], [])))
-    sent = sum(bool(frames) for frames in FRAMES) + 1
-    wait_until(lambda: refused(host) >= sent, what="every malformed frame to be refused")
+    sent = REFUSALS + 1  # then the stranger isn't listened to, but the odd one was
+    wait_until(lambda: refused(host) == sent, what="every malformed frame to be refused")
     after = host.show("job")
     for name in ("history", "routines", "status", "waiting"):
         assert after[name] == before[name]
     host.do("resume", "job", "--input", '{"approved": true}')
     assert host.wait("job")["status"] == "completed"
+
+
+def test_an_actor_process_that_sends_rubbish_is_ended_and_its_turn_runs_again_uncharged(
+    host: Host, tmp_path: Path
+) -> None:
+    host.submit("babbling:babbling", "job", done=str(tmp_path / "done"), times=REFUSALS)
+    host.submit("points:asking", "other")
+    final = host.wait("job")
+    assert final["result"] == {"attempt": 1}
+    assert [entry["outcome"] for entry in final["history"]] == ["interrupted", "succeeded"]
+    (told,) = [entry for entry in host.log() if entry["event"] == "not listened to for a while"]
+    assert told["sender"] == "an actor process, babbling-1"
+    assert host.wait("other", "status == 'paused'")

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sojourn.runtime.roles import Role
 from sojourn.runtime.wire import actor, claims, client, handoff, peer, whole_hosts, zygote
 from sojourn.runtime.wire.framing import Deframer, frame
 
@@ -70,9 +71,11 @@ COMMANDS: list[client.Command] = [
     client.Migrate("job", "b", 1.0, True),
     client.Export("job", "/file", "b"),
     client.Import(b"{}"),
-    client.Invite(60.0),
-    client.Join("token"),
+    client.Invite(60.0, Role.PEER),
+    client.Join("token", Role.VIEWER),
     client.Peers(),
+    client.SetRole("b", Role.OPERATOR),
+    client.Revoke("b", True),
     client.Handoffs("job"),
     client.Resolve("job", "accept"),
     client.Status(),
@@ -106,7 +109,7 @@ HANDOFF: list[handoff.HandoffMessage] = [
     handoff.Measured("m", {"freeze": 1.0}, 2.5),
 ]
 PEER: list[peer.PeerMessage] = [
-    peer.Hello("a", "store", 3, 1, 1, "tcp://h:1", "run", peer.Known("store", 2, "run")),
+    peer.Hello("a", "store", 3, 1, 1, "tcp://h:1", "run", peer.Known("store", 2, "run"), "peer"),
     peer.HelloRefused("ProtocolViolation", "no"),
     peer.Pair("b", "key", None, "store"),
     peer.Paired("a", "key", "tcp://h:1", "store"),
@@ -175,6 +178,13 @@ def test_the_bytes_are_the_golden_ones_and_decode_to_the_message(name: str) -> N
     data, message, decode = ENCODED[name]
     assert data.hex() == GOLDEN[name]
     assert decode(bytes.fromhex(GOLDEN[name])) == message
+
+
+def test_a_host_that_knows_no_roles_is_understood() -> None:
+    hello = peer.Hello("a", "store", 3, 1, 1, "tcp://h:1", "run", peer.Known("store", 2, "run"))
+    fields = msgspec.msgpack.decode(peer.encode(hello))
+    del fields["your_role"]
+    assert peer.decode(msgspec.msgpack.encode(fields)) == hello
 
 
 @given(st.binary(max_size=200), st.sampled_from(sorted(ENCODED)))

@@ -25,8 +25,8 @@ ASKING = [
     ["resume", "j"], ["cancel", "j"], ["retry", "j"], ["forget", "j"], ["migrate", "j", "--to", "b"],
     ["export", "j", "FILE"], ["import", __file__], ["invite"], ["join", "token"], ["peers"],
     ["run", "m:f", "--host", "b"], ["handoff", "list"], ["handoff", "show", "j"],
-    ["handoff", "resolve", "j", "--force", "accept"],
-    ["cordon"], ["uncordon"], ["drain"],
+    ["handoff", "resolve", "j", "--force", "accept"], ["peers", "role", "b", "viewer"],
+    ["peers", "revoke", "b"], ["cordon"], ["uncordon"], ["drain"],
 ]
 PROGRAM = (sys.executable, "-m", "sojourn.hosts.cli")
 
@@ -48,7 +48,7 @@ def runnable(group: click.Group, before: str) -> Iterator[tuple[str, click.Comma
         assert command is not None
         if isinstance(command, click.Group):
             yield from runnable(command, f"{before}{name} ")
-        else:
+        if not isinstance(command, click.Group) or command.invoke_without_command:
             yield before + name, command
 
 
@@ -127,6 +127,8 @@ def test_an_unknown_command_gets_a_hint(sojourn: Sojourn) -> None:
         ["completion", "powershell"], ["migrate", "--all", "j", "--to", "b"], ["migrate", "--all"],
         ["migrate", "j", "--to", "b", "--back"], ["migrate", "--all", "--back"],
         ["drain", "--deadline", "-1"], ["up", "--name", "a", "--drain-to", "a"],
+        ["peers", "role", "b", "king"], ["invite", "--role", "king"],
+        ["peers", "--home", "elsewhere", "revoke", "b"],
     ],
 )
 def test_wrong_usage_exits_with_2_and_one_sentence(

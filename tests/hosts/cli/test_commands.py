@@ -12,6 +12,7 @@ import pytest
 from sojourn.hosts.home import Home
 from sojourn.hosts.orphans import supervisor_pid
 from sojourn.runtime.errors import WaitTimedOut
+from sojourn.runtime.roles import Role
 from sojourn.runtime.wire.client import (
     Cancel,
     Command,
@@ -25,6 +26,8 @@ from sojourn.runtime.wire.client import (
     Pause,
     Resume,
     Retry,
+    Revoke,
+    SetRole,
     Show,
     Submit,
     Wait,
@@ -311,18 +314,53 @@ def test_invite_prints_the_token_alone_and_join_names_the_other_host(
     assert supervisor.commands == [Invite(60.0), Join("sojourn1.abc")]
 
 
+def test_invite_and_join_say_what_the_other_host_may_do_here(sojourn: Sojourn, tmp_path: Path) -> None:
+    body = {"token": "sojourn1.abc", "name": "b"}
+    with RecordedSupervisor(tmp_path, lambda _: [body]) as supervisor:
+        assert sojourn("invite", "--role", "viewer", "--home", tmp_path).code == 0
+        assert sojourn("join", "sojourn1.abc", "--role", "peer", "--home", tmp_path).code == 0
+    assert supervisor.commands == [Invite(3600.0, Role.VIEWER), Join("sojourn1.abc", Role.PEER)]
+
+
 def test_peers_are_a_table_or_a_list(sojourn: Sojourn, tmp_path: Path) -> None:
     peers = [
-        {"name": "b", "address": None, "connected": True, "roles": ["peer", "operator"], "store_id": "s"}
+        {
+            "name": "b", "address": None, "state": "connected", "connected": True, "role": "peer",
+            "granted": "invite", "role_there": "operator", "why": None, "refused": 0, "store_id": "s",
+        },
+        {
+            "name": "c", "address": "tcp://c:1", "state": "refused", "connected": False, "role": "viewer",
+            "granted": "join", "role_there": None, "why": "host 'c' revoked this pairing", "refused": 3,
+            "store_id": "s",
+        },
     ]
     with RecordedSupervisor(tmp_path, lambda _: [{"peers": peers}]):
         table = sojourn("peers", "--home", tmp_path).out.splitlines()
         assert json.loads(sojourn("peers", "--home", tmp_path, "-o", "json").out) == peers
-    assert table[1].split() == ["b", "yes", "(dials", "us)", "peer,", "operator"]
+    assert [line.split() for line in table[1:3]] == [
+        ["b", "connected", "(dials", "us)", "peer", "invite", "operator"],
+        ["c", "refused", "tcp://c:1", "viewer", "join", "-"],
+    ]
+    assert table[3] == "c: host 'c' revoked this pairing"
     with RecordedSupervisor(tmp_path, lambda _: [{"peers": [{**peers[0], "cordoned": True}]}]):
-        assert "yes, cordoned" in sojourn("peers", "--home", tmp_path).out
+        assert "connected, cordoned" in sojourn("peers", "--home", tmp_path).out
     with RecordedSupervisor(tmp_path, lambda _: [{"peers": []}]):
         assert "sojourn invite" in sojourn("peers", "--home", tmp_path).out
+
+
+def test_a_role_is_changed_and_a_pairing_ended(sojourn: Sojourn, tmp_path: Path) -> None:
+    body = {
+        "name": "b", "role": "viewer", "jobs": [f"job-{n}" for n in range(12)], "in_doubt": ["lost"],
+        "invitations": 2,
+    }
+    with RecordedSupervisor(tmp_path, lambda _: [body]) as supervisor:
+        assert sojourn("peers", "role", "b", "viewer", "--home", tmp_path).out == "b is viewer here\n"
+        said = sojourn("peers", "revoke", "b", "--force", "--home", tmp_path).out.splitlines()
+    assert supervisor.commands == [SetRole("b", Role.VIEWER), Revoke("b", True)]
+    assert said[0] == "b is revoked: its key is refused from now on"
+    assert said[1].endswith("job-8, job-9 and 2 more")
+    assert "sojourn handoff show lost" in said[2]
+    assert said[3].endswith(": 2")
 
 
 def test_down_waits_until_the_supervisor_has_ended(

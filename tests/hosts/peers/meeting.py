@@ -63,12 +63,18 @@ class Host(Party):
         self.start()
 
     def start(self, peers: Iterable[PeerRow] = (), invites: Iterable[InviteRow] = ()) -> None:
+        self.start_with(lambda kind, detail: self.refusals.append((kind, detail)), peers, invites)
+
+    def start_with(
+        self, on_refused: Callable[[str, str], None], peers: Iterable[PeerRow] = (),
+        invites: Iterable[InviteRow] = (),
+    ) -> None:
+        """Start with a log of one's own."""
         self.context: Context = zmq.Context()
         own = Hello(self.name, f"store of {self.name}", self.incarnation, *self.versions)
         try:
             self.links = PeerLinks(
-                self.context, own, self.keys, self.listen, peers, invites,
-                lambda kind, detail: self.refusals.append((kind, detail)),
+                self.context, own, self.keys, self.listen, peers, invites, on_refused,
             )
         except SojournError:
             self.context.destroy(linger=0)
@@ -182,13 +188,22 @@ def both_connected(one: Host, other: Host) -> bool:
 
 
 @contextmanager
-def raw_dealer(server: Host, keys: Keys) -> Generator[zmq.Socket[bytes]]:
-    """A bare socket with some key, dialling a host: it can send what no host would."""
+def raw_dealer(
+    server: Host, keys: Keys, *, unread: int = 1000
+) -> Generator[zmq.Socket[bytes]]:
+    """A bare socket with some key, dialling a host: it can send what no host would.
+
+    Args:
+        server: whom it dials.
+        keys: its own.
+        unread: messages after which it takes in no more.
+    """
     assert server.links.address is not None
     context: Context = zmq.Context()
     socket = context.socket(zmq.DEALER)
     try:
         socket.set(zmq.LINGER, 0)
+        socket.set(zmq.RCVHWM, unread)
         socket.set(zmq.CURVE_SERVERKEY, server.keys.public.encode())
         socket.set(zmq.CURVE_PUBLICKEY, keys.public.encode())
         socket.set(zmq.CURVE_SECRETKEY, keys.secret.encode())

@@ -23,6 +23,7 @@ from sojourn.hosts.store.protocol import Store
 from sojourn.hosts.supervisor.assembly import Supervisor
 from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Asker, Core, ToPeer
+from sojourn.hosts.supervisor.doors import Came
 from sojourn.hosts.supervisor.nature import Nature
 from sojourn.runtime.engine.inputs import Now, Round
 from sojourn.runtime.errors import StoreFailed
@@ -50,13 +51,15 @@ class SimDoors:
         self.actors: deque[list[bytes]] = deque()
         self.clients: deque[list[bytes]] = deque()
 
-    def from_actors(self) -> Iterator[list[bytes]]:
+    def from_actors(self) -> Iterator[Came]:
         while self.actors:
-            yield self.actors.popleft()
+            route, *frames = self.actors.popleft()
+            yield Came(route, frames, True, lambda: "an actor process")
 
-    def from_clients(self) -> Iterator[list[bytes]]:
+    def from_clients(self) -> Iterator[Came]:
         while self.clients:
-            yield self.clients.popleft()
+            route, *frames = self.clients.popleft()
+            yield Came(route, frames, True, lambda: "a client")
 
     def to_actor(self, name: str, frame: bytes) -> str | None:
         return self._host.to_process(name, frame)

@@ -249,6 +249,25 @@ class SimLinks:
         self._routes[peer] = connection
         self._events += self._reach.reached(peer, hello)
 
+    def try_again(self, name: str) -> None:
+        """Whoever is to meet here dials again anyway."""
+
+    def tell_role(self, name: str) -> None:
+        """Nobody here asks for its role."""
+
+    def remove_peer(self, name: str, why: str) -> None:
+        self._peers.pop(name, None)
+        self._routes.pop(name, None)
+
+    def refused_by(self, peer: str) -> str:
+        return ""
+
+    def refusals_of(self, peer: str) -> int:
+        return 0
+
+    def refuse(self, peer: str, why: str) -> None:
+        raise AssertionError(f"{peer} said what is malformed: {why}")
+
     def send(self, peer: str, message: PeerMessage) -> bool:
         self._place.leaves("peer")
         connection = self._routes.get(peer)

@@ -1,0 +1,28 @@
+"""A routine that gets hold of its process's socket and sends the supervisor what can't be read, once."""
+
+from __future__ import annotations
+
+import gc
+import time
+from pathlib import Path
+
+from effects import note
+
+from sojourn import Flow, Routine
+from sojourn.actors.process.reader import Reader
+
+
+class Babbling(Routine):
+    def process(self, done: str, times: int) -> None:
+        note(self, "babbling")
+        if not Path(done).exists():
+            Path(done).touch()
+            reader = next(found for found in gc.get_objects() if isinstance(found, Reader))
+            for _ in range(times):
+                reader._socket.send(b"\xc1")  # noqa: SLF001 - what no routine should do
+            time.sleep(60)
+        self.set_result(attempt=self.attempt)
+
+
+babbling = Flow("babbling")
+babbling.add_routine(Babbling(), "babbling")
