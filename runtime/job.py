@@ -119,8 +119,8 @@ class JobHead(msgspec.Struct):
         next_message: number that its next message gets, as of this write (rows may be ahead of it).
         next_sequence: number that its next history entry gets, as of this write.
         contested_by: host that holds it at the same epoch; None if none is known to.
-        by_force: whether an operator has ended a doubt about it by force: then some host may have it, or have
-            had it, that isn't among those of ``handoffs``.
+        by_force: whether an operator has ended a doubt about it by force: then some host may have it, or
+            have had it, that isn't among those of ``handoffs``.
         clock_mark: (wall time, ``next_sequence``) from which on its dues count by the owner's clock as it
             is: when the job was made or taken over, or when that clock was set.
     """
