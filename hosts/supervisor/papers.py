@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -96,7 +96,7 @@ def _read_blobs(core: Core, image: JobImage) -> dict[str, bytes]:
 
 
 @contextmanager
-def _readable(core: Core, image: JobImage) -> Iterator[None]:
+def _readable(core: Core, image: JobImage) -> Generator[None]:
     """Turn what rows that make no sense lead to into a sentence about their job."""
     try:
         yield

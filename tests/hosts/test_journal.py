@@ -76,3 +76,19 @@ def test_a_full_file_is_put_aside(home: Home, monkeypatch: pytest.MonkeyPatch) -
     kept = sorted(path.name for path in home.log_file.parent.glob(home.log_file.name + "*"))
     assert len(kept) == 1 + journal.FILES_KEPT
     assert [line["number"] for line in lines(home)] == [3]
+
+
+def test_a_log_that_finds_no_room_says_so_once_and_holds_nothing_up(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = file_of(logging.getLogger())
+    home.log_file.unlink()
+    home.log_file.symlink_to("/dev/full")
+    file.close()
+    for number in range(3):
+        structlog.get_logger().info("a line", number=number)
+    with pytest.raises(OSError, match="No space left"):
+        file.close()  # what it holds back finds no room either
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith(f"warning: the log {home.log_file} can't be written: ")
