@@ -15,7 +15,7 @@ from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Core, ToPeer
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.held import HeldBlobs
-from sojourn.hosts.supervisor.keeping import Reservations, leave_room
+from sojourn.hosts.supervisor.keeping import Reservations
 from sojourn.hosts.supervisor.resolving import OpenHandoff
 from sojourn.hosts.supervisor.staging import Staging
 from sojourn.runtime.engine.inputs import Adopt, Block, Whence
@@ -48,7 +48,6 @@ from sojourn.runtime.job import (
     PeerRow,
 )
 from sojourn.runtime.wire.handoff import (
-    CHUNK_BYTES,
     Abort,
     Ack,
     Chunk,
@@ -87,7 +86,7 @@ class Arrival(msgspec.Struct, eq=False):
 
     machine: TargetHandoff
     staging: Staging
-    unlooked: int = 0
+    unlooked: int = LOOK_EVERY
     digest: str = ""
     credit: Credit | None = None
     looking: HeldBlobs | None = None
@@ -176,6 +175,7 @@ class Arrivals:
         problem = crowding.against_more(machine, self._machines(), self._core.host, free)
         if problem is not None and machine.state is TargetState.STAGING:
             self._core.log.error("hand-off refused", job=machine.job_id, reason=problem)
+            arrival.staging.give_room_back()
             self._do(arrival, machine.cannot_keep(HostUnable(problem)))
 
     def _begin(self, peer: str, asked: Preflight) -> None:
@@ -406,10 +406,8 @@ class Arrivals:
             case fx.Reserve():
                 self._room.reserve(machine.m, effect.size)
             case fx.KeepPiece():
-                leave_room(core.home.blobs, len(effect.piece.data))
                 arrival.staging.keep(effect.piece)
             case fx.StagePart():
-                leave_room(core.home.root, CHUNK_BYTES)
                 arrival.staging.put(effect.part)
             case fx.RequireBlobs():
                 arrival.staging.require_blobs()

@@ -1,4 +1,4 @@
-"""What arriving jobs need of the disk: room that is reserved for them, and room that is left for the rest.
+"""What arriving jobs need of the disk: room, which is reserved for them.
 
 A host that said PREPARED must be able to own the job. Knows files; decides nothing about hand-offs.
 """
@@ -6,7 +6,6 @@ A host that said PREPARED must be able to own the job. Knows files; decides noth
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
@@ -15,28 +14,6 @@ from sojourn.runtime.errors import HostUnable
 
 COPIES = 2
 """How often an image is written when its job is owned: into the store's log, and into the store."""
-
-
-SPARE = 16 * 1024 * 1024
-"""Bytes of disk that arriving jobs leave: a host's own jobs commit into them."""
-
-
-def leave_room(folder: Path, size: int) -> None:
-    """See that a piece of a job can be kept without taking a host's own jobs their room.
-
-    Args:
-        folder: on the disk.
-        size: of the piece, in bytes.
-
-    Raises:
-        HostUnable: if it can't.
-    """
-    free = shutil.disk_usage(folder).free
-    if free < SPARE + COPIES * size:
-        raise HostUnable(
-            f"the disk of {folder} has no room for the job: {free} bytes are free, of which {SPARE} "
-            "are left to the host's own jobs; make room there"
-        )
 
 
 class Reservations:

@@ -63,5 +63,8 @@ def against_more(
     if held > MOST_HELD:
         return f"hand-offs of host {machine.peer!r} hold {held} bytes of host {host!r}'s memory"
     if free_bytes < LEAST_FREE:
-        return f"the disk of host {host!r} is full but for {free_bytes} bytes"
+        return (
+            f"the disk of host {host!r} has no room for more: it is full but for {free_bytes} bytes, and "
+            f"{LEAST_FREE} are left to its own jobs; make room there"
+        )
     return None

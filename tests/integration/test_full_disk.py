@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from sojourn.runtime.handoff.crowding import LEAST_FREE
 from tests.integration.conftest import MakeHost
 from tests.integration.disks import MakeDisk
 from tests.integration.hosting import Host, check_effects, connected, pair_hosts, read_effects
 from tests.integration.moving import begin_move, go_on, stopping_at, wait_stopped
 from tests.waiting import wait_until
-
-SPARE = 16 * 1024 * 1024
-"""Bytes that a target leaves to its own jobs."""
 
 
 def forbid_writing(host: Host, beyond: int = 1024) -> None:
@@ -185,7 +183,7 @@ def test_a_target_with_little_room_refuses_the_job_and_its_own_go_on(
     make_host: MakeHost, make_disk: MakeDisk, kind: str
 ) -> None:
     a, b = make_host("a").up(), make_host("b")
-    disk = make_disk(b.home, 64)
+    disk = make_disk(b.home, 96)
     b.up()
     pair_hosts(a, b)
     b.submit("ticking:flow", "own", left=100_000, pause=0.02)
@@ -196,14 +194,14 @@ def test_a_target_with_little_room_refuses_the_job_and_its_own_go_on(
     else:
         a.submit("large:large", "job", size=12_000_000)
         a.wait("job", "status == 'paused'")
-    disk.fill(SPARE + 11_000_000 if kind == "blobs" else SPARE - 4_000_000)
+    disk.fill(LEAST_FREE + (7_000_000 if kind == "blobs" else -2_000_000))
     done = a.run("migrate", "job", "--to", "b", timeout=120)
     assert done.returncode == 6, done.stderr
     assert "no room" in done.stderr
     assert a.show("job")["status"] == "paused"
     before = b.show("own")["routines"]["ticker"]["succeeded"]
     b.wait("own", f"ticker.succeeded >= {before + 3}")
-    assert kind == "rows" or disk.free > SPARE, "what came of the blob isn't given back"
+    assert kind == "rows" or disk.free > LEAST_FREE, "what came of the blob isn't given back"
     disk.make_room()
     a.do("migrate", "job", "--to", "b")
     assert b.show("job")["epoch"] == 2
