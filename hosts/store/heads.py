@@ -9,15 +9,13 @@ from pathlib import Path
 
 import msgspec
 
+from sojourn.hosts.store.records import decode_record
 from sojourn.hosts.store.schema import unreadable
 from sojourn.runtime.job import JobHead, JobStatus
-from sojourn.runtime.wire.decoding import FrameDecoder
 
 NOTHING = b"\x80"
 """No fields, encoded."""
 
-
-_HEAD = FrameDecoder(msgspec.msgpack.Decoder(JobHead))
 
 
 class UnreadableHead(msgspec.Struct, frozen=True):
@@ -52,7 +50,7 @@ def read_head(path: Path, row: tuple[object, ...]) -> JobHead | UnreadableHead:
     """
     data, job_id, instance, status, ownership, created_at = row
     try:
-        head = _HEAD.decode(data if isinstance(data, bytes) else b"")
+        head = decode_record(JobHead, data)
     except msgspec.DecodeError as error:
         wrong = str(error)
     else:

@@ -17,6 +17,7 @@ import msgspec
 from sojourn.hosts.store.heads import UnreadableHead, read_head
 from sojourn.hosts.store.incarnation import read_incarnation, write_incarnation
 from sojourn.hosts.store.mark import CommitMark, read_mark
+from sojourn.hosts.store.records import decode_record
 from sojourn.hosts.store.schema import connect, damaged, failure, unreadable
 from sojourn.hosts.store.sqlite_writes import apply_writes, prune_commands
 from sojourn.hosts.store.tally import Tallies
@@ -40,7 +41,6 @@ from sojourn.runtime.job import (
     StagedRows,
     Writes,
 )
-from sojourn.runtime.wire.decoding import FrameDecoder
 
 Row = TypeVar("Row")
 Record = TypeVar("Record")
@@ -430,15 +430,6 @@ class SqliteStore:
             return decode_record(kind, data)
         except msgspec.DecodeError as error:
             raise damaged(self._path, f"holds a {kind.__name__} that can't be read ({error})") from None
-
-
-def decode_record(kind: type[Record], data: object) -> Record:
-    """Read a record as the store holds it.
-
-    Raises:
-        msgspec.DecodeError: if it is damaged.
-    """
-    return FrameDecoder(msgspec.msgpack.Decoder(kind)).decode(data if isinstance(data, bytes) else b"")
 
 
 def _begin_incarnation(

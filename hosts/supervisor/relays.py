@@ -12,9 +12,17 @@ from sojourn.hosts.peers.limits import LARGEST_FRAME
 from sojourn.hosts.peers.protocol import Links
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer
 from sojourn.hosts.supervisor.desk import Desk
-from sojourn.runtime.errors import HostUnable, NoSupervisor, NotFound, Refused, UsageError, to_wire
+from sojourn.runtime.errors import (
+    HostUnable,
+    NoSupervisor,
+    NotFound,
+    ProtocolViolation,
+    Refused,
+    UsageError,
+    to_wire,
+)
 from sojourn.runtime.wire import client as wire
-from sojourn.runtime.wire.client import Answer, Failure, Progress, Request
+from sojourn.runtime.wire.client import Answer, Failure, Progress, Reply, Request
 from sojourn.runtime.wire.peer import RelayAnswer, RelayDropped, RelayRequest, RelayReturned
 
 LONGEST_ROUTE = 8
@@ -125,12 +133,14 @@ class Relays:
             return
         try:
             answer = wire.decode_answer(message.answer)
-            news = {} if isinstance(answer, Failure) else wire.decode_body(answer.body)
             if isinstance(answer, Progress):
-                relay.request = wire.after_news(relay.request, news)
+                relay.request = wire.after_news(relay.request, wire.decode_body(answer.body))
+            elif isinstance(answer, Reply):
+                wire.check_reply(relay.request.command, answer)
         except msgspec.DecodeError as error:
             self._links.refuse(peer, f"the answer in it is malformed ({error})")
-            return
+            malformed = ProtocolViolation(f"what host {peer!r} answered is no answer: {error}")
+            answer = Failure(relay.asker.request, *to_wire(malformed))
         answer.request = relay.asker.request
         if not isinstance(answer, Progress):
             del self._relays[message.relay]

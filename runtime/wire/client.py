@@ -284,6 +284,16 @@ class Waited(msgspec.Struct):
     held: bool
 
 
+class Moved(msgspec.Struct, rename={"source": "from", "target": "to"}):
+    """Body of the reply to Migrate, as far as others reckon with it."""
+
+    job_id: str
+    source: str
+    target: str
+    epoch: int
+    bytes: int
+
+
 def after_news(request: Request, news: dict[str, Any]) -> Request:
     """Give the request that would go on after these news, should it have to be sent again.
 
@@ -348,6 +358,19 @@ def decode_body(body: bytes) -> dict[str, Any]:
         msgspec.DecodeError: if it is no JSON object.
     """
     return _BODY.decode(body)
+
+
+def check_reply(command: Command, reply: Reply) -> None:
+    """Check that a reply of another host is one to a command: what asks for it here reckons with its body.
+
+    Raises:
+        msgspec.DecodeError: if it isn't.
+    """
+    body = decode_body(reply.body)
+    if isinstance(command, Wait):
+        msgspec.convert(body, Waited)
+    elif isinstance(command, Migrate):
+        msgspec.convert(body, Moved)
 
 
 def decode_waited(body: bytes) -> Waited:

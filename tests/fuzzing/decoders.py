@@ -24,7 +24,7 @@ from sojourn.hosts.peers.checks import against_hello, against_introduction, is_a
 from sojourn.hosts.peers.keys import pair_of
 from sojourn.hosts.peers.tokens import PREFIX, Token, read_token, write_token
 from sojourn.hosts.store.incarnation import read_incarnation
-from sojourn.hosts.store.sqlite import decode_record
+from sojourn.hosts.store.records import decode_record
 from sojourn.runtime import shared, values, values_json
 from sojourn.runtime.commands import check_fields
 from sojourn.runtime.conditions import ConditionView, RoutineView, parse
@@ -62,6 +62,7 @@ from sojourn.runtime.handoff.parts import (
 )
 from sojourn.runtime.handoff.stream import IncomingStream
 from sojourn.runtime.job import HandoffRow, InviteRow, PeerRow
+from sojourn.runtime.moved import moved_entry
 from sojourn.runtime.progress_page import HEADER, PAGE_BYTES, RING_OFFSET, read_header, read_page
 from sojourn.runtime.values_raw import is_dict
 from sojourn.runtime.wire import actor, client, peer, zygote
@@ -256,7 +257,11 @@ def _body(data: bytes) -> object:
     """The body of an answer that another host gave, as whoever relays it reads it."""
     body = client.decode_body(data)
     if "jobs" in body:
+        client.check_reply(client.Wait(["job"]), client.Reply(1, data))
         client.decode_waited(data)
+    if "to" in body:
+        client.check_reply(client.Migrate("job", "b"), client.Reply(1, data))
+        moved_entry(body)
     asked = client.Request(1, "id", None, client.Logs("job"))
     client.encode(client.after_news(asked, body))
     return body
@@ -366,8 +371,9 @@ DECODERS: Sequence[Decoder] = (
             _golden("client", "Progress", "Reply", "Failure"), encode=client.encode,
             reads=("runtime/wire/client.py:_ANSWER",)),
     Decoder("bodies of answers", _body, DECODE_ERROR,
-            (b'{"lines": [{"seq": 3, "text": "x"}]}', b'{"jobs": [{}], "held": true}'), "json",
-            reads=("runtime/wire/client.py:_BODY",)),
+            (b'{"lines": [{"seq": 3, "text": "x"}]}', b'{"jobs": [{}], "held": true}',
+             b'{"job_id": "job", "from": "a", "to": "b", "epoch": 2, "bytes": 9, "phases_ms": null}'),
+            "json", reads=("runtime/wire/client.py:_BODY",)),
     Decoder("messages to zygotes", zygote.decode_to_zygote, DECODE_ERROR, _golden("to_zygote."),
             encode=zygote.encode, reads=("runtime/wire/zygote.py:_TO_ZYGOTE",)),
     Decoder("messages of zygotes", zygote.decode_from_zygote, DECODE_ERROR, _golden("from_zygote."),
@@ -396,7 +402,7 @@ DECODERS: Sequence[Decoder] = (
             reads=("runtime/engine/book.py:_FIELDS",)),
     Decoder("records of the store", _records, DECODE_ERROR,
             tuple(msgspec.msgpack.encode(record) for record in _RECORDS),
-            reads=("hosts/store/sqlite.py:decode_record",)),
+            reads=("hosts/store/records.py:decode_record",)),
     Decoder("operands of the shared map", _merge, (), (packed(1), packed(2.5), packed([1])),
             reads=("runtime/shared.py:_NUMBER", "runtime/shared.py:_LIST")),
     Decoder("fields for a slot", _fields, (InvalidInput,), (fields(url="x"), fields()),

@@ -23,6 +23,8 @@ OWN = {
     "runtime/handoff/source.py:recover": "a record of this host's own store, which checks its pages",
     "hosts/supervisor/moves.py:_doubt_presumption": "a record of this host's own store",
     "hosts/supervisor/desk.py:_seen": "an answer of this host's own, kept in its store",
+    "hosts/supervisor/batches.py:_answered": "an answer of this host, or one that was checked as it came",
+    "hosts/supervisor/draining.py:_answered": "an answer of this host, or one that was checked as it came",
     "hosts/connection.py:request": "an answer of the supervisor that the client has asked",
     "hosts/demo.py:_move_at_two": "what this program printed",
     "runtime/ledger.py:head": "what the same object encoded",

@@ -15,7 +15,7 @@ from sojourn.runtime.export import read_export
 from sojourn.runtime.handoff.crowding import MOST_OPEN
 from sojourn.runtime.job import JobImage
 from sojourn.runtime.wire.claims import Asking, Claim, Claims
-from sojourn.runtime.wire.client import Jobs, Status
+from sojourn.runtime.wire.client import Jobs, Progress, Reply, Status, encode
 from sojourn.runtime.wire.handoff import (
     Abort,
     Chunk,
@@ -27,7 +27,7 @@ from sojourn.runtime.wire.handoff import (
     Query,
     Unknown,
 )
-from sojourn.runtime.wire.peer import Hello, Known, PeerMessage
+from sojourn.runtime.wire.peer import Hello, Known, PeerMessage, RelayAnswer, RelayRequest
 from tests.integration.conftest import MakeHost
 from tests.integration.hosting import Host, Json, check_effects, pair_hosts, read_effects
 from tests.integration.judging import check_history, wait_for_owner
@@ -178,6 +178,29 @@ def test_a_host_that_makes_up_runs_of_another_does_not_stop_it(three: Three) -> 
     a.ask(Jobs())
     assert a.running
     assert a.ask(Status())["store_id"] == store
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        (["show", "mine"], Reply(1, b"[1]")),
+        (["wait", "mine"], Reply(1, b"{}")),
+        (["wait", "mine"], Reply(1, b'{"jobs": 1, "held": true}')),
+        (["logs", "mine", "-f"], Progress(1, b'{"lines": [{"seq": -1}]}')),
+    ],
+    ids=["no object", "no jobs", "jobs that are none", "lines that are none"],
+)
+def test_an_answer_that_is_none_is_told_and_ends_no_host(
+    three: Three, command: list[str], answer: Reply | Progress
+) -> None:
+    with lying(three.liar, three.a) as liar:
+        asked = three.a.start(*command, "--host", "liar")
+        relay = liar.hear(RelayRequest).relay
+        liar.say(RelayAnswer(relay, encode(answer)))
+        _, said = asked.communicate(timeout=60)
+    assert "what host 'liar' answered is no answer" in said
+    assert asked.returncode != 0
+    three.a.ask(Jobs())
 
 
 def test_hand_offs_that_are_begun_and_never_ended_are_bounded(three: Three) -> None:
