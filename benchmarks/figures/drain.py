@@ -1,8 +1,8 @@
 """Jobs per second that leave a host which is drained: a thousand small ones.
 
 By ``sojourn drain --to HOST``; where the command line has no such command, by several clients that migrate
-at the same time, which the notes then say. The limit is one hand-off after another at the least that one
-costs.
+at the same time, which the notes then say. What a command takes to start isn't part of it: what ``sojourn
+peers`` takes just before is taken off. The limit is one hand-off after another at the least that one costs.
 """
 
 from __future__ import annotations
@@ -43,9 +43,8 @@ def measure(run: Run[Sizes]) -> Measured:
             for number in range(run.runs):
                 here, there = pair[number % 2], pair[1 - number % 2]
                 beside.append(1000 / floor(least.round_trip(), least.fsync()))
-                begun = time.perf_counter()
-                move(here, there)
-                ours.append(jobs / (time.perf_counter() - begun))
+                there.run("uncordon")  # where it was drained just before, it takes jobs again
+                ours.append(jobs / move(here, there))
                 check(there, ids)
     finally:
         least.close()
@@ -65,8 +64,8 @@ def prepare(host: Host, jobs: int) -> list[str]:
     return ids
 
 
-def choose(host: Host, ids: list[str], clients: int) -> tuple[str, Callable[[Host, Host], None]]:
-    """Give the way that jobs leave a host, in words and as a function."""
+def choose(host: Host, ids: list[str], clients: int) -> tuple[str, Callable[[Host, Host], float]]:
+    """Give the way that jobs leave a host, in words and as a function that gives its seconds."""
     if host.run("drain", "--help").returncode == 0:
         return "by drain", drain
     return f"by {clients} clients that migrate, no drain in this version", lambda here, there: migrate(
@@ -74,21 +73,28 @@ def choose(host: Host, ids: list[str], clients: int) -> tuple[str, Callable[[Hos
     )
 
 
-def drain(here: Host, there: Host) -> None:
-    """Drain a host; it takes jobs again afterwards."""
-    here.do("drain", "--to", there.name, timeout=PATIENCE)
-    here.do("uncordon")
+def drain(here: Host, there: Host) -> float:
+    """Drain a host by the command line; give the seconds."""
+    starting = seconds(lambda: here.do("peers"))
+    return seconds(lambda: here.do("drain", "--to", there.name, timeout=PATIENCE)) - starting
 
 
-def migrate(here: Host, there: Host, ids: list[str], clients: int) -> None:
-    """Move jobs by several clients at the same time, each in a thread of its own."""
+def migrate(here: Host, there: Host, ids: list[str], clients: int) -> float:
+    """Move jobs by several clients at the same time, each in a thread of its own; give the seconds."""
 
     def some(first: int) -> None:
         with Client(here.home) as client:
             client.migrate(ids[first::clients], there.name)
 
     with ThreadPoolExecutor(clients) as pool:
-        list(pool.map(some, range(clients)))
+        return seconds(lambda: list(pool.map(some, range(clients))))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Give the seconds of something."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
 
 
 def check(host: Host, ids: list[str]) -> None:
