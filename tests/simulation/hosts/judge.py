@@ -275,6 +275,16 @@ class Judge:
         if story is None or story.owners.get(epoch) != to:
             raise self.broken("commands", f"job {job_id} is said to be at {to} at epoch {epoch}: {story}")
 
+    def drained(self, host: str, entries: list[dict[str, Any]]) -> None:
+        """A drain was said to be over, with these jobs."""
+        for entry in entries:
+            story = self.story(entry["job_id"])
+            held = None if story is None else story.held.get(host)
+            if entry.get("epoch") and (story is None or story.owners.get(entry["epoch"]) != entry["to"]):
+                raise self.broken("commands", f"a drain says {entry}: {story}")
+            if not entry.get("epoch") and held is not None and held.ownership is Ownership.RELEASED:
+                raise self.broken("commands", f"a drain ends while {entry['job_id']} is released")
+
     def submitted(self, job_id: str) -> None:
         """A submit was acknowledged."""
         if self.story(job_id) is None:

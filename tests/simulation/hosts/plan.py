@@ -115,6 +115,9 @@ def make_plan(seed: int) -> Plan:
                 at = job.at + chance.uniform(0.0, 0.02)
                 number, down = chance.randint(1, 4), chance.uniform(0.05, 1.0)
                 wanted.append(Happening(at, "fuse", job.host, seconds=down, number=number))
+    if chance.random() < 0.1:
+        at = chance.uniform(0.2, min(horizon, 3.5))
+        wanted.append(Happening(at, "drain", chance.randrange(hosts), seconds=chance.choice((2.0, 30.0))))
     wanted.sort(key=lambda happening: happening.at)
     return Plan(hosts, jobs, weather, wanted, horizon)
 

@@ -46,8 +46,8 @@ def test_the_seeds_mean_what_they_claim() -> None:
         assert totals[what] > 50, what
     happenings = {it.what for seed in range(150) for it in make_plan(seed).happenings}
     assert happenings == {
-        "move", "pause", "cancel", "crash", "fuse", "disk", "full", "part", "deafen", "break", "clock",
-        "zygote", "code",
+        "move", "pause", "cancel", "drain", "crash", "fuse", "disk", "full", "part", "deafen", "break",
+        "clock", "zygote", "code",
     }
 
 

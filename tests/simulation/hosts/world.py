@@ -19,6 +19,7 @@ from sojourn.runtime.flow import encode_flow
 from sojourn.runtime.handoff.table import SourceState
 from sojourn.runtime.job import JobStatus, Ownership
 from sojourn.runtime.wire.client import Cancel, Command, Failure, Migrate, Pause, Resume, Retry, Submit
+from sojourn.runtime.wire.whole_hosts import Cordon, Drain
 from tests.simulation.hosts.clients import Body
 from tests.simulation.hosts.disk import SimSqliteStore, open_memory
 from tests.simulation.hosts.flows import expected
@@ -216,6 +217,19 @@ class World:
             lambda story, body: self.judge.cancelled(story.job_id, body["status"]),
         )
 
+    def _drain(self, it: Happening) -> None:
+        """Drain the host that has a job."""
+        story = self._story(it.job)
+        owner = None if story is None else self.judge.owner(story)
+        host = next((host for host in self.hosts if host.name == owner), self.hosts[it.host])
+
+        def done(answer: Body | Failure) -> None:
+            if not isinstance(answer, Failure):
+                self.judge.drained(host.name, answer["jobs"])
+
+        if host.up:
+            host.client.ask(Drain(None, it.seconds, 0.3), done)
+
     # --- what goes wrong --------------------------------------------------------------------------
 
     def _do(self, it: Happening) -> None:
@@ -228,6 +242,8 @@ class World:
                 self._pause(it)
             case "cancel":
                 self._cancel(it)
+            case "drain":
+                self._drain(it)
             case "crash":
                 host.crash(power=it.number % 2 == 1)
                 later(it.seconds, host.boot)
@@ -279,6 +295,7 @@ class World:
             host.undoom()
             host.unloadable.clear()
             host.boot()
+            host.client.ask(Cordon(on=False), lambda _answer: None)
         self.network.connect_all()
 
     def _look_after(self) -> None:
