@@ -127,7 +127,7 @@ class Migrate(msgspec.Struct, tag="migrate"):
 class DryRun(msgspec.Struct, tag="dry_run"):
     """Say what would speak against moving a job, and what it would cost; nothing moves.
 
-    ``to`` None means where it came from. Reply: the document of ``runtime.handoff.dry_run.survey_document``.
+    ``to`` None means where it came from. Reply: as of ``runtime.handoff.dry_run.survey_document``.
     """
 
     job: str
