@@ -5,19 +5,19 @@ A host that said PREPARED must be able to own the job. Knows files; decides noth
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
 
 from sojourn.runtime.errors import HostUnable
-
-COPIES = 2
-"""How often an image is written when its job is owned: into the store's log, and into the store."""
+from sojourn.runtime.handoff.target import COPIES, LEAST_FREE
 
 
 class Reservations:
-    """Room that is kept free, one file per hand-off that is PREPARED.
+    """Room that is kept free, one file per hand-off towards this host.
 
     Args:
         folder: where the files are.
@@ -27,18 +27,24 @@ class Reservations:
         self._folder = folder
 
     def reserve(self, m: str, size: int) -> None:
-        """Keep room for an image of so many bytes.
+        """Keep room for rows of so many bytes, as often as they are written; give back what is kept beyond.
 
         Raises:
-            HostUnable: if there is none.
+            HostUnable: if there is none; then nothing is kept.
         """
+        room = max(1, COPIES * size)
         try:
-            with self._path(m).open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, max(1, COPIES * size))
+            with self._path(m).open("ab") as file:
+                more = room - os.fstat(file.fileno()).st_size
+                if more > 0 and shutil.disk_usage(self._folder).free - more < LEAST_FREE:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.posix_fallocate(file.fileno(), 0, room)
+                file.truncate(room)
         except OSError as error:
             self.release(m)
             raise HostUnable(
-                f"the disk of {self._folder} has no room for a job of {size} bytes ({error.strerror})"
+                f"the disk of {self._folder} has no room for {room} bytes more of a job "
+                f"({error.strerror}): make room there"
             ) from error
 
     def release(self, m: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sojourn.runtime.handoff.table import TargetState
-from sojourn.runtime.handoff.target import TargetHandoff
+from sojourn.runtime.handoff.target import LEAST_FREE, TargetHandoff
 
 MOST_OPEN = 256
 """Hand-offs of one peer towards this host that are neither owned nor dropped."""
@@ -19,9 +19,6 @@ MOST_HELD = 512 * 1024 * 1024
 
 MOST_SPARE = 512
 """Actor processes that run for no job of this host: they were started for jobs that were to arrive."""
-
-LEAST_FREE = 32 * 1024 * 1024
-"""Bytes of the home's disk that arriving jobs leave free: what runs here needs them."""
 
 _OPEN = (TargetState.UNKNOWN, TargetState.STAGING, TargetState.PREPARED)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.runtime.handoff.crowding import LEAST_FREE
+from sojourn.runtime.handoff.target import LEAST_FREE
 from tests.integration.conftest import MakeHost
 from tests.integration.disks import MakeDisk
 from tests.integration.hosting import Host, check_effects, connected, pair_hosts, read_effects
@@ -76,8 +76,9 @@ def test_a_target_without_room_for_the_job_refuses_it_before_it_is_released(
     a.do("pause", "job")
     make_disk(b.home / "reserved", 1)
     done = a.run("migrate", "job", "--to", "b", timeout=120)
-    assert done.returncode == 6, done.stderr
+    assert done.returncode == 7, done.stderr
     assert "no room" in done.stderr
+    assert not [entry for entry in a.log() if entry["event"] == "job freezes"], "it was frozen in vain"
     assert a.show("job")["status"] == "paused"
     assert b.running
     assert list((b.home / "reserved").iterdir()) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sojourn.runtime.flow import encode_flow
 from sojourn.runtime.handoff.crowding import (
-    LEAST_FREE,
     MOST_HELD,
     MOST_OPEN,
     against_another,
@@ -13,7 +12,7 @@ from sojourn.runtime.handoff.crowding import (
 from sojourn.runtime.handoff.effects import Effect, InspectionDone, Send
 from sojourn.runtime.handoff.parts import LARGEST_PART
 from sojourn.runtime.handoff.source import Patience
-from sojourn.runtime.handoff.target import TargetFacts, TargetHandoff
+from sojourn.runtime.handoff.target import LEAST_FREE, TargetFacts, TargetHandoff
 from sojourn.runtime.wire.handoff import CHUNK_BYTES, Abort, Chunk, HandoffRefused, Preflight
 from tests.runtime.job_images import FLOW
 
