@@ -6,10 +6,11 @@ Knows nothing of what messages say. A frame's own size is bounded by ZeroMQ (``M
 
 from __future__ import annotations
 
-import os
+import errno
 import socket as sockets
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import zmq
 
@@ -132,15 +133,17 @@ def cut(descriptor: int, local: str | int) -> bool:
     return True
 
 
-def borrowed(descriptor: int) -> sockets.socket:
-    """Give another handle of a connection that is someone else's.
+@contextmanager
+def borrowed(descriptor: int) -> Iterator[sockets.socket]:
+    """Look at a connection that is someone else's, without a descriptor of one's own: none may be left.
 
     Raises:
         OSError: if it is no connection any more.
     """
-    ours = os.dup(descriptor)
+    if descriptor < 0:
+        raise OSError(errno.EBADF, "no descriptor")
+    socket = sockets.socket(fileno=descriptor)
     try:
-        return sockets.socket(fileno=ours)
-    except OSError:
-        os.close(ours)
-        raise
+        yield socket
+    finally:
+        socket.detach()

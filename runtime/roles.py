@@ -62,7 +62,7 @@ class Hearing(StrEnum):
     COMMAND = "by the command in it"
     BEGINS = "from `peer` and `operator`"
     GOES_ON = "from every role, within what this host asked for or a hand-off that began"
-    BETWEEN = "from every role, about jobs that went between the two hosts; from `peer` about every job"
+    BETWEEN = "from every role, about jobs that went, or may have gone, between the two hosts"
     INVITED = "under an invitation's key alone"
 
 
@@ -102,14 +102,3 @@ def may(role: Role, command: str, *, own: bool) -> bool:
 def may_hand_over(role: Role) -> bool:
     """Tell whether jobs may be handed over to or from a host of this role."""
     return role.includes(Role.PEER)
-
-
-def may_claim(role: Role, *, between: bool, restored: bool) -> bool:
-    """Tell whether what a host says of a job is believed.
-
-    Args:
-        role: of that host.
-        between: whether the job went between the two hosts.
-        restored: whether this host's store was put back from a copy, so that it can't know what went.
-    """
-    return between or restored or role.includes(Role.PEER)

@@ -85,8 +85,6 @@ class Contests:
         self._next = self._this_run + 1
         self._unheard: set[str] = set()
         self._gate_until = 0.0
-        self.believes: Callable[[str, Claim], bool] = lambda _peer, _claim: True
-        """Whether a host's word on a job counts."""
 
     # --- withholding ------------------------------------------------------------------------------
 
@@ -318,8 +316,7 @@ class Contests:
                 self._answered(message.number)
             return
         for claim in message.claims:
-            if self.believes(peer, claim):
-                self._judge(peer, claim)
+            self._judge(peer, claim)
         if message.number == self._this_run:
             self._heard_of(peer, {c.job_id for c in message.claims if c.holding == ARRIVING})
 

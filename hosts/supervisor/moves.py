@@ -107,7 +107,6 @@ class Moves:
         """Hand-offs whose record goes with the round under way, and why."""
         self.contests = Contests(core, border.links.connected, desk.arriving, self._acknowledged_by)
         self.arrivals = Arrivals(core, fleet, self._patience, self.contests)
-        self.contests.believes = border.permits.believes
         border.pairing.ties = self
         self._recover()
 

@@ -1,4 +1,4 @@
-"""What a paired host is let do here, by its role: commands that it relays, hand-offs, and its word on jobs.
+"""What a paired host is let do here, by its role: commands that it relays, and hand-offs.
 
 The rules are a table (``runtime.roles``); whose job a command is about is looked up here. Refuses with a
 sentence that names the role that is needed and the command that grants it. Sends and writes nothing.
@@ -11,8 +11,7 @@ from collections.abc import Callable
 from sojourn.hosts.supervisor.core import Asker, Core
 from sojourn.runtime.errors import AccessDenied
 from sojourn.runtime.job import JobHead
-from sojourn.runtime.roles import COMMANDS, HERE_ONLY, Role, may, may_claim, may_hand_over
-from sojourn.runtime.wire.claims import Claim
+from sojourn.runtime.roles import COMMANDS, HERE_ONLY, Role, may, may_hand_over
 from sojourn.runtime.wire.client import (
     Cancel,
     Command,
@@ -142,18 +141,6 @@ class Permits:
             raise AccessDenied(
                 f"job {job_id} stays on host {self._core.host!r} and goes on there: {denied.message}"
             )
-
-    def believes(self, peer: str, claim: Claim) -> bool:
-        """Tell whether a job may be given up, or stopped, since a host says that it holds it."""
-        role = self._role_of(peer)
-        known = self._core.head(claim.job_id)
-        if role is not None and may_claim(
-            role, between=known is None or went_between(known[1], peer),
-            restored=self._core.store.restored,
-        ):
-            return True
-        self._count(peer)
-        return False
 
 
 def went_between(head: JobHead, peer: str) -> bool:

@@ -144,7 +144,10 @@ class Relays:
             return
         del self._relays[message.relay]
         if message.host != self._core.host:
-            self._return(relay.asker, message.host)
+            try:
+                self._return(relay.asker, message.host)
+            except NotFound as error:  # its word isn't true: the command never came through such a host
+                self._desk.fail(relay.asker, error)
             return
         now = self._core.now.monotonic
         recent = [at for at in self._returns.get(relay.asker, ()) if now - at < RETURNS_WITHIN]

@@ -11,7 +11,7 @@ import pytest
 from sojourn.runtime.errors import from_wire
 from sojourn.runtime.wire import client as wire
 from sojourn.runtime.wire.claims import Claim, Claims
-from sojourn.runtime.wire.peer import Known, RelayRequest
+from sojourn.runtime.wire.peer import Known, RelayRequest, RelayReturned
 from tests.integration.conftest import MakeHost
 from tests.integration.hosting import Host, connected
 from tests.integration.posing import posing
@@ -208,9 +208,7 @@ def test_a_viewer_can_neither_take_a_job_by_its_word_nor_stop_the_host(two: tupl
         answer = pose.ask(wire.Request(1, "look", None, wire.Show("job")))
         assert isinstance(answer, wire.Reply)
         assert json.loads(answer.body)["status"] == "paused"
-        a.do("peers", "role", "b", "peer")
-        pose.send(Claims(0, [Claim("job", shown["instance"], 99, "owned")]))
-        wait_until(lambda: a.show("job")["status"] == "moved", what="a peer's word to count")
+    assert a.show("job") == shown
 
 
 def test_a_role_that_is_taken_ends_what_waits_for_a_hand_off(make_host: MakeHost) -> None:
@@ -255,3 +253,19 @@ def test_a_relay_that_holds_rubbish_is_answered_and_counted(two: tuple[Host, Hos
         assert "the request in it is malformed" in rejected.message
         assert isinstance(pose.ask(wire.Request(1, "look", None, wire.Jobs())), wire.Reply)
     assert peers_of(a)["b"]["refused"] == 1
+
+
+def test_a_host_that_lies_about_a_commands_way_ends_the_command_and_nothing_else(
+    two: tuple[Host, Host]
+) -> None:
+    a, b = two
+    paired(a, b)
+    b.kill()
+    with posing(b, a) as pose:
+        asking = a.start("jobs", "--host", "b")
+        relayed = pose.heard(RelayRequest)
+        pose.send(RelayReturned(relayed.relay, "nowhere"))
+        _, complaint = asking.communicate(timeout=30)
+        assert (asking.returncode, "round in a circle" in complaint) == (3, True), complaint
+        assert isinstance(pose.ask(wire.Request(1, "look", None, wire.Jobs())), wire.Reply)
+    assert a.running

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from sojourn.runtime.job import PeerRow
 from sojourn.runtime.roles import (
     COMMANDS,
     HERE_ONLY,
@@ -14,7 +16,6 @@ from sojourn.runtime.roles import (
     Hearing,
     Role,
     may,
-    may_claim,
     may_hand_over,
 )
 from sojourn.runtime.wire import client, peer
@@ -58,17 +59,16 @@ def test_each_role_can_do_what_the_one_before_it_can() -> None:
                 assert may(higher, name, own=own) or not may(lower, name, own=own)
 
 
-def test_a_viewer_says_nothing_about_jobs_that_it_never_had() -> None:
-    assert not may_claim(Role.VIEWER, between=False, restored=False)
-    assert may_claim(Role.VIEWER, between=True, restored=False)
-    assert may_claim(Role.VIEWER, between=False, restored=True)
-    assert may_claim(Role.PEER, between=False, restored=False)
-
-
 def test_a_hand_off_that_began_ends_whatever_the_role() -> None:
     assert [name for name, heard in MESSAGES.items() if heard is Hearing.BEGINS] == ["Preflight"]
     assert MESSAGES["Commit"] is MESSAGES["Ack"] is Hearing.GOES_ON
     assert COMMANDS["Show"] == LOOK
+
+
+def test_who_was_paired_before_there_were_roles_can_do_what_it_could() -> None:
+    row = {"name": "b", "public_key": "k", "address": None, "store_id": "s", "paired_at": 1.0}
+    known = msgspec.msgpack.decode(msgspec.msgpack.encode(row), type=PeerRow)
+    assert (known.role, known.revoked_at) == (Role.OPERATOR, None)
 
 
 def spelled(role: Role | None) -> str:

@@ -104,13 +104,13 @@ def test_much_that_is_sent_and_read_costs_no_connection() -> None:
         with raw_dealer(a, b.keys) as socket:
             socket.send(encode(HELLO))
             poll((a,), lambda: a.links.connected("b"))
-            for number in range(20_000):
+            for number in range(5_000):
                 socket.send(encode(RelayDropped(number)))
             for _ in range(30):
                 socket.send(encode(RelayAnswer(1, bytes(MEGABYTE))))
                 seen = len(a.events)
                 poll((a,), lambda seen=seen: len(a.events) > seen)
-            poll((a,), lambda: len(a.events) == 20_031)
+            poll((a,), lambda: len(a.events) == 5_031)
         assert not a.refusals
 
 
@@ -174,8 +174,8 @@ def test_only_a_connection_to_the_named_place_is_cut() -> None:
             assert not cut(one.fileno(), port)
             assert not cut(file.fileno(), port)
             assert not cut(-1, port)
-            with pytest.raises(OSError):
-                borrowed(file.fileno())
+            with pytest.raises(OSError), borrowed(file.fileno()):
+                pass
             assert cut(theirs.fileno(), port)
             assert ours.recv(1) == b""
             one.send(b"x")
@@ -192,8 +192,8 @@ def test_a_message_of_many_frames_is_counted_logged_answered_and_read_no_further
             poll((a,), lambda: Received("b", RelayDropped(1)) in a.events)
             assert a.told("malformed message") == ["b: more than 2 frames instead of one"]
             assert a.links.refusals_of("b") == 1
-            answers = [decode(socket.recv()) for _ in range(2)]
-        assert [type(answer) for answer in answers] == [Hello, Rejected]
+            answers = [decode(socket.recv()) for _ in iter(lambda: socket.poll(0), 0)]
+        assert [type(answer) for answer in answers if not isinstance(answer, Hello)] == [Rejected]
 
 
 # --- counting -------------------------------------------------------------------------------------
