@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import socket as sockets
+from functools import partial
 
 import pytest
 import zmq
@@ -106,12 +107,15 @@ def test_much_that_is_sent_and_read_costs_no_connection() -> None:
             poll((a,), lambda: a.links.connected("b"))
             for number in range(5_000):
                 socket.send(encode(RelayDropped(number)))
-            for _ in range(30):
-                socket.send(encode(RelayAnswer(1, bytes(MEGABYTE))))
-                seen = len(a.events)
-                poll((a,), lambda seen=seen: len(a.events) > seen)
-            poll((a,), lambda: len(a.events) == 5_031)
+            for number in range(30):
+                socket.send(encode(RelayAnswer(number, bytes(MEGABYTE))))
+                poll((a,), partial(_came_last, a, number))
+            assert len(a.events) == 5_031
         assert not a.refusals
+
+
+def _came_last(host: Host, number: int) -> bool:
+    return host.events[-1] == Received("b", RelayAnswer(number, bytes(MEGABYTE)))
 
 
 def test_over_the_number_of_connections_the_oldest_that_said_nothing_ends(
