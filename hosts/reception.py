@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket as sockets
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import zmq
@@ -134,7 +134,7 @@ def cut(descriptor: int, local: str | int) -> bool:
 
 
 @contextmanager
-def borrowed(descriptor: int) -> Iterator[sockets.socket]:
+def borrowed(descriptor: int) -> Generator[sockets.socket]:
     """Look at a connection that is someone else's, without a descriptor of one's own: none may be left.
 
     Raises:

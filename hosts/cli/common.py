@@ -167,8 +167,14 @@ def role_option(text: str) -> Callable[[F], F]:
     """
     return click.option(  # type: ignore[no-any-return, unused-ignore]
         "--role", type=click.Choice([role.value for role in Role]), default=None,
-        callback=lambda _context, _parameter, value: None if value is None else Role(value), help=text,
+        callback=_read_role, help=text,
     )
+
+
+def _read_role(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> Role | None:
+    return None if value is None else Role(value)
 
 
 def job_argument(function: F) -> F:

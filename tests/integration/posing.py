@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -76,7 +76,7 @@ class Pose:
 
 
 @contextmanager
-def posing(who: Host, at: Host, *, knows_you: Known | None = None) -> Iterator[Pose]:
+def posing(who: Host, at: Host, *, knows_you: Known | None = None) -> Generator[Pose]:
     """Pose as a host that is down, at one that is up: HELLO was said and answered."""
     store = SqliteStore.open(Home(who.home).store, clock=time.time)
     [row] = [peer for peer in store.peers() if peer.name == at.name]

@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 import zmq
+from zmq.utils import z85
 
 from sojourn.hosts.peers import dialling, listening, standing
 from sojourn.hosts.peers.limits import LINES, REPEAT_AFTER, SENDERS, LogLines, Refusals
@@ -245,7 +246,7 @@ def test_a_fault_in_the_authenticator_refuses_one_request_and_ends_nothing() -> 
         assert gate.faults == 3
         known = fresh_keys()
         gate.admit(known.public, "peer:b")
-        asker.send_multipart([*request, zmq.utils.z85.decode(known.public.encode())])
+        asker.send_multipart([*request, z85.decode(known.public.encode())])
         assert gate.socket.poll(5000)
         gate.receive()
         assert asker.recv_multipart()[3:6] == [b"200", b"", b"peer:b"]

@@ -115,13 +115,14 @@ def test_who_goes_on_sending_rubbish_is_not_listened_to_wherever_it_connects_aga
     context: Context, clients: Entry
 ) -> None:
     with structlog.testing.capture_logs() as logs:
+        deaf: list[bool] = []
         for _ in range(REFUSALS):
-            line = dial(context, clients)
-            line.send(b"\xc1")
+            dial(context, clients).send(b"\xc1")
             [refused] = next_of(clients, 1.0)
             assert isinstance(refused, Refusal)
-            last = refused.deaf
-        assert last
+            deaf.append(refused.deaf)
+        assert deaf == [*[False] * (REFUSALS - 1), True]
+        line = dial(context, clients)
         for _ in range(50):
             line.send(GOOD)
             [unread] = next_of(clients, 2.0)
