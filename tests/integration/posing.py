@@ -41,9 +41,13 @@ class Pose:
         self.socket = socket
         self._next = 1
 
-    def send(self, message: PeerMessage) -> None:
-        """Say something."""
-        self.socket.send(encode(message))
+    def send(self, message: PeerMessage) -> bool:
+        """Say something; False where the line was cut, and nobody takes it."""
+        try:
+            self.socket.send(encode(message), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
 
     def heard(self, kind: type[T]) -> T:
         """Give the next message of a kind; others are let go."""

@@ -188,7 +188,7 @@ def test_a_revoke_waits_for_a_hand_off_in_doubt_unless_forced(make_host: MakeHos
 def test_a_revoke_ends_a_hand_off_that_has_begun_and_the_job_goes_on(make_host: MakeHost) -> None:
     a, b = make_host("a").up(), make_host("b").up()
     pair_hosts(a, b)
-    a.submit("crashing:sleeper", "job", seconds=6.0)
+    a.submit("crashing:sleeper", "job", seconds=25.0)
     moving = a.start("migrate", "job", "--to", "b", "--grace", "60")
     wait_until(lambda: a.show("job")["status"] == "moving", what="the job to freeze")
     a.do("peers", "revoke", "b")
