@@ -17,7 +17,6 @@ NOTHING = b"\x80"
 """No fields, encoded."""
 
 
-
 class UnreadableHead(msgspec.Struct, frozen=True):
     """What is known of a job whose record makes no sense.
 

@@ -242,7 +242,7 @@ def test_a_flood_of_a_client_lets_others_through(host: Host, kind: str) -> None:
     host.wait("job", "status == 'paused'")
     command = [sys.executable, "-m", "tests.integration.flooding", str(Home(host.home).client_socket), kind]
     with subprocess.Popen(
-        [*command, "8000"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*command, "4000"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as flood:
         assert flood.stdout is not None
         watched.serves()
