@@ -79,7 +79,7 @@ class Network:
         self.blocked: set[tuple[str, str]] = set()
         """(from, to): ways on which nothing arrives."""
         self._live: dict[frozenset[str], Connection] = {}
-        self.counts = {"frames": 0, "lost": 0, "repeated": 0, "late": 0, "breaks": 0}
+        self.counts = {"frames": 0, "lost frames": 0, "repeated": 0, "late": 0, "breaks": 0}
 
     # --- connections ------------------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class Network:
         if connection.broken:
             return
         if (sender, target.name) in self.blocked or schedule.happens(weather.loss):
-            self.counts["lost"] += 1
+            self.counts["lost frames"] += 1
             schedule.note("network", f"{sender} -> {target.name} loses a frame")
             self._doom(connection)
             return

@@ -27,7 +27,11 @@ BATCH = 50
 TOLD_EVERY = 15.0
 """Seconds between two lines of progress."""
 
-SHOWN = ("moves", "deaths", "commits", "lost", "torn", "untold", "refused", "doubtful", "frames", "breaks")
+SHOWN = (
+    "moves", "deaths", "commits", "lost", "torn", "untold", "refused", "doubtful", "frames",
+    "lost frames", "breaks",
+)
+"""Figures of a summary: deaths of hosts, fates of commits, and what befell frames and connections."""
 
 
 def run_batch(first: int, seeds: int = BATCH) -> tuple[dict[str, int], list[Report]]:

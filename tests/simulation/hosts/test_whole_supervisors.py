@@ -42,7 +42,7 @@ def test_the_seeds_mean_what_they_claim() -> None:
     assert all(totals[fate.value] for fate in Fate), totals
     assert totals["moves"] > 100
     assert totals["deaths"] > 300
-    for what in ("lost", "repeated", "late", "breaks", "turns"):
+    for what in ("lost frames", "repeated", "late", "breaks", "turns"):
         assert totals[what] > 50, what
     happenings = {it.what for seed in range(150) for it in make_plan(seed).happenings}
     assert happenings == {
