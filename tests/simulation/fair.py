@@ -44,7 +44,7 @@ class Course:
     def __init__(self, world: World) -> None:
         self._world = world
         self._resting: set[int] = set()
-        self._rest = 0
+        self.rest = 0
         """State in which the last course came to rest."""
 
     def first_restless(self, states: Iterable[int]) -> Restless | None:
@@ -73,7 +73,7 @@ class Course:
             assert restless is None, restless
             for seen in course._resting:
                 sent |= world.network(seen)
-            state = course._rest
+            state = course.rest
         return state if world.bounds.network is not None else world.with_sent(state, sent)
 
     def _follow(self, begin: int) -> Restless | None:
@@ -86,7 +86,7 @@ class Course:
                 not world.network(state) and at_rest(world.hosts(state), world.shop)
             ):
                 self._resting.update(seen)
-                self._rest = state
+                self.rest = state
                 return None
             seen.append(state)
             move, received, ticked = self._next(state, waited)
