@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples import agent, corpus, seed
+from examples import agent, corpus, long_computation, seed
 from sojourn.testing import FlowTester
 
 # Any: options as a caller would write them.
@@ -106,6 +106,25 @@ def test_the_corpus_comes_to_what_one_process_counts(
     with closing(sqlite3.connect(database)) as connection:
         assert dict(connection.execute("SELECT kind, tokens FROM totals")) == few_files
     assert charged(tester, "tokenize").count((1, "failed")) == 2, "every seventh file"
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("every", [0.0, 1e9], ids=["a checkpoint a step", "no checkpoint but for moves"])
+def test_the_long_computation_comes_to_what_one_loop_finds(
+    options: dict[str, Any], every: float, tmp_path: Path
+) -> None:
+    steps = 5
+    below = steps * long_computation.STEP
+    ledger = tmp_path / "ledger"
+    tester = FlowTester(long_computation.flow, **options)
+    tester.submit(below=below, every=every, ledger=str(ledger))
+    result = tester.result()
+    length, number = long_computation.reference(below)
+    assert (result["length"], result["number"], result["steps"]) == (length, number, steps)
+    # A move finds it at a checkpoint; a crash at the end of a turn without one costs the whole turn.
+    lost = steps if options.get("crash_every_turn") and every else 0
+    assert result["done_again"] == lost
+    assert {entry["attempt"] for entry in tester.history} == {1}
 
 
 @settings(max_examples=25)

@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 
 from tests.integration.disks import Disk, MakeDisk, unavailable
-from tests.integration.hosting import FLOWS, Host, pair_hosts
+from tests.integration.hosting import EXAMPLES, FLOWS, Host, pair_hosts
 
 
 class MakeHost(Protocol):
@@ -74,4 +74,13 @@ def pair(make_host: MakeHost) -> tuple[Host, Host]:
     for host in (one, other):
         host.launch()
     pair_hosts(one.ready(), other.ready())
+    return one, other
+
+
+@pytest.fixture
+def example_pair(make_host: MakeHost) -> tuple[Host, Host]:
+    """Two hosts that are up and paired, and run the examples."""
+    one = make_host("a", paths=[EXAMPLES]).up()
+    other = make_host("b", paths=[EXAMPLES]).up()
+    pair_hosts(one, other)
     return one, other

@@ -22,6 +22,7 @@ from sojourn.runtime.wire.client import Command, Peers, Status
 from tests.waiting import wait_until
 
 FLOWS = Path(__file__).parent / "flows"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SOJOURN = (sys.executable, "-m", "sojourn.hosts.cli")
 EFFECTS = "SOJOURN_TEST_EFFECTS"
 """Environment variable that names the file to which routines append what they did."""

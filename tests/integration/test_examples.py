@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 
-from tests.integration.conftest import MakeHost
-from tests.integration.hosting import Host, attempts, pair_hosts
+from tests.integration.hosting import EXAMPLES, Host, attempts
 from tests.integration.moving import warm_up
 from tests.waiting import wait_until
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = 300
 """Of the corpus: a second or two of work for two processes."""
 
@@ -32,15 +29,6 @@ def load_example(name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture
-def pair(make_host: MakeHost) -> tuple[Host, Host]:
-    """Two paired hosts that run the examples."""
-    one = make_host("a", paths=[EXAMPLES]).up()
-    other = make_host("b", paths=[EXAMPLES]).up()
-    pair_hosts(one, other)
-    return one, other
 
 
 def kill_actor(host: Host, routine: str) -> None:
@@ -63,9 +51,9 @@ def actors(host: Host, routine: str) -> list[psutil.Process]:
 
 
 def test_the_corpus_is_counted_exactly_though_it_moves_and_processes_die(
-    pair: tuple[Host, Host], tmp_path: Path
+    example_pair: tuple[Host, Host], tmp_path: Path
 ) -> None:
-    a, b = pair
+    a, b = example_pair
     database = tmp_path / "corpus.db"
     warm_up(b, "corpus:flow", database=str(tmp_path / "other.db"), limit=1)
     a.submit("corpus:flow", "corpus", database=str(database), limit=FILES)
@@ -98,8 +86,8 @@ def test_the_corpus_is_counted_exactly_though_it_moves_and_processes_die(
     assert {entry["attempt"] for entry in unlucky} == {1}
 
 
-def test_the_agent_moves_while_it_waits_for_approval(pair: tuple[Host, Host]) -> None:
-    a, b = pair
+def test_the_agent_moves_while_it_waits_for_approval(example_pair: tuple[Host, Host]) -> None:
+    a, b = example_pair
     a.do("submit", "agent:flow", "--job-id", "agent", "--input", '{"question": "How do tides work?"}')
     a.do("wait", "agent", "--until", "status == 'paused'")
     a.do("migrate", "agent", "--to", "b")
@@ -125,8 +113,8 @@ def test_the_agent_moves_while_it_waits_for_approval(pair: tuple[Host, Host]) ->
     assert [(entry["outcome"], entry["host"]) for entry in decided] == [("succeeded", "b")]
 
 
-def test_an_agent_that_is_not_approved_publishes_nothing(pair: tuple[Host, Host]) -> None:
-    a, b = pair
+def test_an_agent_that_is_not_approved_publishes_nothing(example_pair: tuple[Host, Host]) -> None:
+    a, b = example_pair
     a.submit("agent:flow", "agent", question="Why?")
     a.wait("agent", "waiting == 1")
     a.migrate("agent", b)
@@ -137,8 +125,10 @@ def test_an_agent_that_is_not_approved_publishes_nothing(pair: tuple[Host, Host]
     assert (final["result"]["published"], final["result"]["text"]) == (False, "")
 
 
-def test_the_seeds_flow_fails_with_its_retries_spent_on_the_other_host(pair: tuple[Host, Host]) -> None:
-    a, b = pair
+def test_the_seeds_flow_fails_with_its_retries_spent_on_the_other_host(
+    example_pair: tuple[Host, Host]
+) -> None:
+    a, b = example_pair
     b.submit("seed:flow", "imports-the-code-there")
     a.submit("seed:flow", "seed")
     a.wait("seed", "failing.retry_count >= 2")
