@@ -185,7 +185,16 @@ def _history_text(job: dict[str, Any]) -> str:
 
 
 def _handoffs_text(handoffs: list[dict[str, Any]]) -> str:
-    return "\n".join(f"moved from {handoff_text(entry)}, epoch {entry['epoch']}" for entry in handoffs)
+    return "\n".join(
+        f"moved from {handoff_text(entry)}, epoch {entry['epoch']}{_phases_text(entry['phases_ms'])}"
+        for entry in handoffs
+    )
+
+
+def _phases_text(phases: dict[str, float] | None) -> str:
+    if not phases:
+        return ""
+    return f" (ms per phase: {', '.join(f'{name} {took:.1f}' for name, took in phases.items())})"
 
 
 def handoff_text(entry: dict[str, Any]) -> str:

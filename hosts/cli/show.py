@@ -21,8 +21,13 @@ MANY = 100
 @click.option("--history", type=click.IntRange(0, LARGEST_COUNT), metavar="N",
               help=f"How many history entries.  [default: {FEW}; as JSON: {MANY}]")
 @click.option("--after", type=click.IntRange(0, LARGEST_COUNT), metavar="SEQ", help="Those after this one.")
+@click.option("-f", "--follow", is_flag=True,
+              help="Of a job that moved away, show what it is now, not what was kept here.")
 @with_settings
-def show_command(settings: Settings, job: str, history: int | None, after: int | None) -> None:
+def show_command(
+    settings: Settings, job: str, history: int | None, after: int | None, follow: bool
+) -> None:
     """Show a job: status, counters, pending messages, history, journeys."""
-    body = settings.ask(Show(job, (MANY if settings.json else FEW) if history is None else history, after))
+    entries = (MANY if settings.json else FEW) if history is None else history
+    body = settings.ask(Show(job, entries, after, follow=follow), job=job)
     settings.print(body, lambda: job_text(body))

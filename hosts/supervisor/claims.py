@@ -14,7 +14,7 @@ import msgspec
 from sojourn.hosts.supervisor.core import Core, ToPeer
 from sojourn.runtime.engine.inputs import Block, Drop, Freeze, RetryJob, Thaw
 from sojourn.runtime.errors import JobUnreadable, StoreFailed
-from sojourn.runtime.handoff.claims import ARRIVING, Judgement, claim_of, claims_of, judge
+from sojourn.runtime.handoff.claims import ARRIVING, Judgement, claim_of, claims_of, judge, reached
 from sojourn.runtime.job import JobHead, JobStatus, Ownership, Writes
 from sojourn.runtime.wire.claims import AT_ONCE, Asking, Claim, Claims
 from sojourn.runtime.wire.peer import Known
@@ -87,6 +87,8 @@ class Contests:
         self._gate_until = 0.0
         self.believes: Callable[[str, Claim], bool] = lambda _peer, _claim: True
         """Whether a host's word on a job counts."""
+        self._seen: dict[int, int] = {}
+        """Row of a job that is elsewhere → epoch to which its line of owners is known."""
 
     # --- withholding ------------------------------------------------------------------------------
 
@@ -332,15 +334,38 @@ class Contests:
             job_id, None if known is None else known[1], arriving=self._arriving(job_id)
         )
 
+    def tell_old_hosts(self, head: JobHead) -> None:
+        """A job went on from here: the hosts that had it before learn where it is now."""
+        claims = Claims(UNASKED, [claim_of(head)])
+        hosts = {name for entry in head.handoffs for name in (entry.source, entry.target)}
+        for peer in hosts - {self._core.host, head.moved_to}:
+            if self._connected(peer):
+                self._core.send(ToPeer(peer, claims))
+
+    def _went_on(self, row: int, head: JobHead, claim: Claim) -> None:
+        """A job that left this host has left the next one, too: it is asked for where it is now."""
+        owner = claim.moved_to
+        if claim.instance != head.instance or head.moved_to is None:
+            return
+        if owner is None or not self._connected(owner):
+            return
+        if reached(claim) > max(head.epoch + 1, self._seen.get(row, 0)):
+            self._seen[row] = reached(claim)
+            head.moved_to = owner
+            self._core.round.writes.heads[row] = head
+
     def _judge(self, peer: str, claim: Claim) -> None:
         core = self._core
         try:
             known = core.head(claim.job_id)
         except JobUnreadable:
             return  # it isn't run
-        if known is None or known[1].ownership not in (Ownership.OWNED, Ownership.RELEASED):
+        if known is None:
             return
         row, head = known
+        if head.ownership not in (Ownership.OWNED, Ownership.RELEASED):
+            self._went_on(row, head, claim)
+            return
         judged = judge(head, claim, host=core.host, peer=peer)
         harmless = judged.judgement in (Judgement.KEEP, Judgement.TELL)
         if not (harmless or self.concerns(peer, row, head)):

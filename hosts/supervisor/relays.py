@@ -6,6 +6,8 @@ come to. Decides nothing about jobs: which host it is, the desk says.
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from sojourn.hosts.peers.limits import LARGEST_FRAME
@@ -31,13 +33,14 @@ MOST_SERVED = 10_000
 
 
 class _Relay(msgspec.Struct):
-    """A command that another host does for someone."""
+    """A command that another host does for someone; ``job`` is what it went there for, if for any."""
 
     asker: Asker
     peer: str
     request: Request
     route: list[str]
     since: float
+    job: str | None
 
 
 class _Served(msgspec.Struct):
@@ -68,8 +71,14 @@ class Relays:
 
     # --- for those who ask here -----------------------------------------------------------------
 
-    def relay(self, host: str, asker: Asker, request: Request) -> None:
+    def relay(self, host: str, asker: Asker, request: Request, *, job: str | None) -> None:
         """Let another host do something; its answers go to the asker.
+
+        Args:
+            host: which.
+            asker: who asked.
+            request: what.
+            job: the job for whose sake it is that host: where that goes down, another one may have it.
 
         Raises:
             NoSupervisor: if it can't be reached now.
@@ -96,7 +105,7 @@ class Relays:
             )
         number = self._next
         self._next += 1
-        self._relays[number] = _Relay(asker, host, request, route, self._core.now.monotonic)
+        self._relays[number] = _Relay(asker, host, request, route, self._core.now.monotonic, job)
         self._send(number)
 
     def _send(self, number: int) -> None:
@@ -110,6 +119,21 @@ class Relays:
         for number, relay in self._relays.items():
             if relay.peer == peer:
                 self._send(number)
+
+    def link_down(self, peer: str) -> None:
+        """A peer went down: commands that it passed on may have a shorter way; the others wait for it."""
+        for number, relay in list(self._relays.items()):
+            if relay.peer == peer and relay.job is not None:
+                self._desk.find_owner(relay.job, partial(self._redirect, number, peer))
+
+    def _redirect(self, number: int, peer: str, host: str | None) -> None:
+        """Ask another host what one was asked that is down."""
+        relay = self._relays.get(number)
+        if relay is None or relay.peer != peer or host is None or self._links.connected(peer):
+            return
+        if host not in relay.route:
+            relay.peer = host
+            self._send(number)
 
     def gone(self, asker: Asker) -> None:
         """Someone who asked here went away: nobody needs to follow for him."""

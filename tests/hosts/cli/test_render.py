@@ -80,7 +80,9 @@ def test_history_shows_every_attempt_that_was_asked_for_and_how_many_there_are()
 
 
 def test_hand_offs_tell_their_downtime_and_size() -> None:
-    assert "moved from a to b: downtime 3.4 ms, 12.3 kB, epoch 2" in lines_of(handoffs=[handoff()])
+    (line,) = [line for line in lines_of(handoffs=[handoff()]) if line.startswith("moved")]
+    assert line.startswith("moved from a to b: downtime 3.4 ms, 12.3 kB, epoch 2 (ms per phase: precopy ")
+    assert lines_of(handoffs=[handoff(phases_ms=None)])[-1].endswith("12.3 kB, epoch 2")
     assert handoff_text(handoff(downtime_ms=None)) == "a to b: downtime unknown, 12.3 kB"
 
 
