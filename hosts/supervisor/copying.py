@@ -19,7 +19,7 @@ from sojourn.runtime.engine.inputs import Now
 from sojourn.runtime.engine.model import Job, Message
 from sojourn.runtime.engine.references import referenced_blobs
 from sojourn.runtime.errors import StoreFailed
-from sojourn.runtime.handoff.parts import TINY, Final, Part, encode_part
+from sojourn.runtime.handoff.parts import ROW_BYTES, TINY, Final, Part, encode_part
 from sojourn.runtime.handoff.stream import Piece, cut
 from sojourn.runtime.job import (
     AttributeRow,
@@ -37,9 +37,6 @@ PART_BYTES = CHUNK_BYTES - 16 * 1024
 
 ROWS_AT_ONCE = 1000
 """Rows of history or log that are read from the store at once."""
-
-ROW_BYTES = 120
-"""What a row weighs beside its values, for estimates."""
 
 
 class Copying:

@@ -5,6 +5,7 @@ A host that said PREPARED must be able to own the job. Knows files; decides noth
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Collection
@@ -12,13 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from sojourn.runtime.errors import HostUnable
-
-COPIES = 2
-"""How often an image is written when its job is owned: into the store's log, and into the store."""
-
-
-SPARE = 16 * 1024 * 1024
-"""Bytes of disk that arriving jobs leave: a host's own jobs commit into them."""
+from sojourn.runtime.handoff.target import COPIES, LEFT_FREE
 
 
 def leave_room(folder: Path, size: int) -> None:
@@ -32,15 +27,15 @@ def leave_room(folder: Path, size: int) -> None:
         HostUnable: if it can't.
     """
     free = shutil.disk_usage(folder).free
-    if free < SPARE + COPIES * size:
+    if free < LEFT_FREE + COPIES * size:
         raise HostUnable(
-            f"the disk of {folder} has no room for the job: {free} bytes are free, of which {SPARE} "
+            f"the disk of {folder} has no room for the job: {free} bytes are free, of which {LEFT_FREE} "
             "are left to the host's own jobs; make room there"
         )
 
 
 class Reservations:
-    """Room that is kept free, one file per hand-off that is PREPARED.
+    """Room that is kept free, one file per hand-off towards this host.
 
     Args:
         folder: where the files are.
@@ -50,18 +45,24 @@ class Reservations:
         self._folder = folder
 
     def reserve(self, m: str, size: int) -> None:
-        """Keep room for an image of so many bytes.
+        """Keep room for rows of so many bytes, as often as they are written; give back what is kept beyond.
 
         Raises:
-            HostUnable: if there is none.
+            HostUnable: if there is none; then nothing is kept.
         """
+        room = max(1, COPIES * size)
         try:
-            with self._path(m).open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, max(1, COPIES * size))
+            with self._path(m).open("ab") as file:
+                more = room - os.fstat(file.fileno()).st_size
+                if more > 0 and shutil.disk_usage(self._folder).free - more < LEFT_FREE:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.posix_fallocate(file.fileno(), 0, room)
+                file.truncate(room)
         except OSError as error:
             self.release(m)
             raise HostUnable(
-                f"the disk of {self._folder} has no room for a job of {size} bytes ({error.strerror})"
+                f"the disk of {self._folder} has no room for {room} bytes more of a job "
+                f"({error.strerror}): make room there"
             ) from error
 
     def release(self, m: str) -> None:

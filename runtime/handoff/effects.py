@@ -110,7 +110,7 @@ class Discard(msgspec.Struct, frozen=True):
 
 
 class Reserve(msgspec.Struct, frozen=True):
-    """Keep room on the disk for owning a job whose image has so many bytes."""
+    """Keep room on the disk for rows of so many bytes, no more and no less than that from now on."""
 
     size: int
 

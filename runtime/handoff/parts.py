@@ -40,6 +40,8 @@ LARGEST_PART = 256 * 1024 * 1024
 """Bytes of one part: a part is small unless a single row is large."""
 
 _OUTCOMES = frozenset(Outcome)
+ROW_BYTES = 120
+"""What a row weighs beside its values, for estimates of what a job takes on a disk."""
 
 TINY = 1e-6
 """Seconds of a due that has passed: a message that waited is due at once, yet was waiting."""
@@ -88,6 +90,13 @@ class Part(msgspec.Struct, omit_defaults=True):
     blobs: Annotated[list[BlobRow], msgspec.Meta(max_length=MOST_BLOBS)] = []
     origins: dict[int, Origin] = {}
     final: Final | None = None
+
+
+def weight(part: Part, size: int) -> int:
+    """Estimate the bytes that a part's rows take in a store; ``size`` is that of the encoded part."""
+    rows = len(part.messages) + len(part.history) + len(part.attributes) + len(part.shared)
+    rows += len(part.questions) + len(part.logs) + len(part.blobs)
+    return size + rows * ROW_BYTES
 
 
 _PART = FrameDecoder(msgspec.msgpack.Decoder(Part))

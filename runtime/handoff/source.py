@@ -10,7 +10,7 @@ from typing import assert_never
 
 import msgspec
 
-from sojourn.runtime.errors import HandoffAborted, HandoffInDoubt
+from sojourn.runtime.errors import AccessDenied, HandoffAborted, HandoffInDoubt, Refused
 from sojourn.runtime.handoff.convergence import Convergence, CopyFigures, Verdict
 from sojourn.runtime.handoff.effects import (
     Cancelled,
@@ -62,6 +62,11 @@ from sojourn.runtime.wire.handoff import (
 
 ROLE = "source"
 TWO_OWNERS = "TwoOwners"
+
+
+def is_refusal(kind: str) -> bool:
+    """Whether what a target says against a hand-off is about a state, not about what that host can."""
+    return kind in (Refused.__name__, AccessDenied.__name__)
 
 
 class Patience(msgspec.Struct, frozen=True):
@@ -368,7 +373,8 @@ class SourceHandoff:
         ]
 
     def _refused(self, refused: HandoffRefused) -> list[Effect]:
-        effects = self._abort(refused.message, refused.kind)
+        kind = refused.kind if is_refusal(refused.kind) else HandoffAborted.__name__
+        effects = self._abort(refused.message, kind)
         if effects and refused.kind == TWO_OWNERS:
             effects.append(Conflict(refused.message))
         return effects
@@ -385,7 +391,7 @@ class SourceHandoff:
             Send(Abort(self.m, reason)),
             Thaw(),
             Failed(
-                kind if kind != TWO_OWNERS else HandoffAborted.__name__,
+                kind,
                 f"job {self.job_id} stays on host {self.record.source_host!r} and goes on there: "
                 f"{reason}",
             ),

@@ -20,7 +20,7 @@ from sojourn.runtime.errors import (
     ValueMalformed,
     to_wire,
 )
-from sojourn.runtime.flow import decode_flow
+from sojourn.runtime.flow import FlowSpec, decode_flow
 from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.handoff.effects import (
     Activate,
@@ -53,9 +53,11 @@ from sojourn.runtime.handoff.parts import (
     decode_part,
     encode_final,
     problem_of,
+    weight,
 )
 from sojourn.runtime.handoff.source import TWO_OWNERS, Patience
 from sojourn.runtime.handoff.stream import IncomingStream
+from sojourn.runtime.handoff.survey import joined
 from sojourn.runtime.handoff.table import TargetState, TargetStep, next_target
 from sojourn.runtime.job import HandoffRow
 from sojourn.runtime.values import is_digest
@@ -80,6 +82,15 @@ from sojourn.runtime.wire.handoff import (
 )
 
 ROLE = "target"
+COPIES = 2
+"""How often a row is on the disk when its job is owned: in the store's log, and in the store."""
+
+ROOM_TO_SPARE = 256 * 1024
+"""Bytes of rows for which room is kept beyond what is known to come: for what a freeze adds."""
+
+LEFT_FREE = 16 * 1024 * 1024
+"""Bytes of a disk that no arriving job may take: a supervisor that can't write ends, with all its jobs."""
+
 LARGEST_IMAGE = 1 << 33
 """Bytes of all that may travel for one job."""
 
@@ -101,6 +112,7 @@ class TargetFacts(msgspec.Struct, frozen=True):
         stopping: whether this host is going down.
         cordoned: whether it takes no new jobs.
         free_bytes: room on the disk of the home.
+        held_bytes: of the job's blobs that are here already.
     """
 
     host: str
@@ -112,6 +124,7 @@ class TargetFacts(msgspec.Struct, frozen=True):
     stopping: bool = False
     cordoned: bool = False
     free_bytes: int = 1 << 62
+    held_bytes: int = 0
 
 
 class TargetRecord(msgspec.Struct):
@@ -140,34 +153,56 @@ def _weight(asked: Preflight) -> int:
     return len(asked.flow) + names + _ENTRY * (len(asked.files) + len(asked.blobs))
 
 
-def veto(asked: Preflight, facts: TargetFacts) -> tuple[str, str] | None:
-    """Give (kind, sentence) of why this host won't take a job; None if nothing speaks against it."""
+def needed_bytes(asked: Preflight, held: int) -> int:
+    """Tell how much room a job needs on the target's disk: its rows twice, and blobs that aren't there."""
+    blobs = sum(size for _, size in asked.blobs)
+    return max(0, blobs - held) + COPIES * max(0, asked.size - blobs)
+
+
+def vetoes(asked: Preflight, facts: TargetFacts) -> list[tuple[str, str]]:
+    """Give (kind, sentence) of everything that speaks against this host's taking a job."""
     host = facts.host
     job = asked.job_id
+    refused = Refused.__name__
+    found: list[tuple[str, str]] = []
     if facts.stopping:
-        return Refused.__name__, f"host {host!r} is going down"
+        found.append((refused, f"host {host!r} is going down"))
     if facts.cordoned:
-        return Refused.__name__, cordoned(host)
+        found.append((refused, cordoned(host)))
     if facts.arriving is not None:
-        return Refused.__name__, f"job {job} is arriving at host {host!r} by another hand-off already"
-    if facts.known_instance is not None and facts.known_instance != asked.instance:
-        return Refused.__name__, f"host {host!r} has another job under the id {job}"
-    if facts.owns:
-        if facts.known_epoch == asked.epoch:
-            return TWO_OWNERS, (
-                f"two owners: host {host!r} holds job {job} at the same epoch {asked.epoch}; "
-                f"`sojourn handoff resolve {job}` on the host that shall give it up ends that"
-            )
-        return Refused.__name__, f"host {host!r} owns job {job} at epoch {facts.known_epoch}"
-    if not 0 < asked.epoch < LARGEST_NUMBER or not 0 <= asked.size < LARGEST_IMAGE:
-        return ProtocolViolation.__name__, f"the offer of job {job} holds numbers that can't be"
-    if asked.epoch + 1 <= facts.known_epoch:
-        return Refused.__name__, (
+        found.append((refused, f"job {job} is arriving at host {host!r} by another hand-off already"))
+    if facts.known_instance not in (None, asked.instance):
+        found.append((refused, f"host {host!r} has another job under the id {job}"))
+    elif facts.owns and facts.known_epoch == asked.epoch:
+        found.append((TWO_OWNERS, (
+            f"two owners: host {host!r} holds job {job} at the same epoch {asked.epoch}; "
+            f"`sojourn handoff resolve {job}` on the host that shall give it up ends that"
+        )))
+    elif facts.owns:
+        found.append((refused, f"host {host!r} owns job {job} at epoch {facts.known_epoch}"))
+    elif asked.epoch + 1 <= facts.known_epoch:
+        found.append((refused, (
             f"host {host!r} knows job {job} at epoch {facts.known_epoch}, the offer's is {asked.epoch}"
-        )
-    if asked.size * 2 > facts.free_bytes:
-        return HostUnable.__name__, f"the disk of host {host!r} has no room for job {job}"
-    return None
+        )))
+    if not 0 < asked.epoch < LARGEST_NUMBER or not 0 <= asked.size < LARGEST_IMAGE:
+        found.append((ProtocolViolation.__name__, f"the offer of job {job} holds numbers that can't be"))
+    needed = needed_bytes(asked, facts.held_bytes)
+    if needed + LEFT_FREE > facts.free_bytes:
+        found.append((HostUnable.__name__, (
+            f"the disk of host {host!r} has no room for job {job}: it needs {needed} bytes, and of "
+            f"{facts.free_bytes} that are free {LEFT_FREE} must stay so"
+        )))
+    return found
+
+
+def decoded_flow(asked: Preflight) -> FlowSpec | str:
+    """Read the flow of a PREFLIGHT; a sentence where it doesn't decode."""
+    try:
+        flow = decode_flow(asked.flow)
+        flow_digest(flow)
+    except (msgspec.DecodeError, ValueMalformed) as error:
+        return f"the flow of the job doesn't decode: {error}"
+    return flow
 
 
 class TargetHandoff:
@@ -203,6 +238,9 @@ class TargetHandoff:
         self._stream = IncomingStream()
         self._routines: frozenset[str] = frozenset()
         self._flow_digest = ""
+        self._rows = asked.size - sum(size for _, size in asked.blobs)
+        self._staged = 0
+        """About how many bytes the rows that came take in the store."""
         self._part = bytearray()
         self._origins: set[int] = set()
         self._last: Final | None = None
@@ -244,20 +282,14 @@ class TargetHandoff:
 
     def begin(self, facts: TargetFacts, now: float) -> list[Effect]:
         """Answer the PREFLIGHT: refuse it, or have the code looked at."""
-        against = veto(self.asked, facts)
-        if against is not None:
-            return [Send(HandoffRefused(self.m, *against)), Ended()]
         asked = self.asked
-        try:
-            flow = decode_flow(asked.flow)
-            self._flow_digest = flow_digest(flow)
-        except (msgspec.DecodeError, ValueMalformed) as error:
-            return [
-                Send(HandoffRefused(
-                    self.m, ProtocolViolation.__name__, f"the flow of the job doesn't decode: {error}"
-                )),
-                Ended(),
-            ]
+        against = vetoes(asked, facts)
+        flow = decoded_flow(asked)
+        if isinstance(flow, str):
+            against.append((ProtocolViolation.__name__, flow))
+        if against or isinstance(flow, str):
+            return [Send(HandoffRefused(self.m, *joined(against))), Ended()]
+        self._flow_digest = flow_digest(flow)
         self._routines = frozenset(routine.id for routine in flow.routines)
         self._go(TargetStep.PREFLIGHT)
         self._deadline = now + 2 * self._patience.preflight
@@ -349,7 +381,11 @@ class TargetHandoff:
         self._asked_bytes = _weight(self.asked)
         self._deadline = now + 2 * self._patience.offer
         self.wake_at = self._deadline
-        return [Send(PreflightReady(self.m, self._there))]
+        return [Reserve(self._to_come()), Send(PreflightReady(self.m, self._there))]
+
+    def _to_come(self) -> int:
+        """Tell for how many bytes of rows there must be room: none is asked for once the job is frozen."""
+        return max(0, self._rows - self._staged) + ROOM_TO_SPARE
 
     # --- the copy ---------------------------------------------------------------------------------
 
@@ -400,7 +436,11 @@ class TargetHandoff:
             return self._refuse(ProtocolViolation.__name__, problem)
         self._origins.update(part.origins)
         self._last = part.final
-        return [StagePart(part), Send(self._credit())]
+        size = weight(part, len(data))
+        self._staged += size
+        left = self._to_come()
+        # What was kept for this part is given back just before it is written: the write finds its room.
+        return [Reserve(left + size), Reserve(left), StagePart(part), Send(self._credit())]
 
     def _credit(self) -> Credit:
         return Credit(self.m, self._stream.next, self.credit)
@@ -434,8 +474,7 @@ class TargetHandoff:
         self._final = encode_final(last)
         self.wake_at = now + self._patience.offer
         return [
-            RequireBlobs(), Reserve(self._stream.part_bytes), Persist(self._row(self._final)),
-            Send(self._prepared()),
+            RequireBlobs(), Persist(self._row(self._final)), Send(self._prepared()),
         ]
 
     def _prepared(self) -> Prepared:

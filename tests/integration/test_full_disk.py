@@ -78,8 +78,9 @@ def test_a_target_without_room_for_the_job_refuses_it_before_it_is_released(
     a.do("pause", "job")
     make_disk(b.home / "reserved", 1)
     done = a.run("migrate", "job", "--to", "b", timeout=120)
-    assert done.returncode == 6, done.stderr
+    assert done.returncode == 7, done.stderr
     assert "no room" in done.stderr
+    assert not [entry for entry in a.log() if entry["event"] == "job freezes"], "it was frozen in vain"
     assert a.show("job")["status"] == "paused"
     assert b.running
     assert list((b.home / "reserved").iterdir()) == []

@@ -10,7 +10,7 @@ import pytest
 from sojourn.runtime.flow import FlowSpec, encode_flow
 from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.handoff import effects as fx
-from sojourn.runtime.handoff.parts import Final, Part, encode_part
+from sojourn.runtime.handoff.parts import ROW_BYTES, Final, Part, encode_part
 from sojourn.runtime.handoff.routing import (
     Reception,
     facts_about,
@@ -24,8 +24,16 @@ from sojourn.runtime.handoff.source import TWO_OWNERS, Patience, SourceHandoff, 
 from sojourn.runtime.handoff.strays import answer_at_source, answer_at_target
 from sojourn.runtime.handoff.stream import cut
 from sojourn.runtime.handoff.table import SourceState, TargetState
-from sojourn.runtime.handoff.target import TargetFacts, TargetHandoff, TargetRecord, veto
-from sojourn.runtime.job import BlobRow, HandoffRow, JobHead, JobStatus, MessageRow, Ownership
+from sojourn.runtime.handoff.target import (
+    LEFT_FREE,
+    ROOM_TO_SPARE,
+    TargetFacts,
+    TargetHandoff,
+    TargetRecord,
+    needed_bytes,
+    vetoes,
+)
+from sojourn.runtime.job import BlobRow, HandoffRow, JobHead, JobStatus, LogRow, MessageRow, Ownership
 from sojourn.runtime.wire.handoff import (
     CHUNK_BYTES,
     WINDOW_BYTES,
@@ -295,15 +303,39 @@ def test_two_owners_stop_the_job() -> None:
 # --- the target -----------------------------------------------------------------------------------
 
 
+def test_room_is_kept_while_the_job_runs_for_what_is_to_come_and_for_each_part() -> None:
+    rows = 1_000_000
+    machine = TargetHandoff(msgspec.structs.replace(ASKED, size=rows), "a", "store-b", PATIENCE)
+    machine.begin(TargetFacts("b"), 0.0)
+    (first, _) = machine.step(fx.InspectionDone("", ""), 0.0)
+    assert first == fx.Reserve(rows + ROOM_TO_SPARE)
+    staged = 0
+    for number in range(8):  # twice of what was said to come
+        data = encode_part(Part(logs=[LogRow(0, number + 1, "step", 1, 1, 1.0, "stdout", "x" * 250_000)]))
+        pieces = cut(data)
+        done = [
+            effect for place, piece in enumerate(pieces)
+            for effect in machine.step(
+                Chunk("m", number * len(pieces) + place, piece.data, last=piece.last), 0.0
+            )
+        ]
+        takes = len(data) + ROW_BYTES
+        staged += takes
+        left = max(0, rows - staged) + ROOM_TO_SPARE
+        place = next(n for n, effect in enumerate(done) if isinstance(effect, fx.StagePart))
+        assert done[place - 2 : place] == [fx.Reserve(left + takes), fx.Reserve(left)]
+    assert staged > 1.9 * rows
+
+
 def test_the_way_of_a_target_that_takes_a_job() -> None:
     machine = TargetHandoff(ASKED, "a", "store-b", PATIENCE)
     assert kinds(machine.begin(TargetFacts("b"), 0.0)) == ["Persist", "Inspect"]
-    assert kinds(machine.step(fx.InspectionDone("", ""), 0.0)) == ["PreflightReady"]
+    assert kinds(machine.step(fx.InspectionDone("", ""), 0.0)) == ["Reserve", "PreflightReady"]
     data = last_part()
-    assert kinds(machine.step(Chunk("m", 0, data), 0.0)) == ["StagePart", "Credit"]
+    assert kinds(machine.step(Chunk("m", 0, data), 0.0)) == ["Reserve", "Reserve", "StagePart", "Credit"]
     digest = sha256(data).hexdigest()
     offer = Offer("m", "job", "instance", 3, 9, digest, "store-a", 1, len(data))
-    assert kinds(machine.step(offer, 0.0)) == ["RequireBlobs", "Reserve", "Persist", "Prepared"]
+    assert kinds(machine.step(offer, 0.0)) == ["RequireBlobs", "Persist", "Prepared"]
     commit = Commit("m", "job", "instance", 3)
     assert kinds(machine.step(commit, 0.0)) == ["Persist", "OwnJob", "Ack", "Activate"]
     assert sends(machine.step(commit, 0.0)) == [Ack("m", 4, "store-a")]
@@ -406,16 +438,34 @@ def test_a_staging_target_asks_when_the_source_is_back_whether_the_hand_off_stil
     ],
 )
 def test_every_veto_is_cast_before_anything_is_staged(facts: TargetFacts, says: str) -> None:
-    refusal = veto(ASKED, facts)
-    assert refusal is not None
+    (refusal,) = vetoes(ASKED, facts)
     assert says in refusal[1]
     machine = TargetHandoff(ASKED, "a", "store-b", PATIENCE)
     assert kinds(machine.begin(facts, 0.0)) == ["HandoffRefused", "Ended"]
 
 
+def test_every_veto_is_told_at_once() -> None:
+    facts = TargetFacts("b", "instance", 5, owns=True, arriving="m2", stopping=True, free_bytes=5)
+    against = vetoes(ASKED, facts)
+    assert against[0] == ("Refused", "host 'b' is going down")
+    assert [kind for kind, _ in against] == ["Refused", "Refused", "Refused", "HostUnable"]
+    (refused, _) = TargetHandoff(ASKED, "a", "store-b", PATIENCE).begin(facts, 0.0)
+    assert isinstance(refused, fx.Send)
+    assert isinstance(refused.message, HandoffRefused)
+    assert refused.message.kind == "HandoffAborted"
+    assert refused.message.message == "; ".join(sentence for _, sentence in against)
+
+
+def test_what_is_there_already_needs_no_room() -> None:
+    asked = msgspec.structs.replace(ASKED, size=1200, blobs=[("ab", 1000)])
+    assert needed_bytes(asked, held=0) == 1000 + 2 * 200
+    assert vetoes(asked, TargetFacts("b", free_bytes=LEFT_FREE + 500)) != []
+    assert vetoes(asked, TargetFacts("b", free_bytes=LEFT_FREE + 500, held_bytes=900)) == []
+
+
 def test_a_job_that_was_given_away_can_come_back() -> None:
-    assert veto(ASKED, TargetFacts("b", "instance", 2)) is None
-    assert veto(ASKED, TargetFacts("b", "instance", 3)) is None
+    assert vetoes(ASKED, TargetFacts("b", "instance", 2)) == []
+    assert vetoes(ASKED, TargetFacts("b", "instance", 3)) == []
 
 
 @pytest.mark.parametrize(
@@ -545,8 +595,7 @@ def test_a_third_host_that_names_a_hand_off_changes_nothing() -> None:
 def test_an_offer_under_an_m_that_is_arriving_already_is_refused() -> None:
     facts = facts_about(ASKED, None, [target()], "b")
     assert facts.arriving == "m"
-    refusal = veto(ASKED, facts)
-    assert refusal is not None
+    (refusal,) = vetoes(ASKED, facts)
     assert "by another hand-off" in refusal[1]
 
 
