@@ -131,15 +131,18 @@ class Client(Moving):
         found: list[dict[str, Any]] = self._ask(wire.Jobs())["jobs"]
         return found
 
-    def show(self, job: JobName, *, history: int = 100, after: int | None = None) -> JobState:
+    def show(
+        self, job: JobName, *, history: int = 100, after: int | None = None, follow: bool = False
+    ) -> JobState:
         """Give a job's state.
 
         Args:
             job: its id or a unique prefix.
             history: how many entries of its history.
             after: give those after this sequence number; None for the last ones.
+            follow: of a job that moved away, give the state where it is now; else what was kept here.
         """
-        return JobState(self._ask(wire.Show(job, history, after)))
+        return JobState(self._ask(wire.Show(job, history, after, follow=follow)))
 
     def wait(
         self, job: JobName, *, until: str | None = None, timeout: float | None = None
@@ -230,6 +233,30 @@ class Client(Moving):
         self._ask(wire.Forget(job))
 
     # --- files --------------------------------------------------------------------------------
+
+    def preflight(
+        self,
+        job: JobName,
+        to: str,
+        *,
+        grace: float | None = None,
+        allow_code_drift: bool = False,
+        max_downtime_ms: float | None = None,
+    ) -> dict[str, Any]:
+        """Say what would speak against a move and what it would cost; nothing is moved.
+
+        Args:
+            job: its id or a unique prefix.
+            to: the host.
+            grace: as of ``migrate``, and so are the others.
+            allow_code_drift: whether different code over there is accepted.
+            max_downtime_ms: milliseconds that the job may be frozen for.
+
+        Returns:
+            The document of ``sojourn migrate --dry-run -o json``: ``would_move``, ``reasons``, ``code``,
+            ``disk``, ``clock``, ``bytes``, ``downtime``, ``actors`` and more.
+        """
+        return self._ask(wire.DryRun(job, to, grace, allow_code_drift, max_downtime_ms))
 
     def export(
         self, job: JobName, file: str | os.PathLike[str], *, release: bool = False,

@@ -54,6 +54,17 @@ def write_beside(path: Path, data: bytes) -> None:
         raise _unwritable(path, error) from error
 
 
+def check_writable(path: Path) -> None:
+    """See that a file could be written, so that nobody waits for that in vain.
+
+    Raises:
+        HostUnable: if it can't.
+    """
+    write_beside(path, b"")
+    with contextlib.suppress(OSError):
+        beside(path).unlink()
+
+
 def put_in_place(path: Path) -> None:
     """Give a file that was written beside its name that name.
 

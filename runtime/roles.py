@@ -46,7 +46,7 @@ HERE_ONLY = Right(None)
 COMMANDS: dict[str, Right] = {
     "Jobs": LOOK, "Show": LOOK, "Wait": LOOK, "Logs": LOOK, "Peers": LOOK, "Handoffs": LOOK, "Status": LOOK,
     "Pause": ACT_ON_A_JOB, "Resume": ACT_ON_A_JOB, "Cancel": ACT_ON_A_JOB, "Retry": ACT_ON_A_JOB,
-    "Forget": ACT_ON_A_JOB, "Migrate": ACT_ON_A_JOB, "Export": ACT_ON_A_JOB,
+    "Forget": ACT_ON_A_JOB, "Migrate": ACT_ON_A_JOB, "DryRun": ACT_ON_A_JOB, "Export": ACT_ON_A_JOB,
     "Submit": ACT_ON_A_JOB, "MigrateMany": ACT_ON_A_JOB,
     "Import": ACT_ON_THE_HOST, "Resolve": ACT_ON_THE_HOST, "Down": ACT_ON_THE_HOST,
     "Cordon": ACT_ON_THE_HOST, "Drain": ACT_ON_THE_HOST,
@@ -72,11 +72,12 @@ MESSAGES: dict[str, Hearing] = {
     ),
     "RelayRequest": Hearing.COMMAND,
     "Preflight": Hearing.BEGINS,
+    "Survey": Hearing.BEGINS,
     "Claims": Hearing.BETWEEN,
     **dict.fromkeys(("Pair", "Paired", "PairRefused"), Hearing.INVITED),
     **dict.fromkeys(
         (
-            "RelayAnswer", "RelayReturned",
+            "RelayAnswer", "RelayReturned", "Surveyed",
             "PreflightReady", "HandoffRefused", "Chunk", "Credit", "Waiting", "Offer", "Prepared", "Commit",
             "Ack", "Closed", "Superseded", "Unknown", "Abort", "Query", "ActorsStarted", "Measured",
         ),

@@ -20,6 +20,8 @@ class Fingerprints:
         self._allowance = allowance
         self._seen = set[str]()
         self._digests: dict[str, str] = {}
+        self.modules: dict[str, str] = {}
+        """Loaded module → its file, relative to its root."""
 
     def files(self) -> list[tuple[str, str]]:
         """Give (path relative to its root, sha256 hex) of every loaded file, sorted."""
@@ -41,12 +43,7 @@ class Fingerprints:
         else:
             digest = sha256(content).hexdigest()
         self._digests[str(relative)] = digest
-
-
-def fingerprint(files: list[tuple[str, str]]) -> str:
-    """Give one digest over files."""
-    text = "".join(f"{name}\0{digest}\n" for name, digest in files)
-    return "sha256:" + sha256(text.encode()).hexdigest()
+        self.modules[module] = str(relative)
 
 
 def _is_ours(module: str) -> bool:

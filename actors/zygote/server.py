@@ -14,12 +14,14 @@ import msgspec
 from sojourn.actors.classes import LoadedClasses
 from sojourn.actors.loading import LoadedRoutine
 from sojourn.actors.process.output import flush_streams
-from sojourn.actors.zygote.fingerprint import Fingerprints, fingerprint
+from sojourn.actors.zygote.dependencies import Dependencies
+from sojourn.actors.zygote.fingerprint import Fingerprints
 from sojourn.actors.zygote.fork import Child, fork_child, spawn_fresh
 from sojourn.actors.zygote.guard import NOTE
 from sojourn.actors.zygote.imports import Allowance, find_flow, load_flow
 from sojourn.actors.zygote.kernel import kill_group, may_fork
 from sojourn.runtime.errors import CodeNotLoadable, NotFound, ProtocolViolation, SojournError, to_wire
+from sojourn.runtime.fingerprint import fingerprint
 from sojourn.runtime.flow import FlowSpec, decode_flow, encode_flow
 from sojourn.runtime.wire.framing import Deframer, frame
 from sojourn.runtime.wire.zygote import (
@@ -77,6 +79,7 @@ class Server:
         self._allowance = Allowance(setup.paths, setup.allow)
         self._classes = LoadedClasses(self._allowance.permits_loaded)
         self._fingerprints = Fingerprints(self._allowance)
+        self._dependencies = Dependencies(self._fingerprints)
         self._loaded: dict[bytes, LoadedFlow] = {}
         """Encoded flow → what was loaded for it."""
         self._children: dict[int, Child] = {}
@@ -124,24 +127,34 @@ class Server:
             case Inspect():
                 self._answer(message.request, lambda: find_flow(message.locator, self._allowance))
             case Check():
-                self._answer(message.request, lambda: _decode(message.flow))
+                self._answer(
+                    message.request, lambda: _decode(message.flow), by_routine=message.by_routine
+                )
             case Fork():
                 self._fork(message)
             case Shutdown():
                 return False
         return True
 
-    def _answer(self, request: int, find: Callable[[], FlowSpec]) -> None:
+    def _answer(
+        self, request: int, find: Callable[[], FlowSpec], *, by_routine: bool = False
+    ) -> None:
         """Find a flow, load it, and say how that went."""
+        routines: dict[str, list[str]] = {}
         try:
-            encoded = encode_flow(find())
+            flow = find()
+            encoded = encode_flow(flow)
             loaded = self._load(encoded)
+            if by_routine:
+                routines = {
+                    routine.id: self._dependencies.files(routine.module) for routine in flow.routines
+                }
         except BaseException as error:  # noqa: BLE001 - modules raise anything, the zygote outlives it
             self._send(LoadFailed(request, *_describe(error)))
             return
         finally:
             flush_streams()
-        self._send(Inspected(request, encoded, loaded.code, loaded.files, may_fork()))
+        self._send(Inspected(request, encoded, loaded.code, loaded.files, may_fork(), routines))
 
     def _load(self, encoded: bytes) -> LoadedFlow:
         """Import what a flow needs, once."""

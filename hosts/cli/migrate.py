@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from sojourn.hosts.cli import preflight
 from sojourn.hosts.cli.common import (
     Settings,
     complete_host,
@@ -18,7 +19,7 @@ from sojourn.hosts.cli.moving import move_many, show_entries
 from sojourn.hosts.cli.progress import move_shown
 from sojourn.runtime.errors import UsageError
 from sojourn.runtime.moved import moved_entry
-from sojourn.runtime.wire.client import Migrate
+from sojourn.runtime.wire.client import DryRun, Migrate
 from sojourn.runtime.wire.whole_hosts import MigrateMany
 
 
@@ -32,16 +33,24 @@ from sojourn.runtime.wire.whole_hosts import MigrateMany
 @click.option("--max-downtime", type=float, metavar="MS", callback=read_milliseconds,
               help="Copy until the job would be frozen for less than this, or leave it where it is.")
 @click.option("--allow-code-drift", is_flag=True, help="Accept different code on the target.")
+@click.option("--dry-run", is_flag=True,
+              help="Say what would speak against it and what it would cost; move nothing.")
 @with_settings
 def migrate_command(
     settings: Settings, jobs: tuple[str, ...], to: str | None, everything: bool, back: bool,
-    grace: float | None, max_downtime: float | None, allow_code_drift: bool,
+    grace: float | None, max_downtime: float | None, allow_code_drift: bool, dry_run: bool,
 ) -> int:
     """Move jobs to another host while they run, side by side; one that doesn't move stops no other.
 
     Of several, each is told with where it is now; exit code 7 where some stay, 8 where one is in doubt.
     """
     check_usage(jobs, to, everything=everything, back=back)
+    if dry_run:
+        looked_at = preflight.movable(settings) if everything else jobs
+        preflight.dry_run(
+            settings, [DryRun(job, to, grace, allow_code_drift, max_downtime) for job in looked_at]
+        )
+        return 0
     if len(jobs) != 1:
         names = None if everything else list(jobs)
         return move_many(settings, MigrateMany(names, to, grace, allow_code_drift, max_downtime))

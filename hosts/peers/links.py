@@ -106,6 +106,8 @@ class PeerLinks:
         self._refused_by: dict[str, str] = {}
         """peer → why it doesn't speak with this host, where it said so on a connection that it dialled."""
         self._reach = Reach()
+        self._apart: dict[str, str] = {}
+        """Peer → why there is no connection to it, where one side refused the other."""
         self._events: list[PeerEvent] = []
         self._probes: list[float] = []
         self._next_keepalive = 0.0
@@ -236,6 +238,10 @@ class PeerLinks:
         row = self._peers.get(peer)
         return 0 if row is None else self._refusals.count(PEER + row.public_key)
 
+    def why_apart(self, peer: str) -> str | None:
+        """Say what keeps a peer away: its refusal, or this host's; None for nothing that is known of."""
+        return self.refused_by(peer) or self._apart.get(peer)
+
     def peers(self) -> list[PeerRow]:
         """Give the paired hosts."""
         return sorted(self._peers.values(), key=lambda row: row.name)
@@ -322,6 +328,10 @@ class PeerLinks:
             if turned is Turned.LOST:
                 self._lost(name)
             elif turned is Turned.KEY_REFUSED:
+                self._apart[name] = (
+                    f"host {name!r} doesn't accept this host's key, or has another one: pair them anew "
+                    "with `sojourn invite` and `sojourn join`"
+                )
                 self._admission.tell("handshake refused", f"{name} at {line.address}")
         problem = line.overdue(self._now)
         if problem:
@@ -370,12 +380,14 @@ class PeerLinks:
         refusal = judge(self._own, name, hello)
         if isinstance(refusal, HelloRefused):
             self._on_refused("hello", refusal.message)
+            self._apart[name] = refusal.message
             line.send(encode(refusal))
             if line.state is Line.UP:
                 self._lost(name)
             line.state = Line.REFUSED
         elif line.state in (Line.SHAKEN, Line.UP):
             line.state = Line.UP
+            self._apart.pop(name, None)
             self._events += self._reach.reached(name, hello)
 
     def _receive_server(self, server: Listener) -> None:
@@ -423,6 +435,7 @@ class PeerLinks:
         refusal = judge(self._own, peer, hello)
         if isinstance(refusal, HelloRefused):
             self._on_refused("hello", refusal.message)
+            self._apart[peer] = refusal.message
             self._send_back(route, refusal)
             return
         if self._server is None or self._server.send(route, self._hello_for(peer)) is Sent.GONE:
@@ -431,6 +444,7 @@ class PeerLinks:
             self._events += self._reach.lost(peer, connected=True)
         self._routes[peer] = route
         self._refused_by.pop(peer, None)
+        self._apart.pop(peer, None)
         self._events += self._reach.reached(peer, hello)
 
     # --- what is malformed ----------------------------------------------------------------------------

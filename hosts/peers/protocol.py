@@ -68,6 +68,10 @@ class Links(Protocol):
         """Give what a peer said of itself last."""
         ...
 
+    def why_apart(self, peer: str) -> str | None:
+        """Say which side refused the other and why; None where none did, as far as is known."""
+        ...
+
     def peers(self) -> list[PeerRow]:
         """Give the paired hosts."""
         ...

@@ -14,7 +14,7 @@ from sojourn.hosts.supervisor.claims import Contests
 from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Core, ToPeer
 from sojourn.hosts.supervisor.fleet import Fleet
-from sojourn.hosts.supervisor.held import HeldBlobs
+from sojourn.hosts.supervisor.held import HeldBlobs, seen_blobs
 from sojourn.hosts.supervisor.keeping import Reservations, leave_room
 from sojourn.hosts.supervisor.resolving import OpenHandoff
 from sojourn.hosts.supervisor.staging import Staging
@@ -37,6 +37,7 @@ from sojourn.runtime.handoff.claims import outdone
 from sojourn.runtime.handoff.parts import decode_final
 from sojourn.runtime.handoff.routing import Reception, ToTarget, arriving, facts_about
 from sojourn.runtime.handoff.source import TWO_OWNERS, Patience
+from sojourn.runtime.handoff.survey import code_drift
 from sojourn.runtime.handoff.table import TargetState
 from sojourn.runtime.handoff.target import ROLE, TargetFacts, TargetHandoff, decode_record
 from sojourn.runtime.job import (
@@ -59,6 +60,7 @@ from sojourn.runtime.wire.handoff import (
     Preflight,
     Waiting,
 )
+from sojourn.runtime.wire.survey import Code
 
 START_PATIENCE = 15.0
 """Seconds that processes get to start before a hand-off is refused, or STARTED is sent without them."""
@@ -185,7 +187,7 @@ class Arrivals:
             core.send(ToPeer(peer, HandoffRefused(asked.m, Refused.__name__, crowded), f"{ROLE}.refused"))
             return
         try:
-            facts = self._facts(asked)
+            facts = self.facts(asked)
         except JobUnreadable as error:
             refused = HandoffRefused(asked.m, *to_wire(error))
             core.send(ToPeer(peer, refused, f"{ROLE}.refused"))
@@ -206,13 +208,15 @@ class Arrivals:
                         core.apply(Block(known[0], effect.message.message))
         self._do(arrival, effects)
 
-    def _facts(self, asked: Preflight) -> TargetFacts:
+    def facts(self, asked: Preflight) -> TargetFacts:
+        """Gather what this host knows of a job that it is asked to take."""
         core = self._core
         known = core.head(asked.job_id)
         return facts_about(
             asked, None if known is None else known[1], self._machines(), core.host,
             stopping=core.stopping, cordoned=core.cordoned,
             free_bytes=shutil.disk_usage(core.home.root).free,
+            held_bytes=sum(have for _, have in seen_blobs(core.home.blobs, asked.blobs)),
         )
 
     def _machines(self) -> list[TargetHandoff]:
@@ -303,14 +307,11 @@ class Arrivals:
             self._inspected(arrival, answer.failed.kind, answer.failed.message)
             return
         assert answer.inspected is not None
-        if asked.code and asked.code != answer.inspected.code and not asked.allow_code_drift:
-            files = differing(asked.files, answer.inspected.files)
-            if files:
-                self._inspected(
-                    arrival, CodeNotLoadable.__name__,
-                    f"the code on host {self._core.host!r} differs in {', '.join(files[:5])}: bring it "
-                    "to the same state, or move with --allow-code-drift",
-                )
+        if not asked.allow_code_drift:
+            here = Code(answer.inspected.code, answer.inspected.files, answer.inspected.routines)
+            drift = code_drift(Code(asked.code, asked.files), here, self._core.host)
+            if drift is not None:
+                self._inspected(arrival, CodeNotLoadable.__name__, drift)
                 return
         if self._fleet.spare() >= crowding.MOST_SPARE:
             self._inspected(
@@ -444,7 +445,7 @@ class Arrivals:
             )
             return
         self._core.round.writes.flows_put[arrival.digest] = effect.flow
-        self._fleet.code.check(arrival.digest, effect.flow, arrival.machine.m)
+        self._fleet.code.detail(arrival.digest, effect.flow, arrival.machine.m, running=False)
 
     def give_credit(self) -> None:
         """Answer once to all that came in the round under way; it leaves when that is on disk."""
@@ -601,14 +602,3 @@ def _give(head: JobHead, epoch: int, figures: HandoffFigures | None) -> None:
     head.moved_to = None
     if figures is not None:
         head.handoffs = [*head.handoffs, figures]
-
-
-def differing(theirs: list[tuple[str, str]], ours: list[tuple[str, str]]) -> list[str]:
-    """Name the files that differ between two hosts.
-
-    Args:
-        theirs: (path, digest) on the source.
-        ours: the same here.
-    """
-    here = dict(ours)
-    return [name for name, digest in theirs if here.get(name) != digest]

@@ -19,6 +19,7 @@ from sojourn.hosts.supervisor.processes import Processes
 from sojourn.hosts.supervisor.reactor import Reactor
 from sojourn.hosts.supervisor.resolving import Resolving
 from sojourn.hosts.supervisor.upkeep import Upkeep
+from sojourn.hosts.supervisor.whereabouts import Whereabouts
 from sojourn.runtime.wire.whole_hosts import Cordon, Drain, MigrateMany
 
 
@@ -48,6 +49,7 @@ class Supervisor:
         self.border.handoffs = self.moves
         desk.border = self.border
         desk.moves = self.moves
+        desk.whereabouts = Whereabouts(core, self.moves.contests, self.border)
         desk.resolving = Resolving(core, self.moves, self.moves.contests, self.border, desk)
         self.draining = Draining(core, desk, self.moves, self.border, desk.errands)
         self.cordoning = Cordoning(core, desk, self.border, self.moves.arrivals, self.draining)

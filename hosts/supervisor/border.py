@@ -40,6 +40,7 @@ from sojourn.runtime.wire.peer import (
     RelayRequest,
     RelayReturned,
 )
+from sojourn.runtime.wire.survey import Survey, SurveyMessage, denial
 
 TELL_EVERY = 5.0
 """Seconds between two words about a cordon, once there was one."""
@@ -50,6 +51,7 @@ class Handoffs(Protocol):
 
     def received(self, peer: str, message: HandoffMessage) -> None: ...  # noqa: D102
     def claimed(self, peer: str, message: ClaimsMessage) -> None: ...  # noqa: D102
+    def surveyed(self, peer: str, message: SurveyMessage) -> None: ...  # noqa: D102
     def heard_hello(self, peer: str, knows_you: Known | None) -> None: ...  # noqa: D102
     def link_back(self, peer: str) -> None: ...  # noqa: D102
 
@@ -119,6 +121,7 @@ class Border:
                     self._link_up(event)
                 case LinkDown():
                     self._core.log.info("peer disconnected", peer=event.peer)
+                    self._relays.link_down(event.peer)
                 case PairRequested():
                     self.pairing.requested(event)
         self.pairing.receive()
@@ -191,6 +194,8 @@ class Border:
                 self._refused_of(peer, "out of place", type(message).__name__)
             case Preflight():
                 self._offered(peer, message)
+            case Survey():
+                self._surveyed(peer, message)
             case _:
                 try:
                     self._pass_on(peer, message)
@@ -206,6 +211,16 @@ class Border:
         self._refused_of(peer, "hand-off", f"job {preflight.job_id}: {denied.message}")
         self._core.send(ToPeer(peer, HandoffRefused(preflight.m, *to_wire(denied))))
 
+    def _surveyed(self, peer: str, survey: Survey) -> None:
+        """A host wants to know what a hand-off would meet here: of one that may not, only that."""
+        denied = self.permits.against_taking(peer)
+        if denied is None:
+            self._pass_on(peer, survey)
+            return
+        asked = survey.asked
+        self._refused_of(peer, "hand-off", f"job {asked.job_id}: {denied.message}")
+        self._core.send(ToPeer(peer, denial(asked.m, survey.number, to_wire(denied))))
+
     def _pass_on(self, peer: str, message: Any) -> None:
         if isinstance(message, HandoffMessage):
             if self.handoffs is not None:
@@ -213,6 +228,9 @@ class Border:
         elif isinstance(message, ClaimsMessage):
             if self.handoffs is not None:
                 self.handoffs.claimed(peer, message)
+        elif isinstance(message, SurveyMessage):
+            if self.handoffs is not None:
+                self.handoffs.surveyed(peer, message)
         else:
             line = self._lines.line(f"{peer} says", repr(message)[:500], self._core.now.monotonic)
             if line is not None:
@@ -290,10 +308,10 @@ class Border:
 
     # --- relayed commands ---------------------------------------------------------------------------
 
-    def relay(self, host: str, asker: Asker, request: Request) -> None:
-        """Let another host do something; its answers go to the asker."""
+    def relay(self, host: str, asker: Asker, request: Request, *, job: str | None = None) -> None:
+        """Let another host do something, since ``job`` is there; its answers go to the asker."""
         self.require(host)
-        self._relays.relay(host, asker, request)
+        self._relays.relay(host, asker, request, job=job)
 
     def gone(self, asker: Asker) -> None:
         """Someone who asked here went away."""

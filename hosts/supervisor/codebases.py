@@ -104,6 +104,21 @@ class CodeBases:
         base.checking.add(digest)
         self.ask(base, Question(digest, ticket), lambda number: Check(number, flow))
 
+    def detail(self, digest: str, flow: bytes, ticket: object, *, running: bool) -> None:
+        """Ask for the code of a flow, by routine.
+
+        Args:
+            digest: of the flow.
+            flow: encoded.
+            ticket: comes with the answer.
+            running: whether the code that runs is meant, though its files may have changed since.
+        """
+        base = self.serving(digest) if running else None
+        if base is None:
+            base = self._current(self._core.plan(digest, flow).spec.modules)
+        base.checking.add(digest)
+        self.ask(base, Question(digest, ticket), lambda number: Check(number, flow, by_routine=True))
+
     def ask(
         self, base: CodeBase, question: Question, make: Callable[[int], Inspect | Check | Fork]
     ) -> None:

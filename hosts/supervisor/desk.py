@@ -22,6 +22,7 @@ from sojourn.hosts.supervisor.permits import OF_A_JOB, Permits
 from sojourn.hosts.supervisor.resolving import Resolving
 from sojourn.hosts.supervisor.submissions import Submissions
 from sojourn.hosts.supervisor.watching import LogWatch, Watch, Watching
+from sojourn.hosts.supervisor.whereabouts import Whereabouts
 from sojourn.runtime.commands import cordoned
 from sojourn.runtime.conditions import Condition, parse
 from sojourn.runtime.engine.inputs import (
@@ -36,12 +37,13 @@ from sojourn.runtime.errors import (
     from_wire,
     to_wire,
 )
-from sojourn.runtime.job import Ownership
+from sojourn.runtime.job import JobHead, Ownership
 from sojourn.runtime.wire.client import (
     Answer,
     Cancel,
     Command,
     Down,
+    DryRun,
     Export,
     Failure,
     Forget,
@@ -84,8 +86,8 @@ PART = "#part"
 class Border(Protocol):
     """What the desk needs of the part that speaks with peers."""
 
-    def relay(self, host: str, asker: Asker, request: Request) -> None:
-        """Let another host do it; its answers go to the asker."""
+    def relay(self, host: str, asker: Asker, request: Request, *, job: str | None = None) -> None:
+        """Let another host do it, since ``job`` is there; its answers go to the asker."""
         ...
 
     def gone(self, asker: Asker) -> None:
@@ -103,7 +105,7 @@ class Border(Protocol):
 class Moves(Protocol):
     """What the desk needs of the part that carries hand-offs out."""
 
-    def migrate(self, asker: Asker, row: int, command: Migrate) -> None: ...  # noqa: D102
+    def migrate(self, asker: Asker, row: int, command: Migrate | DryRun) -> None: ...  # noqa: D102
     def release_to_file(self, asker: Asker, row: int, command: Export) -> None: ...  # noqa: D102
     def take_file(self, asker: Asker, command: Import) -> None: ...  # noqa: D102
 
@@ -132,6 +134,7 @@ class Desk:
         self.border: Border | None = None
         self.moves: Moves | None = None
         self.resolving: Resolving | None = None
+        self.whereabouts: Whereabouts | None = None
         self.watching = Watching(core, self._follow)
         self.submissions = Submissions(core, fleet.code, self)
         self.acting = Acting(core, fleet, self)
@@ -146,7 +149,7 @@ class Desk:
             Submit: self.submissions.submit, Jobs: self._jobs, Show: self._show, Wait: self._wait,
             Logs: self._logs, Pause: self.acting.pause, Resume: self.acting.resume,
             Cancel: self.acting.cancel, Retry: self.acting.retry, Forget: self.acting.forget,
-            Migrate: self._migrate, Export: self._export, Import: self._import,
+            Migrate: self._migrate, DryRun: self._migrate, Export: self._export, Import: self._import,
             Handoffs: self._handoffs, Resolve: self._resolve,
             Invite: self._invite, Join: self._join, Peers: self._peers, SetRole: self._set_role,
             Revoke: self._revoke, Status: self._status, Down: self._down,
@@ -248,7 +251,7 @@ class Desk:
         ):
             if isinstance(request.command, Forget) and head.ownership is Ownership.GONE:
                 return False
-            self.relay(str(head.moved_to), asker, request)
+            self._relay_to_owner(head, asker, request)
             return True
         if row in core.unreadable:
             raise JobUnreadable(core.unreadable[row])
@@ -259,7 +262,7 @@ class Desk:
             )
         if row not in core.moving and head.ownership is Ownership.OWNED:
             return False
-        if isinstance(request.command, (Migrate, Export)):
+        if isinstance(request.command, (Migrate, DryRun, Export)):
             if isinstance(request.command, Export) and request.command.release_to is None:
                 return False
             raise Refused(
@@ -281,15 +284,52 @@ class Desk:
             except SojournError as error:
                 self.fail(asker, error)
 
-    def relay(self, host: str, asker: Asker, request: Request) -> None:
-        """Let another host do a command, and remember it as that host's."""
+    def _relay_to_owner(self, head: JobHead, asker: Asker, request: Request) -> None:
+        """Let the host that a job went to do a command; where that is down, find one that knows more.
+
+        Raises:
+            NoSupervisor: if this host knows no other.
+        """
+        if self.whereabouts is None:
+            raise NotFound(f"host {self._core.host!r} has no peers: pair it with `sojourn join`")
+        known = self.whereabouts.known(head)
+        if known is not None:
+            self.relay(known, asker, request, job=head.job_id)
+            return
+        unreachable = self.whereabouts.unreachable(head)
+
+        def found(host: str | None) -> None:
+            try:
+                if host is None:
+                    raise unreachable
+                self.relay(host, asker, request, job=head.job_id)
+            except SojournError as error:
+                self.fail(asker, error)
+
+        self.whereabouts.find(head, found)
+
+    def find_owner(self, job: str, then: Callable[[str | None], None]) -> None:
+        """Ask every host that can be reached for a job that went away from here."""
+        known = self._core.head(job)
+        if known is not None and self.whereabouts is not None:
+            self.whereabouts.find(known[1], then)
+
+    def relay(self, host: str, asker: Asker, request: Request, *, job: str | None = None) -> None:
+        """Let another host do a command, and remember it as that host's.
+
+        Args:
+            host: which.
+            asker: who asked.
+            request: what.
+            job: the job for whose sake it is that host; None where the host was named.
+        """
         if self.border is None:
             raise NotFound(f"host {self._core.host!r} has no peers: pair it with `sojourn join`")
         command_id = self._commands.pop(asker, None)
         if command_id is not None:
             asker = self._working.pop(command_id, asker)
             request = msgspec.structs.replace(request, request=asker.request)
-        self.border.relay(host, asker, msgspec.structs.replace(request, host=None))
+        self.border.relay(host, asker, msgspec.structs.replace(request, host=None), job=job)
 
     def _follow(self, watch: Watch | LogWatch, row: int) -> None:
         """A watched job moved away: go on watching where it is."""
@@ -313,9 +353,8 @@ class Desk:
                     left = max(0.0, watch.deadline - self._core.now.monotonic)
                 until = watch.condition.text if watch.condition is not None else None
                 command = Wait([head.job_id], until, left, watch.follow)
-            self.border.relay(
-                head.moved_to, watch.asker,
-                Request(watch.asker.request, self._core.new_id(), None, command),
+            self._relay_to_owner(
+                head, watch.asker, Request(watch.asker.request, self._core.new_id(), None, command)
             )
             return
         asker = Asker(b"", PART, self._next_part, watch.asker.request)
@@ -323,8 +362,8 @@ class Desk:
         self._next_part += 1
         watch.open.discard(row)
         until = watch.condition.text if watch.condition is not None else None
-        self.border.relay(
-            head.moved_to, asker,
+        self._relay_to_owner(
+            head, asker,
             Request(asker.request, self._core.new_id(), None, Wait([head.job_id], until, None, False)),
         )
 
@@ -371,6 +410,10 @@ class Desk:
 
     def _show(self, asker: Asker, command: Show) -> None:
         row, head = self._core.find(command.job)
+        away = head.ownership in (Ownership.GONE, Ownership.FORGOTTEN) and head.moved_to is not None
+        if command.follow and away:
+            self._relay_to_owner(head, asker, Request(asker.request, self._core.new_id(), None, command))
+            return
         if head.ownership is Ownership.FORGOTTEN:
             where = f": it is on host {head.moved_to!r}" if head.moved_to else ""
             raise NotFound(f"job {head.job_id} was forgotten on host {self._core.host!r}{where}")
@@ -410,8 +453,7 @@ class Desk:
     def _logs(self, asker: Asker, command: Logs) -> None:
         row, head = self._core.owned(command.job)
         if head.ownership in (Ownership.GONE, Ownership.FORGOTTEN) and head.moved_to:
-            request = Request(asker.request, self._core.new_id(), None, command)
-            self.relay(head.moved_to, asker, request)
+            self._relay_to_owner(head, asker, Request(asker.request, self._core.new_id(), None, command))
             return
         self.watching.read_logs(LogWatch(asker, row, command.after), follow=command.follow)
 
@@ -422,7 +464,7 @@ class Desk:
 
     # --- moving ---------------------------------------------------------------------------------
 
-    def _migrate(self, asker: Asker, command: Migrate) -> None:
+    def _migrate(self, asker: Asker, command: Migrate | DryRun) -> None:
         row, head = self.acting.live(command.job, "move")
         self.acting.check_not_cancelling(head)
         self.acting.check_not_contested(head)

@@ -25,6 +25,7 @@ from sojourn.runtime.engine.inputs import Block, Settle, Unsend
 from sojourn.runtime.engine.model import Message
 from sojourn.runtime.flow import encode_flow
 from sojourn.runtime.job import JobStatus
+from sojourn.runtime.progress_page import Running
 from sojourn.runtime.wire.actor import (
     Forget,
     FromActor,
@@ -535,11 +536,13 @@ class Fleet:
             self._running_in(worker.name) == row for worker in self._core.dispatcher.holders(row)
         )
 
+    def glance(self, name: str) -> Running | None:
+        """Give what a process's page says of what runs in it; None where there is no such process."""
+        process = self._processes.get(name)
+        return None if process is None or process.handle is None else process.handle.glance()
+
     def _running_in(self, name: str) -> int:
         """Give the row of the job whose turn a process executes, by its page; 0 for none."""
-        process = self._processes.get(name)
-        if process is None or process.handle is None:
-            return 0
-        running = process.handle.glance()
-        return running.job if running.in_flight else 0
+        running = self.glance(name)
+        return running.job if running is not None and running.in_flight else 0
 

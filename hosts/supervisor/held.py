@@ -47,6 +47,23 @@ class HeldBlobs:
         self._found = held_blobs(self._folder, self._asked)
 
 
+def seen_blobs(folder: Path, asked: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Give (digest, bytes that are here) by names and sizes alone, for estimates; nothing is read."""
+    found: list[tuple[str, int]] = []
+    for digest, size in asked:
+        if not is_digest(digest):
+            continue
+        for path in (folder / digest, folder / f"{PARTIAL}{digest}"):
+            try:
+                have = path.stat().st_size
+            except OSError:
+                continue
+            if 0 < have <= size:
+                found.append((digest, have))
+                break
+    return found
+
+
 def held_blobs(folder: Path, asked: list[tuple[str, int]]) -> list[tuple[str, int]]:
     """Give (digest, bytes that are here); whole blobs are marked as wanted again.
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import zmq
 
-from sojourn.hosts.files import beside, put_in_place, write_beside
+from sojourn.hosts.files import beside, check_writable, put_in_place, write_beside
 from sojourn.hosts.supervisor.arrivals import Arrivals
 from sojourn.hosts.supervisor.border import Border
 from sojourn.hosts.supervisor.claims import PATIENCE as CLAIM_PATIENCE
@@ -22,9 +22,10 @@ from sojourn.hosts.supervisor.crashing import CrashPoint
 from sojourn.hosts.supervisor.desk import Desk
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.papers import exported
+from sojourn.hosts.supervisor.preflights import Preflights
 from sojourn.hosts.supervisor.resolving import OpenHandoff
+from sojourn.hosts.supervisor.surveying import Finding
 from sojourn.runtime.engine.inputs import Block, Drop, Freeze, Now, Round, Thaw
-from sojourn.runtime.engine.references import referenced_blobs
 from sojourn.runtime.errors import (
     HandoffAborted,
     HostUnable,
@@ -39,12 +40,13 @@ from sojourn.runtime.handoff import routing, strays
 from sojourn.runtime.handoff.crash_points import after_write, before_write
 from sojourn.runtime.handoff.journeys import came_from
 from sojourn.runtime.handoff.routing import FOR_TARGET, Reception
-from sojourn.runtime.handoff.source import ROLE, Patience, SourceHandoff, SourceRecord
+from sojourn.runtime.handoff.source import ROLE, TWO_OWNERS, Patience, SourceHandoff, SourceRecord
+from sojourn.runtime.handoff.survey import refusal
 from sojourn.runtime.handoff.table import SourceState
 from sojourn.runtime.handoff.target import ROLE as TARGET
 from sojourn.runtime.job import HandoffRow, JobHead, JobImage, Ownership
 from sojourn.runtime.wire.claims import ClaimsMessage
-from sojourn.runtime.wire.client import Export, Import, Migrate, Progress
+from sojourn.runtime.wire.client import DryRun, Export, Import, Migrate, Progress
 from sojourn.runtime.wire.handoff import (
     Ack,
     HandoffMessage,
@@ -54,6 +56,7 @@ from sojourn.runtime.wire.handoff import (
     Query,
 )
 from sojourn.runtime.wire.peer import Known
+from sojourn.runtime.wire.survey import SurveyMessage
 
 
 class Departure(msgspec.Struct, eq=False):
@@ -95,8 +98,6 @@ class Moves:
         self.border = border
         self._patience = Patience()
         self._departures: dict[str, Departure] = {}
-        self._asked: dict[str, tuple[Asker, int, Migrate]] = {}
-        """Hand-offs that wait for the source's own code to be looked at."""
         self._settled: list[int] = []
         """Rows of jobs whose hand-off ended with the round under way."""
         self._written: list[Departure] = []
@@ -109,6 +110,9 @@ class Moves:
         self.arrivals = Arrivals(core, fleet, self._patience, self.contests)
         self.contests.believes = border.permits.believes
         border.pairing.ties = self
+        self._preflights = Preflights(
+            core, fleet, border.links, self._patience, self.arrivals.facts
+        )
         self._recover()
 
     def _recover(self) -> None:
@@ -160,11 +164,8 @@ class Moves:
 
     def loaded(self, answer: LoadAnswer) -> None:
         """See ``Part``."""
-        asked = self._asked.pop(str(answer.ticket), None)
-        if asked is None:
+        if not self._preflights.loaded(answer):
             self.arrivals.loaded(answer)
-        else:
-            self._begin(str(answer.ticket), *asked)
 
     def before_commit(self, round_: Round) -> None:
         """See ``Part``."""
@@ -191,6 +192,7 @@ class Moves:
             self._crash.reached(point)
         self._points = []
         self.arrivals.imported_now = False
+        self._preflights.note(committed)
         written, self._written = self._written, []
         for departure in written:
             self._finish_file(departure)
@@ -225,9 +227,8 @@ class Moves:
                 times.extend(() if wake is None else (wake,))
                 if departure.wanted is not None:
                     times.append(now)
-        times.extend(
-            time for time in (self.arrivals.tick(now), self.contests.tick(now)) if time is not None
-        )
+        wakes = (self.arrivals.tick(now), self.contests.tick(now), self._preflights.tick(now))
+        times.extend(time for time in wakes if time is not None)
         return min(times, default=None)
 
     def close(self) -> None:
@@ -281,6 +282,10 @@ class Moves:
         """Take in what a peer asks or says of jobs that it holds."""
         self.contests.received(peer, message)
 
+    def surveyed(self, peer: str, message: SurveyMessage) -> None:
+        """Answer what a peer wants to know before a move, or take in its answer."""
+        self._preflights.received(peer, message)
+
     def heard_hello(self, peer: str, knows_you: Known | None) -> None:
         """A peer said HELLO, and which run of this host it knows of."""
         self.contests.heard_hello(peer, knows_you)
@@ -291,38 +296,41 @@ class Moves:
             if departure.machine.peer == peer:
                 self._step(departure, fx.LinkBack())
         self.arrivals.link_back(peer)
+        self._preflights.link_back(peer)
         self.contests.link_up(peer)
 
     # --- what people ask ------------------------------------------------------------------------------
 
-    def migrate(self, asker: Asker, row: int, command: Migrate) -> None:
-        """Begin to move a job, or to move it back."""
-        core = self._core
+    def migrate(self, asker: Asker, row: int, command: Migrate | DryRun) -> None:
+        """Look at what a move meets; unless that is all that was asked for, begin it where it can.
+
+        Raises:
+            UsageError: if the job is there already.
+            NotFound: if the target isn't paired.
+        """
         head = self._head(row)
         if command.to is None:
-            command = msgspec.structs.replace(command, to=came_from(head, core.host))
+            command = msgspec.structs.replace(command, to=came_from(head, self._core.host))
             assert command.to is not None
-        if command.to == core.host:
-            raise UsageError(f"job {head.job_id} is on host {core.host!r} already")
-        self.border.require(command.to)
-        self.border.permits.check_giving(command.to, head.job_id)
-        if not self.border.links.connected(command.to):
-            raise HandoffAborted(
-                f"job {head.job_id} stays on host {core.host!r} and goes on there: host "
-                f"{command.to!r} can't be reached now; see `sojourn peers`"
-            )
-        m = self._core.new_id()
-        known = self._fleet.code.code_of(head.flow_digest)
-        if known is None:
-            flow = core.store.flow(head.flow_digest)
-            if flow is not None:
-                self._asked[m] = (asker, row, command)
-                self._fleet.code.check(head.flow_digest, flow, m)
-                return
-        self._begin(m, asker, row, command)
+        if command.to == self._core.host:
+            raise UsageError(f"job {head.job_id} is on host {self._core.host!r} already")
+        peer = self.border.require(command.to)
+        self.border.permits.check_giving(peer.name, head.job_id)
+        asked = command
 
-    def _begin(self, m: str, asker: Asker, row: int, command: Migrate) -> None:
+        def found(finding: Finding) -> None:
+            if isinstance(asked, DryRun):
+                self._desk.reply(asker, self._preflights.document(row, peer, asked, finding))
+            else:
+                self._surveyed(asker, row, asked, finding)
+
+        self._preflights.begin(row, head, peer.name, command, found)
+
+    def _surveyed(self, asker: Asker, row: int, command: Migrate, finding: Finding) -> None:
+        """Begin a move, or say everything that speaks against it."""
         core = self._core
+        asked = finding.asked
+        contested = any(kind == TWO_OWNERS for kind, _ in finding.reasons)
         try:
             head = self._head(row)
             leaving = [other.machine for other in self._departures.values() if other.row == row]
@@ -330,18 +338,18 @@ class Moves:
                 raise HandoffAborted(f"job {head.job_id} is {head.status.value} meanwhile")
             assert command.to is not None
             self.border.require(command.to)
+            if head.cancelling:
+                raise HandoffAborted(f"job {head.job_id} is being cancelled meanwhile")
+            if finding.reasons and not contested:  # both sides of a conflict are stopped by the hand-off
+                raise refusal(head.job_id, core.host, finding.reasons)
         except SojournError as error:
+            core.log.warning("hand-off", job=asked.job_id, failed=error.message)
             self._desk.fail(asker, error)
             return
-        known = self._fleet.code.code_of(head.flow_digest)
-        flow = core.store.flow(head.flow_digest) or b""
-        job = core.engine.job(row)
-        blobs = [] if job is None else sorted(referenced_blobs(job).items())
-        preflight = Preflight(
-            m, head.job_id, head.instance, head.epoch, core.store.store_id, flow,
-            known.code if known is not None else "", known.files if known is not None else [],
-            sum(size for _, size in blobs), command.allow_code_drift, blobs,
-        )
+        self._begin(asker, row, command, msgspec.structs.replace(asked, epoch=head.epoch))
+
+    def _begin(self, asker: Asker, row: int, command: Migrate, preflight: Preflight) -> None:
+        core = self._core
         record = SourceRecord(row, core.host, "", 0, "")
         assert command.to is not None, "migrate has resolved it"
         bound = command.max_downtime_ms
@@ -349,8 +357,8 @@ class Moves:
             preflight, record, command.to, command.grace, self._patience,
             max_downtime=None if bound is None else bound / 1000,
         )
-        departure = self._departures[m] = Departure(machine, row, asker, core.now)
-        core.log.info("hand-off begins", job=head.job_id, to=command.to, m=m)
+        departure = self._departures[preflight.m] = Departure(machine, row, asker, core.now)
+        core.log.info("hand-off begins", job=preflight.job_id, to=command.to, m=preflight.m)
         self._step(departure, None)
 
     def _head(self, row: int) -> JobHead:
@@ -375,6 +383,7 @@ class Moves:
         assert command.path is not None
         peer = self.border.require(command.release_to)
         self.border.permits.check_giving(peer.name, head.job_id)
+        check_writable(Path(command.path))
         m = self._core.new_id()
         preflight = Preflight(
             m, head.job_id, head.instance, head.epoch, core.store.store_id, b"", "", [], 0
@@ -398,12 +407,7 @@ class Moves:
 
     def abort_for(self, row: int, reason: str) -> bool:
         """Abort the hand-off of a job; False where it is past its commit point."""
-        for m, (asker, asked_row, command) in list(self._asked.items()):
-            if asked_row == row:
-                del self._asked[m]
-                self._desk.fail(asker, HandoffAborted(
-                    f"job {command.job} stays on host {self._core.host!r} and goes on there: {reason}"
-                ))
+        self._preflights.cancel(row, reason)
         for departure in list(self._departures.values()):
             if departure.row == row:
                 self._step(departure, fx.Cancelled(reason))
@@ -420,20 +424,21 @@ class Moves:
         for departure in list(self._departures.values()):
             if departure.machine.peer == peer:
                 self._step(departure, fx.Cancelled(why))
+        self._preflights.part_with(peer, why)
         self.arrivals.part_with(peer, why)
         self.border.part_with(peer, why)
 
     def under_way(self, row: int) -> bool:
         """Whether a hand-off of the job is under way, the pre-copy included."""
-        return any(departure.row == row for departure in self._departures.values()) or any(
-            asked[1] == row for asked in self._asked.values()
+        return row in self._preflights.rows() or any(
+            departure.row == row for departure in self._departures.values()
         )
 
     def rows_under_way(self) -> set[int]:
         """Give the rows of all jobs for which ``under_way`` holds."""
         return {
             *(departure.row for departure in self._departures.values()),
-            *(row for _, row, _ in self._asked.values()),
+            *self._preflights.rows(),
         }
 
     def unacknowledged(self) -> list[str]:
@@ -511,6 +516,7 @@ class Moves:
                 if core.engine.job(departure.row) is None:
                     self._step(departure, fx.JobEnded(self._head(departure.row).status.value))
                     return
+                core.log.info("job freezes", job=machine.job_id, m=machine.m)
                 core.moving.add(departure.row)
                 core.apply(Freeze(departure.row))
                 self._fleet.recalls.hurry(departure.row, effect.grace)
@@ -646,6 +652,7 @@ class Moves:
             (departure.row, digest) for digest, _ in core.store.job_blobs(departure.row)
         )
         core.log.info("job gone", job=head.job_id, to=head.moved_to)
+        self.contests.tell_old_hosts(head)
 
     def _tell(self, departure: Departure, news: fx.PhaseReached) -> None:
         if departure.asker is None:

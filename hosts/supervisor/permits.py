@@ -16,6 +16,7 @@ from sojourn.runtime.wire.claims import Claim
 from sojourn.runtime.wire.client import (
     Cancel,
     Command,
+    DryRun,
     Export,
     Forget,
     Migrate,
@@ -27,7 +28,7 @@ from sojourn.runtime.wire.client import (
 )
 from sojourn.runtime.wire.whole_hosts import MigrateMany
 
-OF_A_JOB = (Pause, Resume, Cancel, Retry, Forget, Migrate, Export)
+OF_A_JOB = (Pause, Resume, Cancel, Retry, Forget, Migrate, DryRun, Export)
 """Commands that act on one job."""
 
 
@@ -163,7 +164,7 @@ def went_between(head: JobHead, peer: str) -> bool:
 
 _SPOKEN = {
     "SetRole": "peers role", "Revoke": "peers revoke", "Resolve": "handoff resolve",
-    "MigrateMany": "migrate",
+    "MigrateMany": "migrate", "DryRun": "migrate --dry-run",
 }
 
 

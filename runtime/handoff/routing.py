@@ -109,7 +109,7 @@ def arriving(job_id: str, machines: Iterable[TargetHandoff]) -> str | None:
 
 def facts_about(
     asked: Preflight, head: JobHead | None, machines: Iterable[TargetHandoff], host: str, *,
-    stopping: bool = False, cordoned: bool = False, free_bytes: int = 1 << 62,
+    stopping: bool = False, cordoned: bool = False, free_bytes: int = 1 << 62, held_bytes: int = 0,
 ) -> TargetFacts:
     """Gather what a host knows of a job that it is asked to take.
 
@@ -121,6 +121,7 @@ def facts_about(
         stopping: whether it is going down.
         cordoned: whether it takes no new jobs.
         free_bytes: room on the disk of its home.
+        held_bytes: of the job's blobs that are there already.
     """
     return TargetFacts(
         host=host,
@@ -132,6 +133,7 @@ def facts_about(
         stopping=stopping,
         cordoned=cordoned,
         free_bytes=free_bytes,
+        held_bytes=held_bytes,
     )
 
 

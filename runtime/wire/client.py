@@ -44,13 +44,15 @@ class Jobs(msgspec.Struct, tag="jobs"):
 class Show(msgspec.Struct, tag="show"):
     """Give the job's document: ``history`` entries after sequence ``after``, ``pending`` messages at most.
 
-    ``after`` None means the last entries. Reply: the document.
+    ``after`` None means the last entries. ``follow`` asks the job's owner, where it moved away; else the
+    document is what was kept of it. Reply: the document.
     """
 
     job: str
     history: Count = 100
     after: Sequence | None = None
     pending: Count = 100
+    follow: bool = False
 
 
 class Wait(msgspec.Struct, tag="wait"):
@@ -113,6 +115,19 @@ class Migrate(msgspec.Struct, tag="migrate"):
     """Move a job; ``to`` None sends it back to where it came from.
 
     Progress: ``{"phase", "bytes", "total_bytes"}``; reply: an entry of ``handoffs`` with ``job_id``.
+    """
+
+    job: str
+    to: str | None
+    grace: Seconds | None = None
+    allow_code_drift: bool = False
+    max_downtime_ms: Milliseconds | None = None
+
+
+class DryRun(msgspec.Struct, tag="dry_run"):
+    """Say what would speak against moving a job, and what it would cost; nothing moves.
+
+    ``to`` None means where it came from. Reply: as of ``runtime.handoff.dry_run.survey_document``.
     """
 
     job: str
@@ -222,7 +237,7 @@ class Down(msgspec.Struct, tag="down"):
 
 
 Command = (
-    Submit | Jobs | Show | Wait | Logs | Pause | Resume | Cancel | Retry | Forget | Migrate
+    Submit | Jobs | Show | Wait | Logs | Pause | Resume | Cancel | Retry | Forget | Migrate | DryRun
     | Export | Import | Invite | Join | Peers | SetRole | Revoke | Handoffs | Resolve | Status | Down
     | MigrateMany | Cordon | Drain
 )

@@ -9,6 +9,7 @@ import msgspec
 from sojourn.runtime.wire.claims import ClaimsMessage
 from sojourn.runtime.wire.decoding import FrameDecoder
 from sojourn.runtime.wire.handoff import HandoffMessage
+from sojourn.runtime.wire.survey import SurveyMessage
 
 MOST_HOSTS = 64
 """Hosts that a relayed command can have come through: more than any is let through."""
@@ -126,7 +127,7 @@ class Rejected(msgspec.Struct, tag="rejected"):
 
 PeerMessage = (
     Hello | HelloRefused | Pair | Paired | PairRefused | RelayRequest | RelayAnswer | RelayReturned
-    | RelayDropped | Cordoned | Rejected | ClaimsMessage | HandoffMessage
+    | RelayDropped | Cordoned | Rejected | ClaimsMessage | SurveyMessage | HandoffMessage
 )
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -39,10 +39,14 @@ class Inspect(msgspec.Struct, array_like=True, tag=0):
 
 
 class Check(msgspec.Struct, array_like=True, tag=1):
-    """Can every routine and exception class of this flow (encoded FlowSpec) be loaded here?"""
+    """Can every routine and exception class of this flow (encoded FlowSpec) be loaded here?
+
+    ``by_routine`` asks for the files of each routine, too.
+    """
 
     request: int
     flow: bytes
+    by_routine: bool = False
 
 
 class Fork(msgspec.Struct, array_like=True, tag=2):
@@ -94,6 +98,8 @@ class Inspected(msgspec.Struct, array_like=True, tag=1):
         files: (path relative to its root, sha256 hex) of every file under ``--path`` that the flow's
             modules loaded.
         forks: False where threads exist after the import, so that fresh interpreters are started.
+        routines: routine → those of ``files`` that its module imports, itself included, directly or by
+            others; empty unless asked for.
     """
 
     request: int
@@ -101,6 +107,7 @@ class Inspected(msgspec.Struct, array_like=True, tag=1):
     code: str
     files: list[tuple[str, str]]
     forks: bool
+    routines: dict[str, list[str]] = {}
 
 
 class LoadFailed(msgspec.Struct, array_like=True, tag=2):

@@ -189,6 +189,8 @@ def test_a_second_migrate_is_refused(cross: Callable[[str], Crossing], phase: st
     crossing = cross(phase)
     again = crossing.a.run("migrate", "job", "--to", "b")
     assert (again.returncode, "handed over already" in again.stderr) == (4, True), again.stderr
+    looked = crossing.a.run("migrate", "job", "--to", "b", "--dry-run")
+    assert (looked.returncode, "handed over already" in looked.stderr) == (4, True), looked.stderr
     released = crossing.a.run("export", "job", "file.json", "--release", "--to", "b")
     assert (released.returncode, "handed over already" in released.stderr) == (4, True), released.stderr
     crossing.arrive()

@@ -98,7 +98,7 @@ def test_different_code_on_the_target_is_refused_by_name(
     a.submit("failing:long_backoff", "job")
     a.wait("job", "failing.retry_count >= 1")
     refused = a.run("migrate", "job", "--to", "b")
-    assert refused.returncode == 6, refused.stderr
+    assert refused.returncode == 7, refused.stderr
     assert "effects.py" in refused.stderr
     assert "--allow-code-drift" in refused.stderr
     assert a.show("job")["status"] == "running"
@@ -151,8 +151,9 @@ def test_a_target_whose_disk_takes_no_blob_refuses_and_nothing_is_lost(
     blobs.rmdir()
     blobs.write_text("in the way")
     done = a.run("migrate", "job", "--to", "b")
-    assert done.returncode == 6, done.stderr
+    assert done.returncode == 7, done.stderr
     assert "can't be written" in done.stderr
+    assert not [entry for entry in a.log() if entry["event"] == "job freezes"]
     a.do("resume", "job")
     assert a.wait("job")["result"] == {"equal": True}
     assert b.running

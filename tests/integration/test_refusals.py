@@ -137,7 +137,7 @@ def test_a_peer_cannot_run_modules_outside_the_allow_list(
     a.submit("failing:endless", "job")
     a.wait("job", "failing.retry_count >= 1")
     moved = a.run("migrate", "job", "--to", "b")
-    assert moved.returncode == 6, moved.stderr
+    assert moved.returncode == 7, moved.stderr
     assert "failing" in moved.stderr
     assert "stays on host 'a'" in moved.stderr
     assert any(e["event"] == "hand-off refused" and e["source"] == "a" for e in b.log())

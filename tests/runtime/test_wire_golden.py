@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sojourn.runtime.roles import Role
-from sojourn.runtime.wire import actor, claims, client, handoff, peer, whole_hosts, zygote
+from sojourn.runtime.wire import actor, claims, client, handoff, peer, survey, whole_hosts, zygote
 from sojourn.runtime.wire.framing import Deframer, frame
 
 GOLDEN: dict[str, str] = json.loads((Path(__file__).parent / "golden" / "wire.json").read_text())
@@ -46,13 +46,13 @@ FROM_ACTOR: list[actor.FromActor] = [
 ]
 TO_ZYGOTE: list[zygote.ToZygote] = [
     zygote.Inspect(1, "m:flow"),
-    zygote.Check(2, b"flow"),
+    zygote.Check(2, b"flow", True),
     zygote.Fork(3, "p", "ipc://x", b"flow", "digest", "step", "/page", "/blobs", 1024),
     zygote.Shutdown(),
 ]
 FROM_ZYGOTE: list[zygote.FromZygote] = [
     zygote.Started(42),
-    zygote.Inspected(1, b"flow", "sha256:ab", [("m.py", "ab")], True),
+    zygote.Inspected(1, b"flow", "sha256:ab", [("m.py", "ab")], True, {"step": ["m.py"]}),
     zygote.LoadFailed(1, "NotFound", "no module"),
     zygote.Forked(3, "p", 43),
     zygote.Exited("p", 43, -9),
@@ -60,7 +60,7 @@ FROM_ZYGOTE: list[zygote.FromZygote] = [
 COMMANDS: list[client.Command] = [
     client.Submit("m:flow", None, [b"\x80"], [None]),
     client.Jobs(),
-    client.Show("job"),
+    client.Show("job", follow=True),
     client.Wait(["job"], "epoch > 1", 2.0, True),
     client.Logs("job", True, 3),
     client.Pause("job"),
@@ -69,6 +69,7 @@ COMMANDS: list[client.Command] = [
     client.Retry("job"),
     client.Forget("job"),
     client.Migrate("job", "b", 1.0, True),
+    client.DryRun("job", "b", 1.0, True, 2.0),
     client.Export("job", "/file", "b"),
     client.Import(b"{}"),
     client.Invite(60.0, Role.PEER),
@@ -108,6 +109,7 @@ HANDOFF: list[handoff.HandoffMessage] = [
     handoff.ActorsStarted("m", 1.5),
     handoff.Measured("m", {"freeze": 1.0}, 2.5),
 ]
+CODE = survey.Code("sha256:ab", [("m.py", "ab")], {"step": ["m.py"]})
 PEER: list[peer.PeerMessage] = [
     peer.Hello("a", "store", 3, 1, 1, "tcp://h:1", "run", peer.Known("store", 2, "run"), "peer"),
     peer.HelloRefused("ProtocolViolation", "no"),
@@ -122,6 +124,10 @@ PEER: list[peer.PeerMessage] = [
     peer.Rejected("ProtocolViolation", "no"),
     claims.Asking(1, ["job"]),
     claims.Claims(1, [claims.Claim("job", "i", 2, "gone", "b")]),
+    survey.Survey(
+        2, handoff.Preflight("m", "job", "i", 1, "store", b"flow", "", [], 9), CODE, 1, "0.1", True
+    ),
+    survey.Surveyed("m", 2, [("Refused", "no")], [("ab", 3)], CODE, 9, 4, 0.5, 1.5, 0.25, (1, 1), "0.1"),
     *HANDOFF,
 ]
 

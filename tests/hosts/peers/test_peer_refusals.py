@@ -77,6 +77,9 @@ def test_a_host_whose_server_key_is_wrong_is_not_spoken_to() -> None:
         a.links.add_peer(b.row(key=fresh_keys().public))
         poll((a, b), lambda: a.told("handshake refused"))
         assert not a.links.connected("b")
+        why = a.links.why_apart("b")
+        assert why is not None
+        assert "`sojourn invite`" in why
         assert not b.events
 
 
@@ -160,6 +163,10 @@ def test_without_a_common_version_both_sides_name_both_ranges() -> None:
         for told in (a.told("hello")[0], b.told("hello refused by peer")[0]):
             assert "versions 1 to 2" in told
             assert "3 to 4" in told
+        for host, peer in ((a, "b"), (b, "a")):
+            why = host.links.why_apart(peer)
+            assert why is not None
+            assert "update the older one" in why
         assert not both_connected(a, b)
         assert not a.events
         assert not b.events
@@ -169,6 +176,17 @@ def test_hosts_of_different_age_meet_in_the_versions_that_both_speak() -> None:
     with hosts(Host("a", versions=(1, 2)), Host("b", versions=(2, 4))) as (a, b):
         pair(a, b)
         poll((a, b), lambda: both_connected(a, b))
+        assert a.links.why_apart("b") is None
+
+
+def test_what_kept_two_hosts_apart_is_forgotten_when_they_meet() -> None:
+    with hosts(Host("a", versions=(1, 2)), Host("b", versions=(3, 4))) as (a, b):
+        pair(a, b)
+        poll((a, b), lambda: a.links.why_apart("b") and b.links.why_apart("a"))
+        b.versions = (2, 3)
+        b.restart()
+        poll((a, b), lambda: both_connected(a, b))
+        assert (a.links.why_apart("b"), b.links.why_apart("a")) == (None, None)
 
 
 def test_a_host_that_calls_itself_otherwise_than_its_key_is_refused() -> None:

@@ -298,6 +298,9 @@ class SimLinks:
     def hello_of(self, peer: str) -> Hello | None:
         return self._reach.hello_of(peer)
 
+    def why_apart(self, peer: str) -> str | None:
+        return None
+
     def peers(self) -> list[PeerRow]:
         return sorted(self._peers.values(), key=lambda row: row.name)
 
