@@ -21,7 +21,9 @@ from sojourn.runtime.roles import (
 from sojourn.runtime.wire import client, peer
 
 LOOKS = {"Jobs", "Show", "Wait", "Logs", "Peers", "Handoffs", "Status"}
-OF_A_JOB = {"Pause", "Resume", "Cancel", "Retry", "Forget", "Migrate", "MigrateMany", "Export", "Submit"}
+OF_A_JOB = {
+    "Pause", "Resume", "Cancel", "Retry", "Forget", "Migrate", "MigrateMany", "DryRun", "Export", "Submit",
+}
 
 
 def test_every_command_and_every_message_has_its_line() -> None:
@@ -60,7 +62,8 @@ def test_each_role_can_do_what_the_one_before_it_can() -> None:
 
 
 def test_a_hand_off_that_began_ends_whatever_the_role() -> None:
-    assert [name for name, heard in MESSAGES.items() if heard is Hearing.BEGINS] == ["Preflight"]
+    begins = [name for name, heard in MESSAGES.items() if heard is Hearing.BEGINS]
+    assert begins == ["Preflight", "Survey"]
     assert MESSAGES["Commit"] is MESSAGES["Ack"] is Hearing.GOES_ON
     assert COMMANDS["Show"] == LOOK
 
