@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if found and not options.dry:
         write(options.into, found)
     show(found, options.output)
+    print(f"{sum(one.took_s for one in found):,.0f} s for {len(found)} figures", file=sys.stderr)
     for name in failed:
         print(f"{name} could not be measured: see above", file=sys.stderr)
     return 1 if failed else 0
