@@ -40,7 +40,8 @@ def measure(run: Run[Sizes]) -> Measured:
             ours, beside = pairs(run, arguments)
             lines.append(Line(name, called, "ms", ours, 'python -c "import zmq, msgpack"', beside))
     return Measured(lines, notes={
-        "called": "the installed script" if SCRIPT.exists() else "python -m", "calls in a repetition": str(calls),
+        "called": "the installed script" if SCRIPT.exists() else "python -m",
+        "calls in a repetition": str(calls),
     })
 
 
