@@ -41,13 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{figure.name}: {figure.title}", file=sys.stderr, flush=True)
         try:
             found.append(run_figure(figure, sizes[figure.name], options.runs, options.disk))
+            if not options.dry:
+                keep_beside(options.into, found[-1:])  # at once: a run that is broken off keeps what it has
         except (Exception, SystemExit):  # noqa: BLE001 - one broken figure must not cost all others
             traceback.print_exc()
             failed.append(figure.name)
         print(f"    {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     if found and not options.dry:
-        write(options.into, found)
+        draw(options.into)
     show(found, options.output)
+    print(f"{sum(one.took_s for one in found):,.0f} s for {len(found)} figures", file=sys.stderr)
     for name in failed:
         print(f"{name} could not be measured: see above", file=sys.stderr)
     return 1 if failed else 0
@@ -99,16 +102,19 @@ def show(found: list[Record], output: str) -> None:
         print(*(line for line in about(found[0]) if not line.startswith(("sizes", "notes"))), sep="\n")
 
 
-def write(folder: Path, found: list[Record]) -> None:
+def keep_beside(folder: Path, found: list[Record]) -> None:
     """Keep figures beside those that are kept already."""
     kept = {**load(folder), **{record.name: record for record in found}}
     places = {figure.name: place for place, figure in enumerate(FIGURES)}  # others come behind
-    ordered = dict(sorted(kept.items(), key=lambda pair: places.get(pair[0], len(places))))
-    keep(folder, ordered)
+    keep(folder, dict(sorted(kept.items(), key=lambda pair: places.get(pair[0], len(places)))))
+
+
+def draw(folder: Path) -> None:
+    """Draw the plots of all that is kept, and write the page."""
     for old in folder.glob("*.svg"):
         if not old.name.startswith("profile-"):
             old.unlink()
-    draw_all(ordered.values(), folder)
+    draw_all(load(folder).values(), folder)
     print(f"kept in {page.write(folder)}", file=sys.stderr)
 
 

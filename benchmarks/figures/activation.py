@@ -32,9 +32,9 @@ def measure(run: Run[Sizes]) -> Measured:
         with one_host(run.folder) as host, host.client() as client:
             first_turn(client, 0)
             run.say(f"{count} processes, one after another")
-            for number in range(run.runs):
+            for number in run.repetitions():
                 bare.append([zygote.fork() * 1000 for _ in range(count)])
-                ours.append([first_turn(client, 1 + number * count + n) for n in range(count)])
+                ours.append([first_turn(client, number * count + n) for n in range(count)])
     finally:
         zygote.close()
     return Measured(

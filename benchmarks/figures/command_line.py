@@ -39,7 +39,10 @@ def measure(run: Run[Sizes]) -> Measured:
             run.say(called)
             ours, beside = pairs(run, arguments)
             lines.append(Line(name, called, "ms", ours, 'python -c "import zmq, msgpack"', beside))
-    return Measured(lines, notes={"called": " ".join(command), "calls in a repetition": str(calls)})
+    return Measured(lines, notes={
+        "called": "the installed script" if SCRIPT.exists() else "python -m",
+        "calls in a repetition": str(calls),
+    })
 
 
 def pairs(run: Run[Sizes], arguments: tuple[str, ...]) -> tuple[list[float], list[float]]:

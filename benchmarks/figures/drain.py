@@ -40,8 +40,8 @@ def measure(run: Run[Sizes]) -> Measured:
             ids = prepare(pair[0], jobs)
             way, move = choose(pair[0], ids, run.sizes.clients)
             run.say(f"{jobs:,} jobs, {run.runs} times, {way}")
-            for number in range(run.runs):
-                here, there = pair[number % 2], pair[1 - number % 2]
+            for number in run.repetitions():
+                here, there = pair[1 - number % 2], pair[number % 2]
                 beside.append(1000 / floor(least.round_trip(), least.fsync()))
                 there.run("uncordon")  # where it was drained just before, it takes jobs again
                 ours.append(jobs / move(here, there))

@@ -21,7 +21,7 @@ STAGES = 3
 class Sizes(msgspec.Struct, frozen=True):
     jobs: int = 10_000
     flows: int = 100
-    rounds: int = 3
+    rounds: int = 2
     """Turns of a running job."""
 
     messages: int = 5_000

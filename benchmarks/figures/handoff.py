@@ -38,7 +38,7 @@ def measure(run: Run[Sizes]) -> Measured:
             for job in ("waiting", "busy"):
                 there_and_back(pair, (one, other), job, 2)
             run.say(f"{moves} moves of two jobs")
-            for _ in range(run.runs):
+            for _ in run.repetitions():
                 trips.append(least.round_trip())
                 syncs.append(least.fsync())
                 waiting.append(there_and_back(pair, (one, other), "waiting", moves))

@@ -26,7 +26,7 @@ def measure(run: Run[Sizes]) -> Measured:
     try:
         with two_hosts(run.folder) as pair, pair[0].client() as one, pair[1].client() as other:
             run.say(f"{run.runs} jobs with {run.sizes.megabytes} MB each")
-            for _ in range(run.runs):
+            for _ in run.repetitions():
                 job = hold(one, run.sizes.megabytes)
                 bounds.append(floor(least.round_trip(), least.fsync()))
                 ours.append(downtime(one.migrate(job, "b")[0]))

@@ -64,7 +64,7 @@ def measure(run: Run[Sizes]) -> Measured:
             one.wait("waiting", until="wait.retry_count >= 1", timeout=30)
             there_and_back(pair, (one, other), "waiting", 2)
             run.say(f"{run.sizes.moves} moves over {run.sizes.round_trip_ms:g} ms")
-            for _ in range(run.runs):
+            for _ in run.repetitions():
                 trips.append(statistics.median(network.probe("a", "b", PINGS).round_trips) * 1000)
                 ours.append(there_and_back(pair, (one, other), "waiting", run.sizes.moves))
     finally:

@@ -45,7 +45,7 @@ def measure(run: Run[Sizes]) -> Measured:
                 one_job(client)
                 loop.run(next(numbers), 1)
             run.say(f"{jobs} jobs, one after another")
-            for _ in range(run.runs):
+            for _ in run.repetitions():
                 bare.append([loop.run(next(numbers), 1) * 1000 for _ in range(jobs)])
                 ours.append([one_job(client) for _ in range(jobs)])
     finally:

@@ -37,7 +37,7 @@ def measure(run: Run[Sizes]) -> Measured:
     interpreters: list[float] = []
     stages: list[float] = []
     run.say("idle ones")
-    for number in range(run.runs):
+    for number in run.repetitions():
         folder = run.new_folder(str(number))
         with one_host(folder) as host, host.client() as client:
             supervisors.append(processor.resident(host.pid))

@@ -20,7 +20,7 @@ from benchmarks.suite.hosts import one_host
 from tests.integration.hosting import Host
 from tests.waiting import wait_until
 
-PATIENCE = 120.0
+PATIENCE = 600.0
 BATCH = 5_000
 INPUT = b"\x80"
 

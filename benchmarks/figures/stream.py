@@ -28,7 +28,7 @@ def measure(run: Run[Sizes]) -> Measured:
     beside: list[float] = []
     try:
         with two_hosts(run.folder) as pair, pair[0].client() as one, pair[1].client() as other:
-            for number in range(1, run.runs + 1):
+            for number in run.repetitions():
                 run.say(f"job {number} with {run.sizes.megabytes} MB")
                 job = hold(one, run.sizes.megabytes)
                 beside.append(size / 1e6 / least.stream(size))

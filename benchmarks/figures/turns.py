@@ -27,7 +27,7 @@ BARE = "bare loop"
 class Sizes(msgspec.Struct, frozen=True):
     jobs: int = 5_000
     sources: int = 2_000
-    each: int = 5
+    each: int = 3
     messages: int = 20_000
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.__main__ import write
+from benchmarks.__main__ import draw, keep_beside
 from benchmarks.suite.alone import add_common
 from benchmarks.suite.figure import Figure, Line, Measured, Run
 from benchmarks.suite.hosts import check, one_host, take_jobs
@@ -145,7 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     chosen = figure(options.python)
     record = run_figure(chosen, chosen.tiny if options.tiny else chosen.sizes, options.runs, options.disk)
-    write(options.into, [record])
+    keep_beside(options.into, [record])
+    draw(options.into)
     print(text([record]), *about(record), sep="\n")
     return 0
 

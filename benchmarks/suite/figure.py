@@ -7,7 +7,8 @@ Plain values; measures nothing, prints nothing. A figure module gives one ``Figu
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -15,6 +16,10 @@ import msgspec
 
 S = TypeVar("S", bound=msgspec.Struct)
 """The sizes of a figure: a frozen Struct of numbers, each of which is an option."""
+
+
+LONGEST = 40.0
+"""Seconds after which no further repetition of the same thing begins, so that a run has an end."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -80,11 +85,13 @@ class Run(msgspec.Struct, Generic[S], frozen=True):
         sizes: how much of everything.
         runs: repetitions.
         folder: empty, for homes and files; on the disk that is measured.
+        seconds: after which no further repetition of the same thing begins.
     """
 
     sizes: S
     runs: int
     folder: Path
+    seconds: float = LONGEST
 
     def say(self, what: str) -> None:
         """Tell a person who waits how far it is."""
@@ -100,10 +107,19 @@ class Run(msgspec.Struct, Generic[S], frozen=True):
             beside: likewise, run just before it.
         """
         found: tuple[list[float], list[float]] = ([], [])
-        for number in range(1, self.runs + 1):
+        for number in self.repetitions():
             found[1].append(beside(number))
             found[0].append(ours(number))
         return found
+
+    def repetitions(self) -> Iterator[int]:
+        """Count the repetitions from 1; fewer where they take too long, at least one."""
+        begun = time.monotonic()
+        for number in range(1, self.runs + 1):
+            if number > 1 and time.monotonic() - begun > self.seconds:
+                self.say(f"no further repetitions after {self.seconds:g} s")
+                return
+            yield number
 
     def new_folder(self, name: str) -> Path:
         """Make a folder below this run's."""

@@ -28,12 +28,18 @@ HEAD = Row("figure", "Sojourn", "beside it", "ratio", "target")
 
 def rows(record: Record) -> list[Row]:
     """Give the rows of a figure."""
-    found = [row(record.name, line) for line in record.measured.lines]
+    found = [repeated(row(record.name, line), line, record.runs) for line in record.measured.lines]
     found += [
         Row(f"{record.name}.{name}", "not measured", reason, "", "")
         for name, reason in record.measured.absent.items()
     ]
     return found
+
+
+def repeated(one: Row, line: Line, runs: int) -> Row:
+    """Say where there are fewer repetitions than were asked for."""
+    fewer = len(line.ours) < runs
+    return one._replace(what=f"{one.what} [{len(line.ours)} of {runs} repetitions]") if fewer else one
 
 
 def row(figure: str, line: Line) -> Row:

@@ -82,6 +82,11 @@ def test_a_figure_that_fails_is_named_and_the_others_are_measured(
     assert (kept.name, kept.sizes, kept.measured.lines[0].ours) == ("good", {"size": 7}, [7.0, 7.0])
 
 
+def test_repetitions_end_where_they_take_too_long_but_not_before_the_first(tmp_path: Path) -> None:
+    assert [*Run(One(1), 3, tmp_path).repetitions()] == [1, 2, 3]
+    assert [*Run(One(1), 3, tmp_path, seconds=-1.0).repetitions()] == [1]
+
+
 def test_figures_that_are_not_measured_again_stay_as_they_were(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

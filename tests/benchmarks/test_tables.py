@@ -40,6 +40,11 @@ def test_a_line_without_a_target_and_without_a_neighbour_is_only_reported() -> N
     assert shown == ("one fsync", "0.210 ms", "", "", "")
 
 
+def test_fewer_repetitions_than_were_asked_for_are_said() -> None:
+    shown = [one.what for one in rows(record("turns", Measured([FAST, SLOW])))]
+    assert shown == ["5,000 jobs", "5,000 jobs [1 of 3 repetitions]"]
+
+
 def test_what_could_not_be_measured_is_in_the_table_with_its_reason() -> None:
     (shown,) = rows(record("handoff_distant", Measured([], absent={"p50": "it needs root"})))
     assert shown[:3] == ("handoff_distant.p50", "not measured", "it needs root")
