@@ -323,7 +323,7 @@ def test_invite_and_join_say_what_the_other_host_may_do_here(sojourn: Sojourn, t
 
 
 def test_peers_are_a_table_or_a_list(sojourn: Sojourn, tmp_path: Path) -> None:
-    peers = [
+    peers: list[dict[str, object]] = [
         {
             "name": "b", "address": None, "state": "connected", "connected": True, "role": "peer",
             "granted": "invite", "role_there": "operator", "why": None, "refused": 0, "store_id": "s",
