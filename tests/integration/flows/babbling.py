@@ -19,7 +19,7 @@ class Babbling(Routine):
             Path(done).touch()
             reader = next(found for found in gc.get_objects() if isinstance(found, Reader))
             for _ in range(times):
-                reader._socket.send(b"\xc1")  # noqa: SLF001 - what no routine should do
+                vars(reader)["_socket"].send(b"\xc1")  # what no routine should do
             time.sleep(60)
         self.set_result(attempt=self.attempt)
 
