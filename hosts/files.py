@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-from sojourn.hosts.store.incarnation import sync_folder
+from sojourn.hosts.store.durable import sync_folder
 from sojourn.runtime.errors import HostUnable, UsageError
 
 

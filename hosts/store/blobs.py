@@ -12,7 +12,7 @@ import tempfile
 from hashlib import sha256
 from pathlib import Path
 
-from sojourn.hosts.store.incarnation import sync_folder
+from sojourn.hosts.store.durable import sync_folder
 from sojourn.runtime.errors import HostUnable
 
 HASH_BYTES = 1024 * 1024

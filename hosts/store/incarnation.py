@@ -6,9 +6,9 @@ file was restored.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from sojourn.hosts.store.durable import write_whole
 from sojourn.runtime.errors import StoreFailed
 
 LARGEST = 2**31
@@ -41,24 +41,9 @@ def write_incarnation(path: Path, number: int) -> None:
     Raises:
         StoreFailed: if it can't be written.
     """
-    fresh = path.with_name(path.name + ".new")
     try:
-        with fresh.open("w") as file:
-            file.write(str(number))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        sync_folder(path.parent)
+        write_whole(path, str(number).encode())
     except OSError as error:
         raise StoreFailed(
             f"{path} can't be written ({error.strerror}): make room there, and see that you may write"
         ) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the entries of a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,7 +13,7 @@ import os
 import zlib
 from pathlib import Path
 
-from sojourn.hosts.store.incarnation import sync_folder
+from sojourn.hosts.store.durable import write_whole
 from sojourn.runtime.errors import StoreFailed
 
 DIGITS = 20
@@ -41,14 +41,8 @@ class CommitMark:
         Raises:
             StoreFailed: if it can't be written.
         """
-        fresh = path.with_name(path.name + ".new")
         try:
-            with fresh.open("wb") as file:
-                file.write(_line(number))
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(path)
-            sync_folder(path.parent)
+            write_whole(path, _line(number))
         except OSError as error:
             raise _unwritable(path, error) from error
         return cls(path)

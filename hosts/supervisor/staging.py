@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sojourn.hosts.store.blobs import is_whole
-from sojourn.hosts.store.incarnation import sync_folder
+from sojourn.hosts.store.durable import sync_folder
 from sojourn.hosts.supervisor.core import Core
 from sojourn.hosts.supervisor.held import PARTIAL
 from sojourn.runtime.errors import HandoffAborted, HostUnable
