@@ -174,6 +174,15 @@ def copy_store(host: Host, folder: Path, *, incarnation: bool) -> None:
             shutil.copy2(path, folder / path.name)
 
 
+def begin_and_copy(a: Host, b: Host, folder: Path, *, incarnation: bool) -> None:
+    """Start a job on one of two paired hosts and copy its store; the host is up again."""
+    begin(a, b, "failing:endless", 1)
+    a.terminate()
+    copy_store(a, folder, incarnation=incarnation)
+    a.up()
+    wait_until(lambda: connected(a), 20.0, "a to see b")
+
+
 def put_back(host: Host, folder: Path) -> None:
     """Put a backup back."""
     for path in host.home.glob("store.db*"):
@@ -187,11 +196,7 @@ def test_a_store_that_was_put_back_from_a_copy_gives_way_to_the_owner(
     make_host: MakeHost, effects: Path, tmp_path: Path
 ) -> None:
     a, b = make_host("a").up(), make_host("b").up()
-    begin(a, b, "failing:endless", 1)
-    a.terminate()
-    copy_store(a, tmp_path / "backup", incarnation=False)
-    a.up()
-    wait_until(lambda: connected(a), 20.0, "a to see b")
+    begin_and_copy(a, b, tmp_path / "backup", incarnation=False)
     a.do("migrate", "job", "--to", "b")
     a.terminate()
     put_back(a, tmp_path / "backup")
@@ -207,11 +212,7 @@ def test_a_job_that_came_back_after_the_copy_goes_on_from_the_copy_later_than_an
     make_host: MakeHost, tmp_path: Path
 ) -> None:
     a, b = make_host("a").up(), make_host("b").up()
-    begin(a, b, "failing:endless", 1)
-    a.terminate()
-    copy_store(a, tmp_path / "backup", incarnation=False)
-    a.up()
-    wait_until(lambda: connected(a), 20.0, "a to see b")
+    begin_and_copy(a, b, tmp_path / "backup", incarnation=False)
     a.do("migrate", "job", "--to", "b")
     b.do("migrate", "job", "--to", "a")
     a.terminate()
@@ -228,11 +229,7 @@ def test_a_whole_home_that_was_put_back_stops_as_soon_as_a_peer_tells_it(
     make_host: MakeHost, effects: Path, tmp_path: Path
 ) -> None:
     a, b = make_host("a").up(), make_host("b").up()
-    begin(a, b, "failing:endless", 1)
-    a.terminate()
-    copy_store(a, tmp_path / "backup", incarnation=True)
-    a.up()
-    wait_until(lambda: connected(a), 20.0, "a to see b")
+    begin_and_copy(a, b, tmp_path / "backup", incarnation=True)
     a.do("migrate", "job", "--to", "b")
     a.terminate()
     put_back(a, tmp_path / "backup")
