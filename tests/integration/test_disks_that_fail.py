@@ -30,6 +30,7 @@ def refused(host: Host) -> str:
 # --- read-only ------------------------------------------------------------------------------------
 
 
+@pytest.mark.xdist_group("loop devices")  # a machine may have few of them
 def test_a_disk_that_turns_read_only_stops_the_supervisor_and_loses_nothing(
     make_host: MakeHost, make_disk: MakeDisk
 ) -> None:
@@ -59,6 +60,7 @@ def test_a_disk_that_turns_read_only_stops_the_supervisor_and_loses_nothing(
     assert host.run("show", "lost").returncode == 3
 
 
+@pytest.mark.xdist_group("loop devices")  # a machine may have few of them
 def test_a_disk_that_turns_read_only_under_an_idle_host_acknowledges_nothing_more(
     make_host: MakeHost, make_disk: MakeDisk
 ) -> None:
