@@ -11,7 +11,7 @@ from typing import Protocol
 
 from sojourn.hosts.supervisor.claims import Contests
 from sojourn.hosts.supervisor.core import Core
-from sojourn.runtime.errors import NoSupervisor
+from sojourn.runtime.errors import NoSupervisor, NotFound
 from sojourn.runtime.handoff.claims import reached
 from sojourn.runtime.job import JobHead, Ownership
 from sojourn.runtime.wire.claims import Claim
@@ -22,6 +22,7 @@ class Links(Protocol):
 
     def connected(self, peer: str) -> bool: ...  # noqa: D102
     def names(self) -> set[str]: ...  # noqa: D102
+    def require(self, name: str) -> object: ...  # noqa: D102
 
 
 class Whereabouts:
@@ -54,8 +55,12 @@ class Whereabouts:
             head.job_id, self._links.names(), lambda claims, _silent: then(_best(head, claims))
         )
 
-    def unreachable(self, head: JobHead) -> NoSupervisor:
-        """Say where a job is that can't be asked there now."""
+    def unreachable(self, head: JobHead) -> NoSupervisor | NotFound:
+        """Say where a job is that can't be asked there now, or from here any more."""
+        try:
+            self._links.require(str(head.moved_to))
+        except NotFound as gone:
+            return NotFound(f"job {head.job_id} went to host {head.moved_to!r}: {gone.message}")
         return NoSupervisor(
             f"job {head.job_id} went from host {self._core.host!r} to host {head.moved_to!r}, and host "
             f"{head.moved_to!r} can't be reached from host {self._core.host!r} now: see that its "
