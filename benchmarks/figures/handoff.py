@@ -70,7 +70,9 @@ def measure(run: Run[Sizes]) -> Measured:
     )
 
 
-FIGURE = Figure("handoff", "Hand-off downtime of a small job", Sizes(), Sizes(moves=2, busy_moves=2), measure)
+FIGURE = Figure(
+    "handoff", "Hand-off downtime of a small job", Sizes(), Sizes(moves=2, busy_moves=2), measure
+)
 
 if __name__ == "__main__":
     main(FIGURE)
