@@ -20,7 +20,10 @@ LEAST = f"{ROUND_TRIPS:g} round trips + {FSYNCS} fsyncs"
 
 class Sizes(msgspec.Struct, frozen=True):
     moves: int = 100
-    """Of each job in a repetition; an even number."""
+    """Of the job that waits, in a repetition; an even number."""
+
+    busy_moves: int = 20
+    """Of the one that takes turns."""
 
 
 def measure(run: Run[Sizes]) -> Measured:
@@ -37,12 +40,12 @@ def measure(run: Run[Sizes]) -> Measured:
             one.submit("spinning:ring_0", job_id="busy", i=FOR_EVER)
             for job in ("waiting", "busy"):
                 there_and_back(pair, (one, other), job, 2)
-            run.say(f"{moves} moves of two jobs")
+            run.say(f"{moves} moves of one job, {run.sizes.busy_moves} of another")
             for _ in run.repetitions():
                 trips.append(least.round_trip())
                 syncs.append(least.fsync())
                 waiting.append(there_and_back(pair, (one, other), "waiting", moves))
-                busy.append(there_and_back(pair, (one, other), "busy", moves))
+                busy.append(there_and_back(pair, (one, other), "busy", run.sizes.busy_moves))
     finally:
         least.close()
     bounds = [floor(trip, sync) for trip, sync in zip(trips, syncs, strict=True)]
@@ -67,7 +70,9 @@ def measure(run: Run[Sizes]) -> Measured:
     )
 
 
-FIGURE = Figure("handoff", "Hand-off downtime of a small job", Sizes(), Sizes(moves=2), measure)
+FIGURE = Figure(
+    "handoff", "Hand-off downtime of a small job", Sizes(), Sizes(moves=2, busy_moves=2), measure
+)
 
 if __name__ == "__main__":
     main(FIGURE)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from benchmarks.figures.all import FIGURES
 from benchmarks.suite.plots import OVERVIEW
@@ -16,7 +17,18 @@ from benchmarks.suite.table import row
 from benchmarks.suite.targets import TARGETS
 
 ROOT = Path(__file__).parents[2]
-HALVES = [[figure.name for figure in FIGURES[start::2]] for start in (0, 1)]
+NETWORK = "handoff_distant"
+"""Makes namespaces, which others clear away: tests that do take turns."""
+
+
+def half(start: int, called: str) -> ParameterSet:
+    """Give every second figure."""
+    names = [figure.name for figure in FIGURES[start::2]]
+    marks = [pytest.mark.xdist_group("network")] if NETWORK in names else []
+    return pytest.param(names, marks=marks, id=called)
+
+
+HALVES = [half(0, "one half"), half(1, "the other half")]
 PATIENCE = 240
 
 
@@ -28,7 +40,7 @@ def run(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.timeout(PATIENCE + 30)
-@pytest.mark.parametrize("names", HALVES, ids=["one half", "the other half"])
+@pytest.mark.parametrize("names", HALVES)
 def test_figures_are_complete_and_finite_and_kept_with_plots_and_page(
     names: list[str], tmp_path: Path
 ) -> None:
