@@ -321,7 +321,7 @@ def test_a_job_that_cannot_be_read_is_taken_from_no_peer_and_stops_no_other(make
     a.up()
     wait_until(lambda: connected(a) and connected(b), 20.0, "both to see each other again")
     refused = b.run("migrate", "damaged", "--to", "a")
-    assert refused.returncode == 6, refused.stderr
+    assert refused.returncode == 7, refused.stderr
     assert "job damaged can't be read" in refused.stderr
     b.do("migrate", "whole", "--to", "a")
     assert a.show("whole")["epoch"] == 3

@@ -265,7 +265,7 @@ def test_a_disk_that_is_too_small_refuses_before_the_freeze_and_ends_no_supervis
             assert done.returncode == 7, done.stderr
             assert "no room for job job" in done.stderr
         assert not [entry for entry in a.log() if entry["event"] == "job freezes"]
-        subprocess.run(["mount", "-o", "remount,size=40m", str(small_disk)], check=True)
+        subprocess.run(["mount", "-o", "remount,size=72m", str(small_disk)], check=True)
         a.migrate("job", b)
         assert b.show("job")["pending_total"] > 30_000
         assert b.show("other")["status"] == "paused"
