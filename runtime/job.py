@@ -106,7 +106,8 @@ class JobHead(msgspec.Struct):
         created_at: when it was submitted first.
         input: encoded fields of its input.
         ownership: whose it is.
-        moved_to: host that it was given to.
+        moved_to: host that it was given to; where it went on from there, and that is known, the next one.
+        given_to: host that it was given to from here; None where it wasn't.
         reason: why it is paused or blocked.
         held: whether someone paused it.
         cancelling: whether it was asked to cancel and turns are still in flight.
@@ -149,6 +150,7 @@ class JobHead(msgspec.Struct):
     contested_by: str | None = None
     clock_mark: tuple[Time, int] | None = None
     by_force: bool = False
+    given_to: str | None = None
 
 
 class MessageRow(NamedTuple):

@@ -74,8 +74,8 @@ def moved_entry(body: Mapping[str, Any]) -> Json:
         body: the answer to its migrate.
     """
     return {
-        "job_id": body["job_id"], "outcome": Outcome.MOVED.value, "host": body["to"], "from": body["from"],
-        "to": body["to"], "epoch": body["epoch"], "bytes": body["bytes"],
+        "job_id": body["job_id"], "outcome": Outcome.MOVED.value, "host": body.get("host", body["to"]),
+        "from": body["from"], "to": body["to"], "epoch": body["epoch"], "bytes": body["bytes"],
         "phases_ms": body.get("phases_ms"), "downtime_ms": body.get("downtime_ms"), "error": None,
         "reason": None,
     }

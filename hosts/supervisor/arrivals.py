@@ -597,6 +597,6 @@ def _give(head: JobHead, epoch: int, figures: HandoffFigures | None) -> None:
     """Make a job that comes from elsewhere this host's own."""
     head.epoch = epoch
     head.ownership = Ownership.OWNED
-    head.moved_to = None
+    head.moved_to = head.given_to = None
     if figures is not None:
         head.handoffs = [*head.handoffs, figures]

@@ -163,7 +163,8 @@ def arrived(head: JobHead, host: str) -> Json:
     last = head.handoffs[-1] if head.handoffs else None
     known = last if last is not None and last.epoch == head.epoch + 1 else None
     return {
-        "job_id": head.job_id, "from": host, "to": head.moved_to, "epoch": head.epoch + 1,
+        "job_id": head.job_id, "from": host, "to": head.given_to or head.moved_to, "host": head.moved_to,
+        "epoch": head.epoch + 1,
         "bytes": 0 if known is None else known.bytes,
         "phases_ms": None if known is None else known.phases_ms,
         "downtime_ms": None if known is None else known.downtime_ms,

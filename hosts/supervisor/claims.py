@@ -410,7 +410,7 @@ class Contests:
         head = job.head if job is not None else core.store.head(row)
         assert head is not None
         head.ownership = Ownership.GONE
-        head.moved_to = owner
+        head.moved_to, head.given_to = owner, None
         head.finished_at = head.finished_at or core.now.wall
         core.round.writes.heads[row] = head
         core.apply(Drop(row))

@@ -219,7 +219,10 @@ class Draining:
         if head.ownership is not Ownership.OWNED:
             figures = arrived(head, core.host)
             file = "it is in a file, for that host alone" if head.ownership is Ownership.RELEASED else ""
-            return Seen(flow, Place.GONE, head.moved_to or "", file, figures["epoch"], figures["bytes"])
+            return Seen(
+                flow, Place.GONE, figures["host"] or "", file, figures["epoch"], figures["bytes"],
+                figures["to"] or "",
+            )
         if head.status.finished:
             return Seen(flow, Place.ENDED, head.status.value)
         if row in core.withheld:

@@ -616,7 +616,7 @@ class Moves:
         core = self._core
         head = self._head(departure.row)
         head.ownership = Ownership.RELEASED
-        head.moved_to = departure.machine.peer
+        head.moved_to = head.given_to = departure.machine.peer
         core.round.writes.heads[departure.row] = head
         core.apply(Drop(departure.row))
         core.log.info("job released", job=head.job_id, to=head.moved_to, epoch=head.epoch)
@@ -627,7 +627,7 @@ class Moves:
         adoption = core.adoption(departure.row)
         head = adoption.image.head
         head.ownership = Ownership.OWNED
-        head.moved_to = None
+        head.moved_to = head.given_to = None
         head.epoch = epoch
         head.by_force = True
         core.moving.discard(departure.row)

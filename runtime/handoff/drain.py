@@ -57,6 +57,7 @@ class Seen(msgspec.Struct, frozen=True):
         why: why it is held; what else is to be known of one that is gone.
         epoch: under which it is owned there.
         bytes: of what travelled there; 0 where that isn't known.
+        to: host that it was given to, where it went on from there; empty for ``host``.
     """
 
     flow: str
@@ -65,6 +66,7 @@ class Seen(msgspec.Struct, frozen=True):
     why: str = ""
     epoch: int = 0
     bytes: int = 0
+    to: str = ""
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -196,8 +198,8 @@ class Drain:
         if job.entry is None and (job.to is None or self._expired(now)):
             job.to = None
             job.entry = moved_entry({
-                "job_id": job.job_id, "from": self._host, "to": seen.host, "epoch": seen.epoch,
-                "bytes": seen.bytes,
+                "job_id": job.job_id, "from": self._host, "to": seen.to or seen.host, "host": seen.host,
+                "epoch": seen.epoch, "bytes": seen.bytes,
             })
             job.entry["reason"] = seen.why or None
 

@@ -312,3 +312,11 @@ def test_asked_for_again_it_tells_of_what_had_moved_before() -> None:
     drain.moved(answer("two", "b"))
     assert drain.over(1.0)
     assert outcomes(drain) == {"one": ("moved", "b"), "two": ("moved", "b")}
+
+
+def test_a_job_that_went_on_is_said_to_be_where_it_is_now_and_to_have_been_given_where_it_was() -> None:
+    drain = Drain("a", None)
+    drain.see({"one": HERE}, [B, C], 0.0)
+    drain.see({"one": Seen("flow", Place.GONE, "c", epoch=2, to="b")}, [B, C], 0.0)
+    (entry,) = drain.entries(0.0)
+    assert (entry["to"], entry["epoch"], entry["host"]) == ("b", 2, "c")
