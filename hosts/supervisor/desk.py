@@ -23,6 +23,7 @@ from sojourn.hosts.supervisor.resolving import Resolving
 from sojourn.hosts.supervisor.submissions import Submissions
 from sojourn.hosts.supervisor.watching import LogWatch, Watch, Watching
 from sojourn.hosts.supervisor.whereabouts import Whereabouts
+from sojourn.hosts.version import own_version
 from sojourn.runtime.commands import cordoned
 from sojourn.runtime.conditions import Condition, parse
 from sojourn.runtime.engine.inputs import (
@@ -522,7 +523,6 @@ class Desk:
         self.reply(asker, self._border().peers_body())
 
     def _status(self, asker: Asker, _command: Status) -> None:
-        from importlib.metadata import version  # noqa: PLC0415 - slow, seldom asked
         from os import getpid  # noqa: PLC0415
 
         core = self._core
@@ -533,7 +533,7 @@ class Desk:
                 "store_id": core.store.store_id,
                 "incarnation": core.store.incarnation,
                 "pid": getpid(),
-                "version": version("sojourn"),
+                "version": own_version(),
                 "listen": self.border.address() if self.border is not None else None,
                 "home": str(core.home.root),
                 "cordoned": core.cordoned,

@@ -7,7 +7,6 @@ that is for whoever asked, who gets the finding.
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 from sojourn.hosts.peers.protocol import Links
@@ -18,6 +17,7 @@ from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.safepoints import SafePoints
 from sojourn.hosts.supervisor.surveying import Finding, Surveys, SurveyTicket
 from sojourn.hosts.supervisor.weighing import measure_fsync, rows_weight
+from sojourn.hosts.version import own_version
 from sojourn.runtime.engine.inputs import Round
 from sojourn.runtime.engine.references import referenced_blobs
 from sojourn.runtime.errors import HostUnable
@@ -48,7 +48,7 @@ class Preflights:
     ) -> None:
         self._core = core
         self._links = links
-        self._version = version("sojourn")
+        self._version = own_version()
         self._safe_points = SafePoints(core, fleet)
         self._surveys = Surveys(core, fleet, links, patience, self._version)
         self._answering = Answering(core, fleet, facts, self._version)
