@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from sojourn import __version__
 from sojourn.hosts.supervisor.acting import Acting
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker
 from sojourn.hosts.supervisor.errands import Errands
@@ -23,7 +24,6 @@ from sojourn.hosts.supervisor.resolving import Resolving
 from sojourn.hosts.supervisor.submissions import Submissions
 from sojourn.hosts.supervisor.watching import LogWatch, Watch, Watching
 from sojourn.hosts.supervisor.whereabouts import Whereabouts
-from sojourn.hosts.version import own_version
 from sojourn.runtime.commands import cordoned
 from sojourn.runtime.conditions import Condition, parse
 from sojourn.runtime.engine.inputs import (
@@ -533,7 +533,7 @@ class Desk:
                 "store_id": core.store.store_id,
                 "incarnation": core.store.incarnation,
                 "pid": getpid(),
-                "version": own_version(),
+                "version": __version__,
                 "listen": self.border.address() if self.border is not None else None,
                 "home": str(core.home.root),
                 "cordoned": core.cordoned,

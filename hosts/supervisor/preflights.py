@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sojourn import __version__
 from sojourn.hosts.peers.protocol import Links
 from sojourn.hosts.supervisor.answering import Answering, AnswerTicket
 from sojourn.hosts.supervisor.codebases import LoadAnswer
@@ -17,7 +18,6 @@ from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.safepoints import SafePoints
 from sojourn.hosts.supervisor.surveying import Finding, Surveys, SurveyTicket
 from sojourn.hosts.supervisor.weighing import measure_fsync, rows_weight
-from sojourn.hosts.version import own_version
 from sojourn.runtime.engine.inputs import Round
 from sojourn.runtime.engine.references import referenced_blobs
 from sojourn.runtime.errors import HostUnable
@@ -48,7 +48,7 @@ class Preflights:
     ) -> None:
         self._core = core
         self._links = links
-        self._version = own_version()
+        self._version = __version__
         self._safe_points = SafePoints(core, fleet)
         self._surveys = Surveys(core, fleet, links, patience, self._version)
         self._answering = Answering(core, fleet, facts, self._version)
