@@ -22,9 +22,9 @@ MINUTES ?= 10
 SEED ?=
 # For make fuzz: where inputs are kept that reach new code.
 FUZZ_CORPUS ?= .fuzzing
-# Two workers: tests start processes of their own, so more would only wait for each other.
+# Three workers: many tests wait for time to pass, and start processes of their own besides.
 # loadgroup spreads single tests and keeps those that share an xdist_group together.
-TEST_WORKERS ?= 2
+TEST_WORKERS ?= 3
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -183,7 +183,7 @@ def _spoil(
         what = chance.choice(("part", "part", "deafen", "break"))
         wanted.append(Happening(when(), what, one, other, seconds=chance.uniform(0.2, 4.0)))
     for _ in some(2):
-        jump = chance.choice((-3600.0, -2.0, 0.5, 30.0, 86_400.0))
+        jump = chance.choice((-3600.0, -2.0, 0.5, 30.0, 10_000.0))
         wanted.append(Happening(when(), "clock", chance.randrange(hosts), seconds=jump))
     if chance.random() < 0.2:
         wanted.append(Happening(when(), "zygote", chance.randrange(hosts)))
