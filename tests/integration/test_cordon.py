@@ -54,7 +54,7 @@ def test_it_lasts_over_restarts_until_it_is_lifted_and_everybody_is_told(
     a.do("cordon")
     a.do("cordon")
     wait_until(lambda: said_of(b, "a"), 10.0, "b to be told")
-    assert "yes, cordoned" in b.do("peers")
+    assert "connected, cordoned" in b.do("peers")
     assert "host a is cordoned" in a.do("jobs")
     assert a.ask(Status())["cordoned"] is True
     a.kill()

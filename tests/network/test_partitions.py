@@ -79,9 +79,9 @@ class Scene:
     # --- to a phase -------------------------------------------------------------------------------
 
     def precopy(self) -> subprocess.Popen[str]:
-        """READY can't come back, so the source stays in PRECOPY, where the job runs on."""
+        """The link is slow: the target hears of the job long before the copy is done; it runs on."""
         self.submit()
-        self.network.set_one_way("b", "a", CUT)
+        self.network.set("a", "b", SLOW)
         mover = self.start()
         until_said(self.target, "hand-off offered", job="job")
         self.cut()
