@@ -246,7 +246,7 @@ def test_systemd_is_told_when_it_is_ready(make_host: MakeHost, tmp_path: Path) -
 def test_a_supervisor_whose_notify_socket_is_gone_runs_all_the_same(make_host: MakeHost) -> None:
     host = make_host("a").up(NOTIFY_SOCKET="/nonexistent/notify")
     assert json.loads(host.do("jobs", "-o", "json")) == []
-    assert any(entry["event"] == "nobody is told of readiness" for entry in host.log())
+    assert any(entry["event"] == "the service manager can't be told" for entry in host.log())
 
 
 def test_strict_code_blocks_jobs_whose_code_changed(make_host: MakeHost, tmp_path: Path) -> None:
