@@ -13,6 +13,7 @@ import msgspec
 from sojourn.hosts.store.protocol import Store
 from sojourn.runtime.flow import RoutineSpec
 from sojourn.runtime.job import JobHead, JobStatus, Outcome, Ownership, Writes
+from sojourn.runtime.moved import Outcome as MoveOutcome
 from sojourn.runtime.wire.actor import Ending, JobContext, Turn
 from tests.simulation.hosts.flows import Expected, backoff, unpacked
 from tests.simulation.hosts.schedule import Schedule, Violation
@@ -275,14 +276,16 @@ class Judge:
         if story is None or story.owners.get(epoch) != to:
             raise self.broken("commands", f"job {job_id} is said to be at {to} at epoch {epoch}: {story}")
 
-    def drained(self, host: str, entries: list[dict[str, Any]]) -> None:
-        """A drain was said to be over, with these jobs."""
+    def drained(self, host: str, entries: list[dict[str, Any]], *, in_time: bool) -> None:
+        """A drain was said to be over, with these jobs; before its deadline none of them is in doubt."""
         for entry in entries:
             story = self.story(entry["job_id"])
             held = None if story is None else story.held.get(host)
             if entry.get("epoch") and (story is None or story.owners.get(entry["epoch"]) != entry["to"]):
                 raise self.broken("commands", f"a drain says {entry}: {story}")
-            if not entry.get("epoch") and held is not None and held.ownership is Ownership.RELEASED:
+            named = entry["outcome"] == MoveOutcome.IN_DOUBT and not in_time
+            released = held is not None and held.ownership is Ownership.RELEASED
+            if not entry.get("epoch") and released and not named:
                 raise self.broken("commands", f"a drain ends while {entry['job_id']} is released")
 
     def submitted(self, job_id: str) -> None:

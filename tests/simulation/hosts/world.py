@@ -69,6 +69,7 @@ class World:
     ) -> None:
         self.plan = plan or make_plan(seed)
         self.schedule = Schedule(seed)
+        self._drain_due: dict[str, float] = {}
         self.judge = Judge(self.schedule)
         self.network = Network(self.schedule)
         self.network.weather = self.plan.weather
@@ -223,9 +224,13 @@ class World:
         owner = None if story is None else self.judge.owner(story)
         host = next((host for host in self.hosts if host.name == owner), self.hosts[it.host])
 
+        due = self.schedule.now + it.seconds
+        # who asks again may be told of a drain that was asked for earlier
+        due = self._drain_due[host.name] = min(due, self._drain_due.get(host.name, due))
+
         def done(answer: Body | Failure) -> None:
             if not isinstance(answer, Failure):
-                self.judge.drained(host.name, answer["jobs"])
+                self.judge.drained(host.name, answer["jobs"], in_time=self.schedule.now < due)
 
         if host.up:
             host.client.ask(Drain(None, it.seconds, 0.3), done)
