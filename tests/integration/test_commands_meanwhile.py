@@ -1,4 +1,4 @@
-"""Commands of a job while it is being handed over, each in each phase (point 15).
+"""Commands of a job while it is being handed over, each in each phase.
 
 The target stands still at a named moment and so holds a hand-off in PRECOPY, FROZEN or RELEASED; a turn
 that ends when a gate opens holds it in FREEZING.

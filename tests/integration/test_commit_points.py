@@ -1,4 +1,4 @@
-"""What a failed attempt leaves, what a checkpoint keeps, questions (point 12 and section 4)."""
+"""What a failed attempt leaves, what a checkpoint keeps, questions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A hand-off while supervisors are killed with -9 at each of its named crash points (point 10).
+"""A hand-off while supervisors are killed with -9 at each of its named crash points.
 
 Each point three times: who gets there dies; it stands still there while the other one dies; both die.
 """

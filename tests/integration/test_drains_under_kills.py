@@ -28,7 +28,7 @@ def drain(host: Host, to: Host, deadline: float | None, grace: float | None) -> 
     return "done"
 
 
-@pytest.mark.parametrize("seed", [11, 12])
+@pytest.mark.parametrize("seed", [11, pytest.param(12, marks=pytest.mark.soak)])
 def test_whoever_dies_during_a_drain_each_job_ends_once_on_one_host(
     pair: tuple[Host, Host], seed: int
 ) -> None:

@@ -1,4 +1,4 @@
-"""Jobs through files (point 11)."""
+"""Jobs through files."""
 
 from __future__ import annotations
 

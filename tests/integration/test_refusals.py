@@ -1,4 +1,4 @@
-"""Who may do what (point 13), and bad input on the command line and in Python (point 14)."""
+"""Who may do what, and bad input on the command line and in Python."""
 
 from __future__ import annotations
 

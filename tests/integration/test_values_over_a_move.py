@@ -1,4 +1,4 @@
-"""Exception classes, dead letters and every kind of value over a move (point 3)."""
+"""Exception classes, dead letters and every kind of value over a move."""
 
 from __future__ import annotations
 
