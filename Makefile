@@ -62,7 +62,10 @@ $(VENV)/.installed-lint: $(VENV)/.installed-test
 demo: $(VENV)/.installed
 	$(BIN)/sojourn demo
 
+# Hosts and commands start by the thousand: they are compiled beforehand, in case the environment keeps Python
+# from writing down what it compiles.
 test: $(VENV)/.installed-test
+	@$(BIN)/python -m compileall -q sojourn sojourn/actors sojourn/runtime sojourn/hosts
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 soak: $(VENV)/.installed-test

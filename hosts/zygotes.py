@@ -47,10 +47,18 @@ OUTPUT_AT_ONCE = 1 << 20
 
 
 class Reception(msgspec.Struct):
-    """A message from a zygote and the descriptors that came with it."""
+    """A message from a zygote and the descriptors that came with it.
+
+    Attributes:
+        message: it.
+        fds: the descriptors.
+        died: whether the zygote is dead and can't answer: nothing is said of the code that it was asked
+            about.
+    """
 
     message: FromZygote
     fds: list[int]
+    died: bool = False
 
 
 class Zygote:
@@ -79,7 +87,7 @@ class Zygote:
         """Those of them that ask for a process."""
         self._asked = 0.0
         """Monotonic time since which the first of them is worked on."""
-        self._failures: list[LoadFailed] = []
+        self._failures: list[Reception] = []
         self._deframer = Deframer()
         self._fds: list[int] = []
         self._children: dict[str, int] = {}
@@ -189,7 +197,7 @@ class Zygote:
                 found.extend(self._received(decode_from_zygote(body)) for body in self._deframer.feed(data))
             except (ValueError, msgspec.DecodeError) as error:
                 self._lost(f"sent what can't be read ({error}) and was killed")
-        found.extend(Reception(failure, []) for failure in self._failures)
+        found.extend(self._failures)
         self._failures = []
         return found
 
@@ -257,11 +265,12 @@ class Zygote:
         self._failures.extend(self._died(number) for number in self._waiting)
         self._waiting.clear()
 
-    def _died(self, number: int) -> LoadFailed:
-        return LoadFailed(
+    def _died(self, number: int) -> Reception:
+        failed = LoadFailed(
             number, CodeNotLoadable.__name__,
             f"the zygote that imports {', '.join(self._modules)} {self._end}",
         )
+        return Reception(failed, [], died=True)
 
     def expire(self, now: float) -> None:
         """Give up on an answer that is late: the import hangs, so the zygote is killed.
@@ -271,12 +280,9 @@ class Zygote:
         """
         if not self._waiting or now < self._asked + self._import_timeout:
             return
+        late = f"importing {', '.join(self._modules)} took longer than {self._import_timeout:g} s"
         self._failures.extend(
-            LoadFailed(
-                number, CodeNotLoadable.__name__,
-                f"importing {', '.join(self._modules)} took longer than {self._import_timeout:g} s",
-            )
-            for number in self._waiting
+            Reception(LoadFailed(number, CodeNotLoadable.__name__, late), []) for number in self._waiting
         )
         self._waiting.clear()
         self.kill()

@@ -243,8 +243,8 @@ class CodeBases:
             self._note_code(digest, message.code)
         return None
 
-    def load_failed(self, base: CodeBase, message: LoadFailed) -> Question | None:
-        """Take in that something doesn't load; give what was asked."""
+    def load_failed(self, base: CodeBase, message: LoadFailed, *, died: bool) -> Question | None:
+        """Take in that something doesn't load, or that its zygote died; give what was asked."""
         question = base.asked.pop(message.request, None)
         if question is None:
             return None
@@ -252,7 +252,8 @@ class CodeBases:
             self.answers.append(LoadAnswer(question.ticket, None, message))
         if question.digest and question.pool is None:
             base.checking.discard(question.digest)
-            base.failed[question.digest] = message.message
+            if not died:
+                base.failed[question.digest] = message.message
         return question
 
     def lost(self, base: CodeBase) -> None:

@@ -18,7 +18,7 @@ from sojourn.hosts.supervisor.core import Core, ToProcess
 from sojourn.hosts.supervisor.deaths import Death, describe_exit, settle_dead
 from sojourn.hosts.supervisor.processes import ProcessEnd, Processes
 from sojourn.hosts.supervisor.recalls import Recalls
-from sojourn.hosts.supervisor.starts import Starts
+from sojourn.hosts.supervisor.starts import IMPORT, Starts
 from sojourn.hosts.zygotes import Reception
 from sojourn.runtime.dispatch import Pool, PoolKey, Worker
 from sojourn.runtime.engine.inputs import Block, Settle, Unsend
@@ -126,22 +126,27 @@ class Fleet:
                 refused = self.code.inspected(base, message)
                 if refused is not None:
                     self._block(refused[0], None, refused[1])
+                for digest in base.checked:
+                    self._starts.succeeded((digest, IMPORT))
             case LoadFailed():
-                self._load_failed(base, message)
+                self._load_failed(base, message, died=reception.died)
             case Forked():
                 self._forked(base, message, reception.fds)
             case Exited():
                 self._exited(message)
 
-    def _load_failed(self, base: CodeBase, message: LoadFailed) -> None:
-        question = self.code.load_failed(base, message)
+    def _load_failed(self, base: CodeBase, message: LoadFailed, *, died: bool) -> None:
+        question = self.code.load_failed(base, message, died=died)
         if question is None:
             return
         if question.pool is not None:
             self._processes.pop(question.process, None)
             self._start_failed(question.pool, message.message)
-        elif question.digest:
+        elif question.digest and not died:
             self._block(question.digest, None, message.message)
+        elif question.digest and question.ticket is None:
+            # a zygote that is killed says nothing of the code: it is imported again, ever later
+            self._start_failed((question.digest, IMPORT), message.message)
 
     def _forked(self, base: CodeBase, message: Forked, fds: list[int]) -> None:
         base.asked.pop(message.request, None)
@@ -300,7 +305,7 @@ class Fleet:
         base = self.code.serving(digest)
         if base is None or not (digest in base.checked or digest in base.failed):
             if base is None or digest not in base.checking:
-                self.code.check(digest, flow, None)
+                self._import(pool, flow)
             return False
         if digest in base.failed:
             self._block(digest, None, base.failed[digest])
@@ -327,11 +332,21 @@ class Fleet:
         )
         return True
 
+    def _import(self, pool: Pool, flow: bytes) -> None:
+        """Have a flow's code imported, unless its zygotes died over and over."""
+        key = (pool.key[0], IMPORT)
+        given_up = self._starts.given_up(key)
+        if given_up is not None:
+            self._block(key[0], None, given_up)
+            pool.prune()
+        elif self._starts.may_start(key):
+            self.code.check(key[0], flow, None)
+
     def _start_failed(self, key: PoolKey, reason: str) -> None:
         self._starts.failed(key, reason)
         given_up = self._starts.given_up(key)
         if given_up is not None:
-            self._block(key[0], key[1], given_up)
+            self._block(key[0], None if key[1] == IMPORT else key[1], given_up)
 
     def _block(self, digest: str, routine: str | None, reason: str) -> None:
         core = self._core

@@ -5,6 +5,9 @@ from __future__ import annotations
 from sojourn.hosts.supervisor.core import Core
 from sojourn.runtime.dispatch import PoolKey
 
+IMPORT = ""
+"""Stands for a routine in the key of a flow's import, which is no process of any."""
+
 FAILED_STARTS = 3
 """Starts in a row that may fail before the jobs concerned are blocked."""
 
@@ -55,6 +58,8 @@ class Starts:
         if self._failed.get(name, (0, 0.0))[0] < FAILED_STARTS:
             return None
         reason = self._reasons.get(name, "it failed before this supervisor was started")
+        if key[1] == IMPORT:
+            return f"the code can't be imported on host {self._core.host!r}: {reason}"
         return f"no process of routine {key[1]!r} can start on host {self._core.host!r}: {reason}"
 
     def may_start(self, key: PoolKey) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from sojourn.runtime.errors import NoSupervisor, NotFound
+from sojourn.runtime.errors import NoSupervisor, NotFound, WaitTimedOut
+from sojourn.runtime.wire.client import Status
 from tests.integration.hosting import Effect, Host, Json, check_effects, read_effects
 from tests.waiting import wait_until
 
@@ -113,7 +114,12 @@ def judge(hosts: Iterable[Host], job: str, timeout: float = 90.0) -> Json:
     """Wait until a job has ended at its one owner, check all of it, and give its document."""
     known = list(hosts)
     owner = wait_for_owner(known, job, timeout)
-    owner.wait(job, timeout=timeout)
+    try:
+        owner.wait(job, timeout=timeout)
+    except WaitTimedOut as error:
+        raise AssertionError(
+            f"{job} doesn't end: {owner.show(job)}\n{owner.ask(Status())}{owner.log_tail()}"
+        ) from error
     wait_until(lambda: the_owner(known, job) is owner, timeout, f"host {owner.name} to own {job} alone")
     document = owner.show(job, history=WHOLE)
     assert document["status"] == "completed", document["error"] or document["reason"]

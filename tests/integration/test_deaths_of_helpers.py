@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.integration.conftest import MakeHost
 from tests.integration.hosting import Host, attempts, check_effects, read_effects
 from tests.waiting import wait_until
 
@@ -66,3 +67,47 @@ def test_a_supervisor_that_was_stopped_for_a_while_charges_no_attempt(
     os.kill(host.pid, signal.SIGCONT)
     final = host.wait("job")
     assert attempts(final, "timed") == [(1, 1, "succeeded", "a")]
+
+
+HELD_IMPORT = """
+import time
+from pathlib import Path
+
+from sojourn import ErrorHandler, ErrorStrategy, Flow, Routine
+
+folder = Path(__file__).parent
+while (folder / "hold").exists():
+    (folder / "importing").touch()
+    time.sleep(0.01)
+
+
+class Step(Routine):
+    def process(self) -> None:
+        if self.attempt == 1:
+            raise ValueError("not yet")
+
+
+flow = Flow("held-import")
+flow.add_routine(Step(), "step", error_handler=ErrorHandler(ErrorStrategy.RETRY, retry_delay=0.5))
+"""
+
+
+def test_a_zygote_that_is_killed_while_it_imports_blocks_no_job(
+    make_host: MakeHost, tmp_path: Path
+) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "held_import.py").write_text(HELD_IMPORT)
+    host = make_host("a", paths=[code]).up()
+    host.submit("held_import:flow", "job")
+    host.wait("job", "step.retry_count >= 1")
+    host.kill()
+    (code / "hold").touch()
+    host.up()
+    wait_until((code / "importing").exists, 20.0, "the import to begin")
+    for process in host.processes():
+        if "zygote" in " ".join(process.cmdline()):
+            process.kill()
+    (code / "hold").unlink()
+    final = host.wait("job")
+    assert attempts(final, "step") == [(1, 1, "failed", "a"), (1, 2, "succeeded", "a")]

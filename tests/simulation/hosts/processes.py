@@ -196,7 +196,7 @@ class SimZygote:
             self._place.wake()
 
     def receive(self) -> list[Reception]:
-        found = [Reception(message, []) for message in self._said]
+        found = [Reception(message, [], died=self.dead) for message in self._said]
         self._said.clear()
         return found
 
