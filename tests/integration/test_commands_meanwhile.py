@@ -262,6 +262,8 @@ def test_what_was_acknowledged_before_the_source_died_is_kept(make_host: MakeHos
     a.up()
     move.exception(60)
     owner = b if a.show("job")["status"] == "moved" else a
+    # a host that comes up asks the other one first whether it has the job
+    wait_until(lambda: owner.show("job")["status"] != "blocked", what="the host to be certain")
     assert owner.show("job")["status"] == "paused"
     owner.do("resume", "job")
     assert owner.wait("job")["result"] == {"approved": True}
