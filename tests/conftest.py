@@ -7,12 +7,17 @@ into a failure, so that a test that can't run where it must run is never taken f
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import hypothesis
 import pytest
 
 IN_CI = os.environ.get("SOJOURN_CI") == "1"
+
+# A shell that puts the tests into the background ignores Ctrl-C for them and for whatever they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Machines are shared and slow at times: a time limit per example would fail for no fault of ours.
 # pytest-timeout guards against what hangs.
