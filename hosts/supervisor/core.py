@@ -166,6 +166,11 @@ class Core:
             self._rows[job_id] = found
         return found
 
+    def fresh_row(self, job_id: str) -> int:
+        """Give the row for a new job whose id was just made, so that no other has it."""
+        row = self._rows[job_id] = self.staging_row()
+        return row
+
     def staging_row(self) -> int:
         """Give a row that no job ever had, for a job that arrives."""
         row = self._next_row

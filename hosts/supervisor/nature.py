@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import time
-import uuid
 from collections.abc import Callable
 
 from sojourn.runtime.engine.inputs import Now
@@ -34,11 +33,18 @@ class Nature:
 
     def new_uuid(self) -> str:
         """Make a random UUID."""
-        return str(uuid.UUID(int=self.chance.getrandbits(128), version=4))
+        value = self.chance.getrandbits(128)
+        return _text(value & ~(0xF000 << 64 | 0b11 << 62) | 0x4000 << 64 | 0b10 << 62)
 
     def new_id(self) -> str:
         """Make a UUIDv7: time-ordered, so that ids sort by age (RFC 9562)."""
         milliseconds = int(self.clocks().wall * 1000)
         tail = self.chance.getrandbits(74)
         value = milliseconds << 80 | 0x7 << 76 | (tail >> 62) << 64 | 0b10 << 62 | tail & ((1 << 62) - 1)
-        return str(uuid.UUID(int=value))
+        return _text(value)
+
+
+def _text(value: int) -> str:
+    """Write 128 bits as a UUID is written; several times quicker than by way of ``uuid.UUID``."""
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

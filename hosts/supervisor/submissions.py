@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -12,13 +13,15 @@ from sojourn.hosts.supervisor.codebases import CodeBases, LoadAnswer
 from sojourn.hosts.supervisor.core import Asker, Core
 from sojourn.runtime.commands import check_fields, cordoned
 from sojourn.runtime.engine.inputs import Create
-from sojourn.runtime.engine.model import FlowPlan
 from sojourn.runtime.errors import Refused, SojournError, UsageError, from_wire
 from sojourn.runtime.flow import INPUT_SLOT, FlowSpec, decode_flow
 from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.job import Ownership
 from sojourn.runtime.wire.client import Request, Submit
 from sojourn.runtime.wire.zygote import Inspected
+
+Fresh = tuple[int, bytes, str]
+"""Row, input and digest of flow and input of a job that is to be made."""
 
 JOB_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -139,34 +142,49 @@ class Submissions:
             self._answers.fail(asker, error)
 
     def _create(self, asker: Asker, command: Submit, inspected: Inspected) -> None:
+        core = self._core
         flow = decode_flow(inspected.flow)
         digest = flow_digest(flow)
-        plan = self._core.plan(digest, inspected.flow)
+        plan = core.plan(digest, inspected.flow)
         self._refuse_cordoned(command)
         entry = plan.routines[plan.spec.entry].slot(INPUT_SLOT)
         for data in command.inputs:
             check_fields(data, entry, f"the input of flow {flow.id!r}")
         ids: list[str] = []
-        self._core.round.writes.flows_put[digest] = inspected.flow
+        fresh: dict[str, Fresh] = {}
+        # All are looked at before the first is made: a batch is refused whole.
+        for job_id, data in zip(command.job_ids, command.inputs, strict=True):
+            submission = hashlib.sha256(digest.encode() + b"\0" + data).hexdigest()
+            name = job_id or core.new_id()
+            ids.append(name)
+            row = core.fresh_row(name) if job_id is None else self._named(name, submission, fresh)
+            if row is not None:
+                fresh[name] = (row, data, submission)
+        core.round.writes.flows_put[digest] = inspected.flow
         if command.locator is not None:
             self._code.note_checked(digest, command.locator, inspected)
-        for job_id, data in zip(command.job_ids, command.inputs, strict=True):
-            ids.append(self._create_one(job_id, data, plan))
+        core.apply_all([
+            Create(row, name, core.new_id(), plan, data, submission)
+            for name, (row, data, submission) in fresh.items()
+        ])
         self._answers.reply(asker, {"job_ids": ids})
 
-    def _create_one(self, job_id: str | None, data: bytes, plan: FlowPlan) -> str:
+    def _named(self, job_id: str, submission: str, fresh: Mapping[str, Fresh]) -> int | None:
+        """Give the row for a new job of a name; None where it is the same as one that there is.
+
+        Raises:
+            Refused: if another job has the name.
+        """
         core = self._core
-        submission = hashlib.sha256(plan.digest.encode() + b"\0" + data).hexdigest()
-        name = job_id or self._core.new_id()
-        known = core.head(name) if job_id is not None else None
-        if known is not None:
-            if known[1].submission == submission:
-                return name
+        known = core.head(job_id)
+        if known is not None or job_id in fresh:
+            there = fresh[job_id][2] if known is None else known[1].submission
+            if there == submission:
+                return None
             raise Refused(
-                f"job id {name} is taken on host {core.host!r} by a job of another flow or input: "
-                f"`sojourn show {name}` tells which; choose another id"
+                f"job id {job_id} is taken on host {core.host!r} by a job of another flow or input: "
+                f"`sojourn show {job_id}` tells which; choose another id"
             )
-        if job_id is not None and self._answers.arriving(name):
-            raise Refused(f"a job {name} is being handed over to host {core.host!r}: wait for it")
-        core.apply(Create(core.new_row(name), name, self._core.new_id(), plan, data, submission))
-        return name
+        if self._answers.arriving(job_id):
+            raise Refused(f"a job {job_id} is being handed over to host {core.host!r}: wait for it")
+        return core.new_row(job_id)

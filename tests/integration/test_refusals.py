@@ -384,3 +384,15 @@ def test_a_flow_of_this_process_is_submitted_by_value(
         assert client.submit_many(flow, [{}, {}], job_ids=["m1", "m2"]) == ["m1", "m2"]
         states = client.wait_all(["m1", "m2"], timeout=60)
         assert [state.status for state in states] == ["failed", "failed"]
+
+
+def test_a_batch_with_a_name_that_is_taken_is_refused_whole(host: Host) -> None:
+    with host.client() as client:
+        client.submit("failing:quick", job_id="taken", x=1)
+        for names in (["new", "taken"], ["new", "new"]):
+            with pytest.raises(Refused):
+                client.submit_many("failing:quick", [{"x": 2}, {"x": 3}], job_ids=names)
+            with pytest.raises(NotFound):
+                client.show("new")
+        names = ["taken", "a", "b"]
+        assert client.submit_many("failing:quick", [{"x": 1}, {"x": 1}, {"x": 2}], job_ids=names) == names
