@@ -236,10 +236,9 @@ class Fleet:
             if pool.queue and len(pool.workers) < pool.processes:
                 self._serve_pool(pool)
 
-    def warm_up(self) -> None:
-        """Have the code of every unfinished job imported, so that due turns find it loaded."""
-        for digest in dict.fromkeys(job.plan.digest for job in self._core.engine.book.jobs.values()):
-            self.code.check(digest, encode_flow(self._core.plan(digest).spec), None)
+    def warm_up(self, digest: str) -> None:
+        """Have the code of a flow imported, so that due turns find it loaded."""
+        self.code.check(digest, encode_flow(self._core.plan(digest).spec), None)
 
     def clear_failures(self, digest: str) -> None:
         """Forget why a flow couldn't be run: someone says that the cause is mended."""

@@ -6,7 +6,7 @@ disk (G1); one round is one transaction, whatever came in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import zmq
@@ -29,8 +29,8 @@ from sojourn.hosts.supervisor.leftovers import record_leftovers
 from sojourn.hosts.supervisor.processes import Processes
 from sojourn.hosts.supervisor.submissions import SubmitTicket
 from sojourn.hosts.supervisor.thresholds import Refusal, Threshold
-from sojourn.runtime.engine.inputs import Freeze, Round
-from sojourn.runtime.errors import JobUnreadable, ProtocolViolation
+from sojourn.runtime.engine.inputs import Adopt, Freeze, Round
+from sojourn.runtime.errors import ProtocolViolation
 from sojourn.runtime.wire import actor as actor_wire
 from sojourn.runtime.wire import client as client_wire
 from sojourn.runtime.wire.actor import Committed
@@ -253,19 +253,23 @@ class Reactor:
     def load_jobs(self) -> None:
         """Take up every unfinished job of the store, and record what was left in flight."""
         core = self._core
-        for row in core.store.live_jobs():
-            try:
-                core.apply(core.adoption(row))
-            except JobUnreadable as error:
-                core.unreadable[row] = error.message
-                core.log.error("job unreadable", reason=error.message)
+        core.apply_all(self._adoptions())
         for row in core.withheld:
             core.apply(Freeze(row))
-        self.fleet.warm_up()
         leftover = record_leftovers(core)
         self.commit()
         for path in leftover:
             path.unlink(missing_ok=True)
+
+    def _adoptions(self) -> Iterator[Adopt]:
+        """Read the unfinished jobs; their code is imported meanwhile, by processes of its own."""
+        warm: set[str] = set()
+        for adoption in self._core.adoptions():
+            digest = adoption.plan.digest
+            if digest not in warm:
+                warm.add(digest)
+                self.fleet.warm_up(digest)
+            yield adoption
 
     def stop(self, grace: float, hurried: Callable[[], bool] = lambda: False) -> None:
         """Let turns in flight end, make everything durable and kill the rest.
