@@ -14,8 +14,9 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from sojourn.hosts.store.heads import UnreadableHead, read_head
+from sojourn.hosts.store.heads import UnreadableHead, read_heads
 from sojourn.hosts.store.protocol import StoredJob, UnreadableJob
+from sojourn.hosts.store.rows import AnyRow, problem_of_input, problems_of_rows
 from sojourn.hosts.store.schema import unreadable
 from sojourn.runtime.job import (
     AttributeRow,
@@ -33,7 +34,8 @@ from sojourn.runtime.job import (
 AT_ONCE = 1_000
 """Jobs whose rows are in memory together."""
 
-Row = TypeVar("Row")
+Row = TypeVar("Row", bound=AnyRow)
+T = TypeVar("T")
 Plain = tuple[object, ...]
 
 _THESE = "(SELECT value FROM json_each(?))"
@@ -102,7 +104,7 @@ class _Piece:
 
     def __init__(self, query: Callable[..., list[Plain]], rows: Sequence[int]) -> None:
         self._query = query
-        self._rows = msgspec.json.encode(rows).decode()
+        self._rows = msgspec.json.encode(list(rows)).decode()
         self._problems: dict[int, str] = {}
         """Job → why its rows can't be."""
         self._messages = self._of(MessageRow, "messages", "message")
@@ -122,9 +124,9 @@ class _Piece:
         self, path: Path, flow: Callable[[str], bytes | None], origins: dict[int, Origin]
     ) -> Iterator[StoredJob | UnreadableJob]:
         """Put the jobs together."""
-        for found in self._query(_HEADS, self._rows):
-            row = _int(found[0])
-            head = read_head(path, found[1:])
+        found = self._query(_HEADS, self._rows)
+        for (place, *_), head in zip(found, read_heads(path, [row[1:] for row in found]), strict=True):
+            row = _int(place)
             if isinstance(head, UnreadableHead):
                 yield UnreadableJob(row, head.job_id, head.reason)
                 continue
@@ -135,6 +137,8 @@ class _Piece:
                 problem = f"lacks its flow {head.flow_digest}"
             elif last and last[0].origin not in origins:
                 problem = f"lacks origin {last[0].origin} of its history"
+            elif problem is None:
+                problem = problem_of_input(head.input)
             if encoded is None or problem is not None:
                 reason = unreadable(path, head.job_id, problem or "").message
                 yield UnreadableJob(row, head.job_id, reason)
@@ -146,15 +150,15 @@ class _Piece:
     ) -> StoredJob:
         messages = self._messages.get(row, [])
         questions = self._questions.get(row, [])
-        highest = max(self._highest.get(row, 0), messages[-1].message if messages else 0)
+        highest = messages[-1].message if messages else 0
+        if last:
+            highest = max(highest, self._highest[row])
         if questions:
             highest = max(highest, *(question.message for question in questions))
         image = JobImage(
-            flow=flow, head=head, messages=messages, history=last,
-            attributes=self._attributes.get(row, []), shared=self._shared.get(row, []),
-            questions=questions, logs=[], blobs=self._blobs.get(row, []),
-            origins={last[0].origin: origins[last[0].origin]} if last else {},
-            counts=self._counts.get(row, {}),
+            flow, head, messages, last, self._attributes.get(row, []), self._shared.get(row, []), questions,
+            [], self._blobs.get(row, []), {last[0].origin: origins[last[0].origin]} if last else {},
+            self._counts.get(row, {}),
         )
         return StoredJob(row, image, (highest, last[0].sequence if last else 0))
 
@@ -170,20 +174,21 @@ class _Piece:
             return {}
         kinds: type[list[Row]] = list[kind]  # type: ignore[valid-type]
         try:
-            return _by_job(msgspec.convert(rows, kinds))
+            made = msgspec.convert(rows, kinds)
         except msgspec.ValidationError:
-            made: dict[int, list[Row]] = {}
+            made = []
             for job, some in _by_job(rows).items():
                 try:
-                    made[job] = msgspec.convert(some, kinds)
+                    made += msgspec.convert(some, kinds)
                 except msgspec.ValidationError as error:
                     self._problems[job] = f"holds rows of it that can't be ({error})"
-            return made
+        self._problems.update(problems_of_rows(made))
+        return _by_job(made)
 
 
-def _by_job(rows: list[Row]) -> dict[int, list[Row]]:
+def _by_job(rows: Sequence[T]) -> dict[int, list[T]]:
     """Cut rows that are in the order of their jobs."""
-    key = cast("Callable[[Row], int]", _job)
+    key = cast("Callable[[T], int]", _job)
     return {job: list(some) for job, some in groupby(rows, key)}
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from sojourn.hosts.store.bulk import BulkReader
-from sojourn.hosts.store.heads import UnreadableHead, read_head
+from sojourn.hosts.store.heads import UnreadableHead, read_heads
 from sojourn.hosts.store.incarnation import read_incarnation, write_incarnation
 from sojourn.hosts.store.mark import CommitMark, read_mark
 from sojourn.hosts.store.protocol import StoredJob, UnreadableJob
@@ -428,7 +428,8 @@ class SqliteStore:
             f"SELECT row, head, job_id, instance, status, ownership, created_at FROM jobs WHERE {where}",
             *arguments,
         )
-        return [(_int(row[0]), read_head(self._path, row[1:])) for row in rows]
+        heads = read_heads(self._path, [row[1:] for row in rows])
+        return [(_int(row[0]), head) for row, head in zip(rows, heads, strict=True)]
 
     def _records(self, kind: type[Record], where: str, *arguments: object) -> list[Record]:
         return [

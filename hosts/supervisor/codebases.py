@@ -6,6 +6,7 @@ loaded, is the fleet's business.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -276,13 +277,19 @@ class CodeBases:
         times = [base.zygote.deadline for base in self._bases]
         return min((time for time in times if time is not None), default=None)
 
-    def stop_idle(self, in_use: Callable[[CodeBase], bool]) -> None:
-        """End zygotes that nobody has used for a while."""
+    def stop_idle(self, in_use: Callable[[CodeBase], bool]) -> float:
+        """End zygotes that nobody has used for a while; give when the next would be (monotonic)."""
+        ends = [math.inf]
         for base in list(self._bases):
-            idle = self._core.now.monotonic - base.used > IDLE_SECONDS
-            if idle and not base.asked and not in_use(base):
+            if base.asked or in_use(base):
+                continue
+            end = base.used + IDLE_SECONDS
+            if self._core.now.monotonic < end:
+                ends.append(end)
+            else:
                 base.zygote.close()
                 self._bases.remove(base)
+        return min(ends)
 
     def close(self) -> None:
         """End every zygote."""

@@ -6,7 +6,7 @@ Polls nothing and sends nothing itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -282,9 +282,9 @@ class Core:
             return self._adoption(stored)
         raise NotFound(f"the store {self.home.store} has no job in row {row}")
 
-    def adoptions(self) -> Iterator[Adopt]:
-        """Read every unfinished job of the store; those of which it holds no sense are noted instead."""
-        for stored in self.store.read_jobs(self.store.live_jobs()):
+    def adoptions(self, rows: Sequence[int]) -> Iterator[Adopt]:
+        """Read jobs of the store for taking them up; those of which it holds no sense are noted instead."""
+        for stored in self.store.read_jobs(rows):
             try:
                 yield self._adoption(stored)
             except JobUnreadable as error:

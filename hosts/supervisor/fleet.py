@@ -6,6 +6,7 @@ what an attempt's end means, is the engine's to say.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections import Counter
@@ -48,7 +49,7 @@ IDLE_SECONDS = 60.0
 
 
 LOOK_SECONDS = 5.0
-"""How often is looked for processes that are idle."""
+"""How long after a round is looked for processes that are idle; looks of several rounds are one."""
 
 
 class Process:
@@ -90,7 +91,9 @@ class Fleet:
         self._processes: dict[str, Process] = {}
         self._next_process = 1
         self._idle_since: dict[str, float] = {}
-        self._next_look = 0.0
+        self._warmed: set[str] = set()
+        self._next_look = math.inf
+        """Monotonic time of the next look for processes that are idle."""
         self._read_out: list[Path] = []
         """Pages of dead processes whose story is on disk with the round under way."""
         self.recalls = Recalls(core, self._running_in)
@@ -237,8 +240,10 @@ class Fleet:
                 self._serve_pool(pool)
 
     def warm_up(self, digest: str) -> None:
-        """Have the code of a flow imported, so that due turns find it loaded."""
-        self.code.check(digest, encode_flow(self._core.plan(digest).spec), None)
+        """Have the code of a flow imported, so that due turns find it loaded; once is enough."""
+        if digest not in self._warmed:
+            self._warmed.add(digest)
+            self.code.check(digest, encode_flow(self._core.plan(digest).spec), None)
 
     def clear_failures(self, digest: str) -> None:
         """Forget why a flow couldn't be run: someone says that the cause is mended."""
@@ -407,17 +412,21 @@ class Fleet:
             page.unlink(missing_ok=True)
         for name in self.recalls.overdue():
             self._kill(name, "killed", 0)
+        now = self._core.now.monotonic
+        if now >= self._next_look:
+            self._next_look = self._stop_idle()
+        else:
+            self._next_look = min(self._next_look, now + LOOK_SECONDS)
         times = (
             self._kill_timeouts(), self.recalls.next_deadline(), self._starts.next_due(),
-            self.code.next_deadline(),
+            self.code.next_deadline(), self._next_look,
         )
-        if self._core.now.monotonic >= self._next_look:
-            self._next_look = self._core.now.monotonic + LOOK_SECONDS
-            self._stop_idle()
-        return min((time for time in times if time is not None), default=None)
+        return min(time for time in times if time is not None)
 
-    def _stop_idle(self) -> None:
+    def _stop_idle(self) -> float:
+        """Stop what nobody has used for a while; give when the next would be (monotonic)."""
         now = self._core.now.monotonic
+        ends = [math.inf]
         live = {job.plan.digest for job in self._core.engine.book.jobs.values()}
         pools = self._core.dispatcher.pools
         for key, pool in list(pools.items()):
@@ -426,14 +435,16 @@ class Fleet:
                 continue
             since = self._idle_since.setdefault(key[0], now)
             if now - since < IDLE_SECONDS:
+                ends.append(since + IDLE_SECONDS)
                 continue
             for worker in pool.workers.values():
                 self._stop(worker)
             if not pool.workers and not self._starting(key):
                 del pools[key]
-        self.code.stop_idle(
+        ends.append(self.code.stop_idle(
             lambda base: any(process.base is base for process in self._processes.values())
-        )
+        ))
+        return min(ends)
 
     def _stop_retired(self) -> None:
         """Let the processes of retired code end after their turns; new ones come from another."""

@@ -13,6 +13,7 @@ from sojourn.hosts.home import Home
 from sojourn.hosts.options import UpOptions
 from sojourn.hosts.orphans import claim_home
 from sojourn.hosts.store.soundness import Look
+from sojourn.hosts.supervisor.plain_logging import import_structlog
 from sojourn.runtime.errors import HostUnable
 
 INTERPRETER_SECONDS = 30.0
@@ -38,6 +39,7 @@ def run_supervisor(options: UpOptions) -> int:
     look = Look(home.store)
     try:
         gc.disable()  # until everything is loaded: nearly all that is made by then stays
+        import_structlog()
         from sojourn.hosts.supervisor.running import run  # noqa: PLC0415 - while the store is looked through
 
         return run(options, home, look)

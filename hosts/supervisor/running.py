@@ -10,6 +10,7 @@ import time
 import structlog
 import zmq
 
+from sojourn.hosts.clock_watch import ClockWatch
 from sojourn.hosts.descriptors import ENOUGH, take_descriptors
 from sojourn.hosts.home import Home
 from sojourn.hosts.options import UpOptions
@@ -49,6 +50,7 @@ def run(options: UpOptions, home: Home, look: Look) -> int:
     log = structlog.get_logger()
     store = SqliteStore.open(home.store, clock=time.time, look=look)
     signals = Signals()
+    clock = ClockWatch()
     service = Service()
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
@@ -60,7 +62,7 @@ def run(options: UpOptions, home: Home, look: Look) -> int:
                 "few open files are allowed: a flood of connections could end this host",
                 allowed=enough, better=f"ulimit -n {ENOUGH}",
             )
-        doors = LocalDoors(context, home, signals.descriptor)
+        doors = LocalDoors(context, home, signals.descriptor, clock.descriptor)
         supervisor = Supervisor(core, context, doors, LocalProcesses(descriptors))
         reactor, address = supervisor.reactor, supervisor.border.address()
         leaving = Leaving(core, signals, supervisor.cordoning, supervisor.draining, service)
@@ -87,6 +89,7 @@ def run(options: UpOptions, home: Home, look: Look) -> int:
             return EXIT_STORE_FAILED
     finally:
         context.destroy(linger=500)
+        clock.close()
         store.close()
     log.info("stopped")
     return 0

@@ -60,10 +60,10 @@ def _last_seen(book: Book, image: JobImage) -> float:
     mark = image.head.clock_mark
     if mark is None:
         return 0.0
-    last = next((entry for entry in image.history[-1:] if entry.sequence >= mark[1]), None)
-    if last is None or image.origins[last.origin].host != book.origins.host:
+    last = image.history[-1] if image.history else None
+    if last is None or last.sequence < mark[1]:
         return mark[0]
-    return last.ended
+    return last.ended if image.origins[last.origin].host == book.origins.host else mark[0]
 
 
 def _take_up(book: Book, job: Job, row: MessageRow, base: float) -> None:

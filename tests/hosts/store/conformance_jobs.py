@@ -10,6 +10,7 @@ from sojourn.hosts.store.bulk import AT_ONCE
 from sojourn.hosts.store.protocol import Store, StoredJob
 from sojourn.runtime.errors import NotFound
 from sojourn.runtime.job import (
+    BlobRow,
     HandoffRow,
     JobStatus,
     Origin,
@@ -80,7 +81,9 @@ class JobConformance:
         writes = started(1)
         writes.heads = {row: head(f"job-{row}") for row in rows}
         store.commit(writes)
-        store.commit(writes_of(3, whole_image(3)))
+        whole = whole_image(3)
+        whole.blobs = [BlobRow(3, "ab" * 32, 100_000)]
+        store.commit(writes_of(3, whole))
         writes = Writes()
         writes.messages_put = [message(5, 4), message(AT_ONCE + 5, 2)]
         writes.history = [entry(5, 6, message=5, origin=8), entry(5, 7, message=3, final=0)]
