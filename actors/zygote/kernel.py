@@ -11,7 +11,6 @@ PR_SET_PDEATHSIG = 1
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 """Opened before any fork: a process that opens it anew copies seventy pages for that."""
-_prctl = _LIBC.prctl if sys.platform == "linux" else None
 
 
 def die_with_parent(parent: int) -> None:
@@ -23,8 +22,8 @@ def die_with_parent(parent: int) -> None:
     Args:
         parent: pid that the parent is expected to have.
     """
-    if _prctl is not None:
-        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if sys.platform == "linux":
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 

@@ -173,6 +173,7 @@ class _Piece:
         if not rows:
             return {}
         kinds: type[list[Row]] = list[kind]  # type: ignore[valid-type]
+        made: list[Row]
         try:
             made = msgspec.convert(rows, kinds)
         except msgspec.ValidationError:

@@ -17,6 +17,7 @@ from sojourn.hosts.pages import create_page
 from sojourn.hosts.supervisor.codebases import CodeBase, CodeBases, Question
 from sojourn.hosts.supervisor.core import Core, ToProcess
 from sojourn.hosts.supervisor.deaths import Death, describe_exit, settle_dead
+from sojourn.hosts.supervisor.outputs import Outputs
 from sojourn.hosts.supervisor.processes import ProcessEnd, Processes
 from sojourn.hosts.supervisor.recalls import Recalls
 from sojourn.hosts.supervisor.starts import IMPORT, Starts
@@ -55,10 +56,12 @@ LOOK_SECONDS = 5.0
 class Process:
     """One actor process from the fork on."""
 
-    __slots__ = ("base", "doom", "doomed_dispatch", "handle", "name", "pool", "ready", "tail")
+    __slots__ = ("base", "doom", "doomed_dispatch", "handle", "name", "pool", "ready", "tail", "timeout")
 
-    def __init__(self, name: str, pool: PoolKey, base: CodeBase) -> None:
+    def __init__(self, name: str, pool: PoolKey, base: CodeBase, timeout: float | None) -> None:
         self.name = name
+        self.timeout = timeout
+        """Seconds of one of its attempts."""
         self.pool = pool
         self.base = base
         self.handle: ProcessEnd | None = None
@@ -89,6 +92,7 @@ class Fleet:
         self.code = CodeBases(core, processes)
         self._starts = Starts(core)
         self._processes: dict[str, Process] = {}
+        self._outputs = Outputs()
         self._next_process = 1
         self._idle_since: dict[str, float] = {}
         self._warmed: set[str] = set()
@@ -102,17 +106,16 @@ class Fleet:
 
     def filenos(self) -> list[int]:
         """Give every descriptor to poll."""
-        found = [base.zygote.fileno() for base in self.code if not base.zygote.dead]
-        found.extend(
-            process.handle.output_fd for process in self._processes.values()
-            if process.handle is not None and process.handle.output_fd >= 0
-        )
-        return found
+        return [
+            self._outputs.fileno(),
+            *(base.zygote.fileno() for base in self.code if not base.zygote.dead),
+        ]
 
     def receive(self) -> None:
         """Take in what zygotes say and what processes print."""
-        for process in self._processes.values():
-            self._drain_output(process)
+        for name in self._outputs.ready():
+            if name in self._processes:
+                self._drain_output(self._processes[name])
         for base, reception in self.code.receive():
             self._heard(base, reception)
         for base in self.code:
@@ -160,6 +163,7 @@ class Fleet:
             return
         page = self._core.home.pages / message.process
         process.handle = self._machine.hold(message.process, message.pid, fds, page)
+        self._outputs.add(message.process, process.handle.output_fd)
 
     def from_actor(self, name: str, message: FromActor) -> None:
         """Take in what an actor process sent."""
@@ -325,7 +329,7 @@ class Fleet:
                 pool.key, f"{core.home.pages / name} can't be written ({error.strerror}): make room there"
             )
             return False
-        self._processes[name] = Process(name, pool.key, base)
+        self._processes[name] = Process(name, pool.key, base, core.plan(digest).routines[routine].timeout)
         self.code.ask(
             base,
             Question(digest, None, pool.key, name),
@@ -375,8 +379,8 @@ class Fleet:
         for worker in core.dispatcher.workers.values():
             if not worker.outstanding:
                 continue
-            timeout = core.plan(worker.pool[0]).routines[worker.pool[1]].timeout
             process = self._processes[worker.name]
+            timeout = process.timeout
             if timeout is None or process.handle is None or process.doom:
                 continue
             running = process.handle.glance()
@@ -533,6 +537,7 @@ class Fleet:
         for process in self._processes.values():
             self._bury(process)
         self._processes.clear()
+        self._outputs.close()
         for page in self._read_out if settled else ():
             page.unlink(missing_ok=True)
 
