@@ -48,6 +48,15 @@ class LoadedClasses:
         self._allowed = allowed
         self._found: dict[str, type] = {}
         self._modules: frozenset[str] | None = None
+        self._seen: frozenset[str] = frozenset()
+
+    def look(self) -> None:
+        """Note which modules are loaded, if any came since the last look.
+
+        Before a fork: whoever goes through their names copies every page that holds one of them.
+        """
+        if len(self._seen) != len(sys.modules):
+            self._seen = frozenset(sys.modules)
 
     def close(self) -> None:
         """Leave out modules that are imported from now on, as a handler may do.
@@ -55,7 +64,8 @@ class LoadedClasses:
         After a restart, and on another host, nobody will have imported them: a value of their classes
         couldn't be read there.
         """
-        self._modules = frozenset(sys.modules)
+        self.look()
+        self._modules = self._seen
 
     def resolve(self, path: str) -> type | None:
         """Give the class of ``module:Qualname``, or None."""

@@ -29,9 +29,12 @@ def create_page(folder: Path, name: str) -> Path:
         OSError: if it can't be written.
     """
     path = folder / name
-    with path.open("wb") as file:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
         # Not truncated to its size: a hole that finds no room when it is written to kills the process.
-        file.write(bytes(PAGE_BYTES))
+        os.posix_fallocate(descriptor, 0, PAGE_BYTES)
+    finally:
+        os.close(descriptor)
     return path
 
 

@@ -98,12 +98,14 @@ class Pool:
         if not self.queue or len(self.workers) >= self.processes:
             return len(self.workers)
         busy = sum(1 for worker in self.workers.values() if worker.outstanding)
-        if self.parallel:
-            waiting = sum(len(actor.ready) for actor in self.queue if actor.has_work())
-        else:
-            waiting = sum(
-                1 for actor in self.queue if actor.messages_out == 0 and actor.has_work()
-            )
+        waiting = 0
+        for actor in self.queue:
+            if busy + waiting >= self.processes:
+                break  # a hundred thousand that wait want no more than this
+            if self.parallel:
+                waiting += len(actor.ready) if actor.has_work() else 0
+            else:
+                waiting += actor.messages_out == 0 and actor.has_work()
         return min(self.processes, max(busy + waiting, len(self.workers)))
 
     def prune(self) -> None:

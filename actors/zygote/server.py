@@ -190,6 +190,7 @@ class Server:
             raise NotFound(f"flow {loaded.id!r} has no routine {request.routine!r}")
         if not may_fork():
             return spawn_fresh(request, self._setup, loaded.code, self._lock)
+        self._classes.look()
         ours = [self._channel.fileno(), self._control, *self._children]
         return fork_child(request, routine, loaded.code, loaded.id, ours)
 

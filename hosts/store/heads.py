@@ -5,6 +5,8 @@ What can't be read of one job concerns that job alone: it is still listed, and n
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,6 +14,9 @@ import msgspec
 from sojourn.hosts.store.records import decode_record
 from sojourn.hosts.store.schema import unreadable
 from sojourn.runtime.job import JobHead, JobStatus
+
+ARRAY = struct.Struct(">BI")
+"""How MessagePack begins an array: 0xdd and its length."""
 
 NOTHING = b"\x80"
 """No fields, encoded."""
@@ -40,26 +45,47 @@ class UnreadableHead(msgspec.Struct, frozen=True):
         )
 
 
-def read_head(path: Path, row: tuple[object, ...]) -> JobHead | UnreadableHead:
-    """Read a head.
+def read_heads(path: Path, rows: Sequence[tuple[object, ...]]) -> list[JobHead | UnreadableHead]:
+    """Read heads.
 
     Args:
         path: the store's file, for the sentence.
-        row: (record, job id, instance, status, ownership, created_at), from the table.
+        rows: (record, job id, instance, status, ownership, created_at) of each, from the table.
     """
-    data, job_id, instance, status, ownership, created_at = row
+    try:
+        heads = _decode_all([row[0] for row in rows])
+    except msgspec.DecodeError:
+        heads = []
+    if [_columns(head) for head in heads] == [row[1:] for row in rows]:
+        return [*heads]
+    return [_read_head(path, row) for row in rows]
+
+
+def _decode_all(records: Sequence[object]) -> list[JobHead]:
+    """Read many records as one: an array is its length and then what is in it.
+
+    Raises:
+        msgspec.DecodeError: if one of them is damaged.
+    """
+    parts = [record for record in records if isinstance(record, bytes)]
+    return decode_record(list[JobHead], b"".join([ARRAY.pack(0xDD, len(records)), *parts]))
+
+
+def _columns(head: JobHead) -> tuple[object, ...]:
+    return head.job_id, head.instance, head.status, head.ownership, head.created_at
+
+
+def _read_head(path: Path, row: tuple[object, ...]) -> JobHead | UnreadableHead:
+    """Find out of one by itself what is wrong with it, if anything."""
+    data, job_id, instance, _status, _ownership, created_at = row
     try:
         head = decode_record(JobHead, data)
     except msgspec.DecodeError as error:
         wrong = str(error)
     else:
-        if (head.job_id, head.instance, head.status, head.ownership, head.created_at) == (
-            job_id, instance, status, ownership, created_at
-        ):
+        if _columns(head) == row[1:]:
             return head
         wrong = "it isn't what the table says of the job"
     at = created_at if isinstance(created_at, float) else 0.0
     reason = unreadable(path, str(job_id), f"holds a record of it that can't be read ({wrong})").message
     return UnreadableHead(str(job_id), str(instance), at, reason)
-
-

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Protocol
+
+import msgspec
 
 from sojourn.runtime.job import (
     HandoffRow,
@@ -17,6 +20,28 @@ from sojourn.runtime.job import (
     StagedRows,
     Writes,
 )
+
+
+class StoredJob(msgspec.Struct, frozen=True, gc=False):
+    """What an engine needs of a job that it takes up.
+
+    Attributes:
+        row: its row.
+        image: the job, with the last entry of its history alone and without its log.
+        numbers: highest message number and history sequence that it used.
+    """
+
+    row: int
+    image: JobImage
+    numbers: tuple[int, int]
+
+
+class UnreadableJob(msgspec.Struct, frozen=True, gc=False):
+    """A job of which the store holds no sense; ``reason`` is a sentence for people."""
+
+    row: int
+    job_id: str
+    reason: str
 
 
 class Store(Protocol):
@@ -93,6 +118,16 @@ class Store(Protocol):
 
         Raises:
             NotFound: if there is no such row.
+        """
+        ...
+
+    def read_jobs(self, rows: Sequence[int]) -> Iterator[StoredJob | UnreadableJob]:
+        """Read what an engine needs of jobs, in a number of queries that doesn't grow with theirs.
+
+        One that can't be read hinders no other. Nothing may be committed while it is iterated over.
+
+        Args:
+            rows: their rows; one that isn't there is passed over.
         """
         ...
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Hashable
+from functools import cache
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -17,4 +19,11 @@ def decode_record(kind: type[Record], data: object) -> Record:
     Raises:
         msgspec.DecodeError: if it is damaged.
     """
-    return FrameDecoder(msgspec.msgpack.Decoder(kind)).decode(data if isinstance(data, bytes) else b"")
+    found: Record = _decoder(cast("Hashable", kind)).decode(data if isinstance(data, bytes) else b"")
+    return found
+
+
+@cache
+def _decoder(kind: Hashable) -> FrameDecoder[Any]:
+    """Give the decoder of a kind: making one takes longer than reading a hundred records with it."""
+    return FrameDecoder(msgspec.msgpack.Decoder(kind))

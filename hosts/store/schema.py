@@ -11,7 +11,7 @@ import sqlite3
 from importlib import resources
 from pathlib import Path
 
-from sojourn.hosts.store.soundness import find_damage
+from sojourn.hosts.store.soundness import Look
 from sojourn.runtime.errors import JobUnreadable, StoreFailed, StoreTooNew
 
 SCHEMA_VERSION = 1
@@ -59,15 +59,19 @@ _DISK_STATES = {
 """What to do, by the error of writing beside the store: SQLite calls all of these an I/O error."""
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, look: Look) -> sqlite3.Connection:
     """Open the file, durable and at this version's schema.
+
+    Args:
+        path: the file.
+        look: through it, which is waited for: nothing is written before.
 
     Raises:
         sqlite3.Error: if SQLite can't.
         StoreTooNew: if a newer version wrote it.
         StoreFailed: if it is damaged, or its file system holds no write-ahead log.
     """
-    found = find_damage(path)
+    found = look.result()
     if found is not None:
         raise damaged(path, f"doesn't hold together ({found})")
     db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT)

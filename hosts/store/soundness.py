@@ -7,6 +7,7 @@ Opens the file for reading only, and so changes neither it nor its write-ahead l
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -41,3 +42,31 @@ def find_damage(path: Path) -> str | None:
                 if line != "ok":
                     return " ".join(str(line).split())
     return None
+
+
+class Look:
+    """A look through a store's file, by a thread of its own: SQLite needs no interpreter for it.
+
+    Args:
+        path: the file, which nobody writes meanwhile.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._found: str | None = None
+        self._error: sqlite3.Error | None = None
+        self._thread = threading.Thread(target=self._run, name="sojourn-look", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._found = find_damage(self._path)
+        except sqlite3.Error as error:
+            self._error = error
+
+    def result(self) -> str | None:
+        """Wait for its end and give what ``find_damage`` gave, or raise what it raised."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._found

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from sojourn.hosts.store.heads import UnreadableHead, read_head
+from sojourn.hosts.store.bulk import BulkReader
+from sojourn.hosts.store.heads import UnreadableHead, read_heads
 from sojourn.hosts.store.incarnation import read_incarnation, write_incarnation
 from sojourn.hosts.store.mark import CommitMark, read_mark
+from sojourn.hosts.store.protocol import StoredJob, UnreadableJob
 from sojourn.hosts.store.records import decode_record
 from sojourn.hosts.store.schema import connect, damaged, failure, unreadable
+from sojourn.hosts.store.soundness import Look
 from sojourn.hosts.store.sqlite_writes import apply_writes, prune_commands
 from sojourn.hosts.store.tally import Tallies
 from sojourn.runtime.errors import JobUnreadable, NotFound
@@ -82,18 +85,22 @@ class SqliteStore:
         self._made = int(meta["commits"])
         self.lost = lost
         self._tallies = Tallies(self._all)
+        self._bulk = BulkReader(path, self._all, self.flow, self.origins)
         self._commands = 0
         self.store_id = meta["store_id"]
         self.incarnation = int(meta["incarnation"])
         self.restored = meta["restored"] == "1"
 
     @classmethod
-    def open(cls, path: Path, *, clock: Callable[[], float]) -> SqliteStore:
+    def open(
+        cls, path: Path, *, clock: Callable[[], float], look: Look | None = None
+    ) -> SqliteStore:
         """Open a store, made or brought to this version's schema where needed.
 
         Args:
             path: its file; the incarnation file lies beside it.
             clock: wall clock in seconds.
+            look: through the file, if one was begun; it is waited for.
 
         Raises:
             StoreTooNew: if a newer version wrote it.
@@ -103,7 +110,7 @@ class SqliteStore:
         marked = path.with_name(path.name + ".commits")
         try:
             seen = Seen(read_incarnation(beside), read_mark(marked))
-            db = connect(path)
+            db = connect(path, look or Look(path))
             try:
                 meta, lost = _begin_incarnation(db, path, seen, clock())
                 # After the store, never before it: a crash in between leaves the files behind, which
@@ -229,6 +236,10 @@ class SqliteStore:
             origins=self._origins_of(head, entries),
             counts=self.counts(row),
         )
+
+    def read_jobs(self, rows: Sequence[int]) -> Iterator[StoredJob | UnreadableJob]:
+        """See ``Store.read_jobs``."""
+        return self._bulk.read(rows)
 
     def staged_rows(self, row: int) -> StagedRows:
         """See ``Store.staged_rows``."""
@@ -417,7 +428,8 @@ class SqliteStore:
             f"SELECT row, head, job_id, instance, status, ownership, created_at FROM jobs WHERE {where}",
             *arguments,
         )
-        return [(_int(row[0]), read_head(self._path, row[1:])) for row in rows]
+        heads = read_heads(self._path, [row[1:] for row in rows])
+        return [(_int(row[0]), head) for row, head in zip(rows, heads, strict=True)]
 
     def _records(self, kind: type[Record], where: str, *arguments: object) -> list[Record]:
         return [

@@ -6,6 +6,7 @@ loaded, is the fleet's business.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -57,12 +58,20 @@ class CodeBase:
         """What it was made for; empty once it is retired."""
         self.asked: dict[int, Question] = {}
         self.checked: dict[str, Inspected] = {}
+        self.files: dict[tuple[str, str], None] = {}
+        """(path relative to its root, sha256 hex) of every file that one of them loaded, once."""
         self.failed: dict[str, str] = {}
         """Flow digest → why it can't be run here."""
         self.checking: set[str] = set()
         self.used = 0.0
         self.forks = True
         """Whether its actor processes are forks of it, as far as is known."""
+
+    def note(self, digest: str, inspected: Inspected) -> None:
+        """Note that a flow can be run, and from which files."""
+        self.checked[digest] = inspected
+        self.files.update(dict.fromkeys(inspected.files))
+        self.failed.pop(digest, None)
 
 
 class CodeBases:
@@ -142,7 +151,7 @@ class CodeBases:
         for base in reversed(self._bases):
             if base.modules != modules or base.zygote.dead:
                 continue
-            current = all(base.zygote.code_is_current(seen.files) for seen in base.checked.values())
+            current = base.zygote.code_is_current(list(base.files))
             if current and not base.failed:
                 base.used = core.now.monotonic
                 return base
@@ -184,8 +193,7 @@ class CodeBases:
             self._note_code(digest, inspected.code)
         for base in self._bases:
             if base.modules == modules and not base.zygote.dead:
-                base.checked[digest] = inspected
-                base.failed.pop(digest, None)
+                base.note(digest, inspected)
 
     def clear_failures(self, digest: str) -> None:
         """Forget why a flow couldn't be run: someone says that the cause is mended."""
@@ -237,8 +245,7 @@ class CodeBases:
                 f"{message.code}), and --strict-code is set: `sojourn retry` goes on with the new one"
             )
             return digest, base.failed[digest]
-        base.checked[digest] = message
-        base.failed.pop(digest, None)
+        base.note(digest, message)
         if known != message.code:
             self._note_code(digest, message.code)
         return None
@@ -276,13 +283,19 @@ class CodeBases:
         times = [base.zygote.deadline for base in self._bases]
         return min((time for time in times if time is not None), default=None)
 
-    def stop_idle(self, in_use: Callable[[CodeBase], bool]) -> None:
-        """End zygotes that nobody has used for a while."""
+    def stop_idle(self, in_use: Callable[[CodeBase], bool]) -> float:
+        """End zygotes that nobody has used for a while; give when the next would be (monotonic)."""
+        ends = [math.inf]
         for base in list(self._bases):
-            idle = self._core.now.monotonic - base.used > IDLE_SECONDS
-            if idle and not base.asked and not in_use(base):
+            if base.asked or in_use(base):
+                continue
+            end = base.used + IDLE_SECONDS
+            if self._core.now.monotonic < end:
+                ends.append(end)
+            else:
                 base.zygote.close()
                 self._bases.remove(base)
+        return min(ends)
 
     def close(self) -> None:
         """End every zygote."""

@@ -6,7 +6,7 @@ Polls nothing and sends nothing itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -14,7 +14,7 @@ import structlog
 
 from sojourn.hosts.home import Home
 from sojourn.hosts.options import UpOptions
-from sojourn.hosts.store.protocol import Store
+from sojourn.hosts.store.protocol import Store, StoredJob, UnreadableJob
 from sojourn.hosts.store.rows import problem_of_image
 from sojourn.hosts.store.schema import unreadable
 from sojourn.hosts.supervisor.nature import Nature
@@ -275,18 +275,32 @@ class Core:
         """Read a job of the store for taking it up.
 
         Raises:
+            NotFound: if there is none.
             JobUnreadable: if what the store holds of it makes no sense.
         """
-        image = self.store.read_image(row, history=1, logs=False)
-        problem = problem_of_image(image, self.plan(image.head.flow_digest).routines)
+        for stored in self.store.read_jobs([row]):
+            return self._adoption(stored)
+        raise NotFound(f"the store {self.home.store} has no job in row {row}")
+
+    def adoptions(self, rows: Sequence[int]) -> Iterator[Adopt]:
+        """Read jobs of the store for taking them up; those of which it holds no sense are noted instead."""
+        for stored in self.store.read_jobs(rows):
+            try:
+                yield self._adoption(stored)
+            except JobUnreadable as error:
+                self.unreadable[stored.row] = error.message
+                self.log.error("job unreadable", reason=error.message)
+
+    def _adoption(self, stored: StoredJob | UnreadableJob) -> Adopt:
+        if isinstance(stored, UnreadableJob):
+            raise JobUnreadable(stored.reason)
+        image = stored.image
+        plan = self.plan(image.head.flow_digest)
+        problem = problem_of_image(image, plan.routines)
         if problem is not None:
             raise unreadable(self.home.store, image.head.job_id, problem)
-        self._rows[image.head.job_id] = row
-        message, sequence, log = self.store.last_numbers(row)
-        self._log_numbers.setdefault(row, log)
-        return Adopt(
-            row, image, self.plan(image.head.flow_digest), (message, sequence), Whence.STORE
-        )
+        self._rows[image.head.job_id] = stored.row
+        return Adopt(stored.row, image, plan, stored.numbers, Whence.STORE)
 
     def held_back(self, row: int) -> str | None:
         """Say why a job isn't run though it is unfinished and this host's; None if it is."""

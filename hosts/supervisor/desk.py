@@ -12,7 +12,6 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from sojourn import __version__
 from sojourn.hosts.supervisor.acting import Acting
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker
 from sojourn.hosts.supervisor.errands import Errands
@@ -524,6 +523,8 @@ class Desk:
 
     def _status(self, asker: Asker, _command: Status) -> None:
         from os import getpid  # noqa: PLC0415
+
+        from sojourn import __version__  # noqa: PLC0415 - read from the installation: slow, seldom asked
 
         core = self._core
         self.reply(

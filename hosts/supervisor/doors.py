@@ -30,6 +30,10 @@ UNREAD = 1000
 """Messages of one sender that wait to be read before it is slowed down."""
 
 
+CLOCK_LOOK = 1.0
+"""Seconds after which it is looked whether the wall clock was set, where nothing tells."""
+
+
 class Came(NamedTuple):
     """What came over a socket.
 
@@ -83,14 +87,18 @@ class LocalDoors:
         context: of the sockets.
         home: where they are bound.
         wake: descriptor that becomes readable on a signal.
+        clock: likewise when the wall clock is set; -1 where nothing tells.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], home: Home, wake: int) -> None:
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], home: Home, wake: int, clock: int = -1
+    ) -> None:
         self._actors = _router(context, f"ipc://{home.actors_socket}")
         self._clients = _router(context, f"ipc://{home.client_socket}")
         self._from_actors = _reception(self._actors, RESULTS_PER_ROUND)
         self._from_clients = _reception(self._clients, BYTES_PER_ROUND)
-        self._wake = wake
+        self._tellers = (wake,) if clock < 0 else (wake, clock)
+        self._longest = CLOCK_LOOK if clock < 0 else None
 
     def from_actors(self) -> Iterator[Came]:
         """See ``Doors``."""
@@ -123,13 +131,16 @@ class LocalDoors:
         poller = zmq.Poller()
         for socket in (self._actors, self._clients, *sockets):
             poller.register(socket, zmq.POLLIN)
-        for descriptor in (self._wake, *descriptors):
+        for descriptor in (*self._tellers, *descriptors):
             poller.register(descriptor, zmq.POLLIN)
+        if self._longest is not None:
+            seconds = min(seconds, self._longest)
         poller.poll(int(seconds * 1000) + (1 if seconds % 0.001 else 0))
-        try:
-            os.read(self._wake, 64)
-        except BlockingIOError:
-            return
+        for descriptor in self._tellers:
+            try:
+                os.read(descriptor, 64)
+            except OSError:  # nothing was told, or that the clock was set, which is an error to read
+                continue
 
     def close(self) -> None:
         """See ``Doors``."""

@@ -6,6 +6,7 @@ what an attempt's end means, is the engine's to say.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections import Counter
@@ -16,6 +17,7 @@ from sojourn.hosts.pages import create_page
 from sojourn.hosts.supervisor.codebases import CodeBase, CodeBases, Question
 from sojourn.hosts.supervisor.core import Core, ToProcess
 from sojourn.hosts.supervisor.deaths import Death, describe_exit, settle_dead
+from sojourn.hosts.supervisor.outputs import Outputs
 from sojourn.hosts.supervisor.processes import ProcessEnd, Processes
 from sojourn.hosts.supervisor.recalls import Recalls
 from sojourn.hosts.supervisor.starts import IMPORT, Starts
@@ -48,16 +50,18 @@ IDLE_SECONDS = 60.0
 
 
 LOOK_SECONDS = 5.0
-"""How often is looked for processes that are idle."""
+"""How long after a round is looked for processes that are idle; looks of several rounds are one."""
 
 
 class Process:
     """One actor process from the fork on."""
 
-    __slots__ = ("base", "doom", "doomed_dispatch", "handle", "name", "pool", "ready", "tail")
+    __slots__ = ("base", "doom", "doomed_dispatch", "handle", "name", "pool", "ready", "tail", "timeout")
 
-    def __init__(self, name: str, pool: PoolKey, base: CodeBase) -> None:
+    def __init__(self, name: str, pool: PoolKey, base: CodeBase, timeout: float | None) -> None:
         self.name = name
+        self.timeout = timeout
+        """Seconds of one of its attempts."""
         self.pool = pool
         self.base = base
         self.handle: ProcessEnd | None = None
@@ -88,9 +92,12 @@ class Fleet:
         self.code = CodeBases(core, processes)
         self._starts = Starts(core)
         self._processes: dict[str, Process] = {}
+        self._outputs = Outputs()
         self._next_process = 1
         self._idle_since: dict[str, float] = {}
-        self._next_look = 0.0
+        self._warmed: set[str] = set()
+        self._next_look = math.inf
+        """Monotonic time of the next look for processes that are idle."""
         self._read_out: list[Path] = []
         """Pages of dead processes whose story is on disk with the round under way."""
         self.recalls = Recalls(core, self._running_in)
@@ -99,17 +106,16 @@ class Fleet:
 
     def filenos(self) -> list[int]:
         """Give every descriptor to poll."""
-        found = [base.zygote.fileno() for base in self.code if not base.zygote.dead]
-        found.extend(
-            process.handle.output_fd for process in self._processes.values()
-            if process.handle is not None and process.handle.output_fd >= 0
-        )
-        return found
+        return [
+            self._outputs.fileno(),
+            *(base.zygote.fileno() for base in self.code if not base.zygote.dead),
+        ]
 
     def receive(self) -> None:
         """Take in what zygotes say and what processes print."""
-        for process in self._processes.values():
-            self._drain_output(process)
+        for name in self._outputs.ready():
+            if name in self._processes:
+                self._drain_output(self._processes[name])
         for base, reception in self.code.receive():
             self._heard(base, reception)
         for base in self.code:
@@ -157,6 +163,7 @@ class Fleet:
             return
         page = self._core.home.pages / message.process
         process.handle = self._machine.hold(message.process, message.pid, fds, page)
+        self._outputs.add(message.process, process.handle.output_fd)
 
     def from_actor(self, name: str, message: FromActor) -> None:
         """Take in what an actor process sent."""
@@ -236,9 +243,10 @@ class Fleet:
             if pool.queue and len(pool.workers) < pool.processes:
                 self._serve_pool(pool)
 
-    def warm_up(self) -> None:
-        """Have the code of every unfinished job imported, so that due turns find it loaded."""
-        for digest in dict.fromkeys(job.plan.digest for job in self._core.engine.book.jobs.values()):
+    def warm_up(self, digest: str) -> None:
+        """Have the code of a flow imported, so that due turns find it loaded; once is enough."""
+        if digest not in self._warmed:
+            self._warmed.add(digest)
             self.code.check(digest, encode_flow(self._core.plan(digest).spec), None)
 
     def clear_failures(self, digest: str) -> None:
@@ -321,7 +329,7 @@ class Fleet:
                 pool.key, f"{core.home.pages / name} can't be written ({error.strerror}): make room there"
             )
             return False
-        self._processes[name] = Process(name, pool.key, base)
+        self._processes[name] = Process(name, pool.key, base, core.plan(digest).routines[routine].timeout)
         self.code.ask(
             base,
             Question(digest, None, pool.key, name),
@@ -371,8 +379,8 @@ class Fleet:
         for worker in core.dispatcher.workers.values():
             if not worker.outstanding:
                 continue
-            timeout = core.plan(worker.pool[0]).routines[worker.pool[1]].timeout
             process = self._processes[worker.name]
+            timeout = process.timeout
             if timeout is None or process.handle is None or process.doom:
                 continue
             running = process.handle.glance()
@@ -408,17 +416,21 @@ class Fleet:
             page.unlink(missing_ok=True)
         for name in self.recalls.overdue():
             self._kill(name, "killed", 0)
+        now = self._core.now.monotonic
+        if now >= self._next_look:
+            self._next_look = self._stop_idle()
+        else:
+            self._next_look = min(self._next_look, now + LOOK_SECONDS)
         times = (
             self._kill_timeouts(), self.recalls.next_deadline(), self._starts.next_due(),
-            self.code.next_deadline(),
+            self.code.next_deadline(), self._next_look,
         )
-        if self._core.now.monotonic >= self._next_look:
-            self._next_look = self._core.now.monotonic + LOOK_SECONDS
-            self._stop_idle()
-        return min((time for time in times if time is not None), default=None)
+        return min(time for time in times if time is not None)
 
-    def _stop_idle(self) -> None:
+    def _stop_idle(self) -> float:
+        """Stop what nobody has used for a while; give when the next would be (monotonic)."""
         now = self._core.now.monotonic
+        ends = [math.inf]
         live = {job.plan.digest for job in self._core.engine.book.jobs.values()}
         pools = self._core.dispatcher.pools
         for key, pool in list(pools.items()):
@@ -427,14 +439,16 @@ class Fleet:
                 continue
             since = self._idle_since.setdefault(key[0], now)
             if now - since < IDLE_SECONDS:
+                ends.append(since + IDLE_SECONDS)
                 continue
             for worker in pool.workers.values():
                 self._stop(worker)
             if not pool.workers and not self._starting(key):
                 del pools[key]
-        self.code.stop_idle(
+        ends.append(self.code.stop_idle(
             lambda base: any(process.base is base for process in self._processes.values())
-        )
+        ))
+        return min(ends)
 
     def _stop_retired(self) -> None:
         """Let the processes of retired code end after their turns; new ones come from another."""
@@ -523,6 +537,7 @@ class Fleet:
         for process in self._processes.values():
             self._bury(process)
         self._processes.clear()
+        self._outputs.close()
         for page in self._read_out if settled else ():
             page.unlink(missing_ok=True)
 

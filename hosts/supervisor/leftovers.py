@@ -14,35 +14,50 @@ from sojourn.runtime.job import JobStatus, Ownership
 from sojourn.runtime.progress_page import Begun
 
 
-def record_leftovers(core: Core) -> list[Path]:
-    """Record the attempts that began and whose outcome never reached the disk as interrupted.
+class Leftovers:
+    """The attempts that began and whose outcome never reached the disk.
 
-    Returns:
-        The pages, to be deleted once the records are on disk.
+    Args:
+        core: shared state.
+
+    Attributes:
+        rows: of their jobs.
     """
-    found: list[Path] = []
-    started: dict[Begun, float] = {}
-    for path, running in leftover_pages(core.home.pages):
-        found.append(path)
-        for entry in running.recent if running is not None else ():
-            last = running is not None and entry.dispatch == running.begun
-            at = running.wall_start if running and last else core.now.wall
-            # Without its dispatch: a turn that yielded and ran again was left in flight once.
-            what = msgspec.structs.replace(entry, dispatch=0)
-            started[what] = min(at, started.get(what, at))
-    inputs: list[Input] = []
-    for row in sorted({entry.job for entry in started}):
-        try:
-            if _failed_meanwhile(core, row):
-                inputs.append(core.adoption(row))
-        except JobUnreadable as error:
-            core.log.error("job unreadable", reason=error.message)
-    inputs.extend(
-        Recover(entry.job, entry.epoch, entry.message, entry.attempt, at, "")
-        for entry, at in started.items()
-    )
-    core.apply_all(inputs)
-    return found
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._pages: list[Path] = []
+        self._started: dict[Begun, float] = {}
+        for path, running in leftover_pages(core.home.pages):
+            self._pages.append(path)
+            for entry in running.recent if running is not None else ():
+                last = running is not None and entry.dispatch == running.begun
+                at = running.wall_start if running and last else core.now.wall
+                # Without its dispatch: a turn that yielded and ran again was left in flight once.
+                what = msgspec.structs.replace(entry, dispatch=0)
+                self._started[what] = min(at, self._started.get(what, at))
+        self.rows = frozenset(entry.job for entry in self._started)
+
+    def record(self) -> None:
+        """Record them as interrupted; their jobs are in memory, unless they ended."""
+        core = self._core
+        inputs: list[Input] = []
+        for row in sorted(self.rows):
+            try:
+                if _failed_meanwhile(core, row):
+                    inputs.append(core.adoption(row))
+            except JobUnreadable as error:
+                core.log.error("job unreadable", reason=error.message)
+        inputs.extend(
+            Recover(entry.job, entry.epoch, entry.message, entry.attempt, at, "")
+            for entry, at in self._started.items()
+        )
+        core.apply_all(inputs)
+
+    def forget(self) -> None:
+        """Delete the pages: what they told is on disk."""
+        for path in self._pages:
+            path.unlink(missing_ok=True)
 
 
 def _failed_meanwhile(core: Core, row: int) -> bool:

@@ -6,7 +6,7 @@ disk (G1); one round is one transaction, whatever came in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import zmq
@@ -25,18 +25,18 @@ from sojourn.hosts.supervisor.doors import Doors
 from sojourn.hosts.supervisor.errands import ERRAND
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.journal import log_changes
-from sojourn.hosts.supervisor.leftovers import record_leftovers
+from sojourn.hosts.supervisor.leftovers import Leftovers
 from sojourn.hosts.supervisor.processes import Processes
 from sojourn.hosts.supervisor.submissions import SubmitTicket
 from sojourn.hosts.supervisor.thresholds import Refusal, Threshold
-from sojourn.runtime.engine.inputs import Freeze, Round
-from sojourn.runtime.errors import JobUnreadable, ProtocolViolation
+from sojourn.runtime.engine.inputs import Adopt, Freeze, Round
+from sojourn.runtime.errors import ProtocolViolation
 from sojourn.runtime.wire import actor as actor_wire
 from sojourn.runtime.wire import client as client_wire
 from sojourn.runtime.wire.actor import Committed
 
-LONGEST_POLL = 1.0
-"""Seconds after which a round is made even if nothing happened."""
+LONGEST_POLL = 60.0
+"""Seconds after which a round is made even if nothing happened: for what is done now and then."""
 
 
 class Part(Protocol):
@@ -95,6 +95,8 @@ class Reactor:
         core.is_running = self.fleet.is_running
         self.desk = Desk(core, self.fleet)
         self.parts: list[Part] = []
+        self.taken_up_at_once = 500
+        """Jobs that a start takes up before it looks what their processes do."""
         self._due: float | None = None
         self._actors = Threshold(actor_wire.decode_from_actor, named=True)
         self._clients = Threshold(client_wire.decode_request)
@@ -251,21 +253,37 @@ class Reactor:
     # --- start and stop -------------------------------------------------------------------------
 
     def load_jobs(self) -> None:
-        """Take up every unfinished job of the store, and record what was left in flight."""
-        core = self._core
-        for row in core.store.live_jobs():
-            try:
-                core.apply(core.adoption(row))
-            except JobUnreadable as error:
-                core.unreadable[row] = error.message
-                core.log.error("job unreadable", reason=error.message)
-        for row in core.withheld:
-            core.apply(Freeze(row))
-        self.fleet.warm_up()
-        leftover = record_leftovers(core)
+        """Take up every unfinished job of the store, and record what was left in flight.
+
+        Some at a time: those that are taken up run their turns while others are still read. Clients and
+        peers are listened to only once all are here, so that nobody meets a job that isn't.
+        """
+        live = self._core.store.live_jobs()
+        left = Leftovers(self._core)
+        self._take_up([row for row in live if row in left.rows])
+        left.record()  # before any of their messages is handed out again
         self.commit()
-        for path in leftover:
-            path.unlink(missing_ok=True)
+        left.forget()
+        rows = [row for row in live if row not in left.rows]
+        for start in range(0, len(rows), self.taken_up_at_once):
+            self._take_up(rows[start : start + self.taken_up_at_once])
+            self._drain_actors()
+            self.fleet.receive()
+            self.fleet.serve()
+            self.commit()
+
+    def _take_up(self, rows: list[int]) -> None:
+        core = self._core
+        core.now = core.read_clocks()
+        core.apply_all(self._adoptions(rows))
+        for row in core.withheld.keys() & set(rows):
+            core.apply(Freeze(row))
+
+    def _adoptions(self, rows: list[int]) -> Iterator[Adopt]:
+        """Read jobs; their code is imported meanwhile, by processes of its own."""
+        for adoption in self._core.adoptions(rows):
+            self.fleet.warm_up(adoption.plan.digest)
+            yield adoption
 
     def stop(self, grace: float, hurried: Callable[[], bool] = lambda: False) -> None:
         """Let turns in flight end, make everything durable and kill the rest.

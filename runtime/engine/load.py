@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heapq import heapify
+from sys import intern
 
 from sojourn.runtime.engine.book import CLOCK_STEP, Book
 from sojourn.runtime.engine.inputs import Adopt, Now, Round, Whence
@@ -59,26 +60,27 @@ def _last_seen(book: Book, image: JobImage) -> float:
     mark = image.head.clock_mark
     if mark is None:
         return 0.0
-    last = next((entry for entry in image.history[-1:] if entry.sequence >= mark[1]), None)
-    if last is None or image.origins[last.origin].host != book.origins.host:
+    last = image.history[-1] if image.history else None
+    if last is None or last.sequence < mark[1]:
         return mark[0]
-    return last.ended
+    return last.ended if image.origins[last.origin].host == book.origins.host else mark[0]
 
 
 def _take_up(book: Book, job: Job, row: MessageRow, base: float) -> None:
-    actor = job.actor(row.routine)
-    message = Message(
-        row.message, actor, row.slot, row.data, row.attempts, row.retry_count, row.due, row.progress
-    )
-    job.messages[row.message] = message
-    if row.attempts:
-        actor.tried.add(row.message)
-    if row.due is None:
+    _, number, routine, slot, data, attempts, retry_count, due, progress = row
+    actor = job.actors.get(routine) or job.actor(routine)
+    # A million messages are for few slots: the store gives each a text of its own.
+    message = Message(number, actor, intern(slot), data, attempts, retry_count, due, progress)
+    job.messages[number] = message
+    if attempts:
+        actor.tried.add(number)
+    if due is None:
         return
-    if row.due == 0.0:
-        actor.ready.append(row.message)
+    if due == 0.0:
+        message.due = 0.0  # one number for all of them
+        actor.ready.append(number)
     else:
-        book.wait(message, base + row.due)
+        book.wait(message, base + due)
 
 
 def _write_whole(book: Book, round_: Round, job: Job, image: JobImage, now: Now) -> None:

@@ -99,3 +99,18 @@ def test_handing_out_costs_what_is_handed_out_however_long_the_queue_is() -> Non
         return calls_of(lambda: dispatcher.assign(NOW.monotonic))
 
     assert cost(4 * LARGEST_WINDOW) == cost(2 * LARGEST_WINDOW)
+
+
+def test_how_many_processes_are_wanted_is_known_without_counting_all_that_wait() -> None:
+    def cost(jobs: int) -> int:
+        engine = new_engine()
+        dispatcher = Dispatcher(engine.book)
+        for row in range(1, jobs + 1):
+            create(engine, row)
+        dispatcher.enqueue()
+        (pool,) = dispatcher.pools.values()
+        pool.processes = 4
+        assert pool.wanted() == pool.processes
+        return calls_of(pool.wanted)
+
+    assert cost(1000) == cost(10)

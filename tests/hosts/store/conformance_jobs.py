@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from sojourn.hosts.store.protocol import Store
+from sojourn.hosts.store.bulk import AT_ONCE
+from sojourn.hosts.store.protocol import Store, StoredJob
 from sojourn.runtime.errors import NotFound
 from sojourn.runtime.job import (
+    BlobRow,
     HandoffRow,
     JobStatus,
     Origin,
@@ -72,6 +74,31 @@ class JobConformance:
         assert [(row.key, row.value) for row in image.shared] == [("l", b"changed")]
         assert [row.question for row in image.questions] == ["q2"]
         assert image.head == head("whole", status=JobStatus.COMPLETED)
+
+    def test_jobs_are_read_together_as_each_by_itself(self, store_factory: StoreFactory) -> None:
+        store = store_factory(NOW)
+        rows = range(1, AT_ONCE + 20)
+        writes = started(1)
+        writes.heads = {row: head(f"job-{row}") for row in rows}
+        store.commit(writes)
+        whole = whole_image(3)
+        whole.blobs = [BlobRow(3, "ab" * 32, 100_000)]
+        store.commit(writes_of(3, whole))
+        writes = Writes()
+        writes.messages_put = [message(5, 4), message(AT_ONCE + 5, 2)]
+        writes.history = [entry(5, 6, message=5, origin=8), entry(5, 7, message=3, final=0)]
+        writes.questions_put = [QuestionRow(9, "q", 8, "load", "page", "?", NOW, None)]
+        store.commit(writes)
+        looked_at = [*rows[:10], *rows[-20:]]
+
+        found = {job.row: job for job in store.read_jobs(rows)}
+
+        assert list(found) == list(rows)
+        for row in looked_at:
+            image = store.read_image(row, history=1, logs=False)
+            assert found[row] == StoredJob(row, image, store.last_numbers(row)[:2])
+        assert list(store.read_jobs([9, AT_ONCE * 3])) == [found[9]]
+        assert list(store.read_jobs([])) == []
 
     def test_a_cleared_job_keeps_its_head_and_handoffs_and_touches_no_other(
         self, store_factory: StoreFactory

@@ -14,12 +14,13 @@ import pytest
 
 from sojourn.hosts.store.incarnation import read_incarnation, write_incarnation
 from sojourn.hosts.store.mark import read_mark
+from sojourn.hosts.store.protocol import StoredJob, UnreadableJob
 from sojourn.hosts.store.rows import problem_of_image
 from sojourn.hosts.store.schema import SCHEMA_VERSION
 from sojourn.hosts.store.sqlite import COMMANDS_BETWEEN_PRUNES, SqliteStore
-from sojourn.runtime.errors import JobUnreadable, NotFound, StoreFailed, StoreTooNew
-from sojourn.runtime.job import Ownership, Writes
-from tests.hosts.store.rows import DAY, NOW, head, started
+from sojourn.runtime.errors import StoreFailed, StoreTooNew
+from sojourn.runtime.job import Origin, Ownership, Writes
+from tests.hosts.store.rows import DAY, NOW, entry, head, message, started
 
 
 @pytest.fixture
@@ -120,6 +121,60 @@ def test_rows_that_cannot_be_are_reported_as_damage(path: Path, statement: str, 
 def test_a_folder_that_does_not_exist_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(StoreFailed, match="see that its folder exists"):
         open_store(tmp_path / "nowhere" / "store.db")
+
+
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        ("UPDATE jobs SET head = x'ff' WHERE row = 2", "a record of it that can't be read"),
+        ("UPDATE messages SET attempts = 'many' WHERE job = 2", "rows of it that can't be"),
+        ("UPDATE messages SET due = -1 WHERE job = 2", "rows of it that can't be"),
+        ("UPDATE messages SET slot = CAST(x'ff6e' AS TEXT), data = 7 WHERE job = 2", "rows of it that"),
+        ("UPDATE attributes SET value = 1.5 WHERE job = 2", "rows of it that can't be"),
+        ("UPDATE history SET ended = 'late' WHERE job = 2", "rows of it that can't be"),
+        ("UPDATE history SET origin = 9 WHERE job = 2", "lacks origin 9 of its history"),
+    ],
+)
+def test_a_job_that_cannot_be_read_hinders_no_other(path: Path, statement: str, sentence: str) -> None:
+    store = open_store(path)
+    for row in (1, 2, 3):
+        writes = started(row)
+        writes.messages_put = [message(row, 1)]
+        writes.attributes = {(row, "load", "", "a"): b"1"}
+        writes.history = [entry(row, 1)]
+        writes.origins_put = {7: Origin("a", 1, "code")}
+        store.commit(writes)
+    store.close()
+    change(path, statement)
+
+    with closing(open_store(path)) as damaged:
+        first, second, third = damaged.read_jobs([1, 2, 3])
+
+    assert isinstance(second, UnreadableJob)
+    assert sentence in second.reason
+    assert second.job_id == "job-2"
+    for job in (first, third):
+        assert isinstance(job, StoredJob)
+        assert [row.message for row in job.image.messages] == [1]
+
+
+def test_many_jobs_take_as_many_queries_as_one(path: Path) -> None:
+    rows = range(1, 51)
+    with closing(open_store(path)) as store:
+        for row in rows:
+            writes = started(row)
+            writes.messages_put = [message(row, 1)]
+            store.commit(writes)
+        asked: list[str] = []
+        database = store._db  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        database.set_trace_callback(asked.append)
+
+        one = [len(list(store.read_jobs([7]))), len(asked)]
+        asked.clear()
+        many = [len(list(store.read_jobs(rows))), len(asked)]
+
+    assert one == [1, many[1]]
+    assert many[0] == len(rows)
 
 
 # --- durability -----------------------------------------------------------------------------
@@ -360,11 +415,10 @@ def test_a_flipped_bit_is_found_or_concerns_rows_and_never_breaks_the_reader(
         try:
             with closing(open_store(path)) as damaged:
                 damaged.heads()
-                for row in damaged.live_jobs():
-                    try:
-                        problem_of_image(damaged.read_image(row), {"first", "second"})
-                    except (JobUnreadable, NotFound):
-                        found += 1
+                for job in damaged.read_jobs(damaged.live_jobs()):
+                    found += isinstance(job, UnreadableJob) or problem_of_image(
+                        job.image, {"load"}
+                    ) is not None
         except StoreFailed:
             found += 1
     assert found > 0

@@ -25,6 +25,7 @@ from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Asker, Core, ToPeer
 from sojourn.hosts.supervisor.doors import Came
 from sojourn.hosts.supervisor.nature import Nature
+from sojourn.hosts.supervisor.reactor import LONGEST_POLL
 from sojourn.runtime.engine.inputs import Now, Round
 from sojourn.runtime.errors import StoreFailed
 from sojourn.runtime.job import PeerRow, Writes
@@ -39,8 +40,6 @@ from tests.simulation.hosts.schedule import Died, Schedule, Violation
 OpenStore = Callable[["SimHost", float], Store]
 
 KEY = "q" * 40
-LONGEST_SLEEP = 1.0
-"""Seconds after which a round is made even if nothing happens, as the reactor does."""
 
 
 class SimDoors:
@@ -188,6 +187,7 @@ class SimHost:
         connect = Connector(self, self._network, self._keep_links)
         self.supervisor = Supervisor(core, self._context, self._doors, self._processes, connect)
         self.supervisor.reactor.parts.append(Watch(self))
+        self.supervisor.reactor.taken_up_at_once = 1
         self._alive(self.supervisor.begin)
         if self.up:
             self._network.connect_all()
@@ -269,7 +269,7 @@ class SimHost:
         self.supervisor.upkeep.look()
         due = reactor.next_due()
         seconds = 0.0 if due is None else max(0.0, due - self.clocks().monotonic)
-        self._wake_in(min(seconds, LONGEST_SLEEP))
+        self._wake_in(min(seconds, LONGEST_POLL))
 
     # --- what leaves and comes --------------------------------------------------------------------
 

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
 
+from sojourn.hosts.store.protocol import StoredJob, UnreadableJob
 from sojourn.hosts.store.sqlite_writes import COMMANDS_KEPT, LOG_LINES, LOG_TRIM
 from sojourn.runtime.errors import NotFound
 from sojourn.runtime.job import (
@@ -253,6 +254,13 @@ class MemoryStore:
             },
             counts=self.counts(row),
         )
+
+    def read_jobs(self, rows: Sequence[int]) -> Iterator[StoredJob | UnreadableJob]:
+        """See ``Store.read_jobs``."""
+        for row in rows:
+            if row in self._disk.heads:
+                image = self.read_image(row, history=1, logs=False)
+                yield StoredJob(row, image, self.last_numbers(row)[:2])
 
     def _rows(self, row: int) -> JobRows:
         return self._disk.rows.get(row) or JobRows()
