@@ -15,6 +15,7 @@ from sojourn.hosts.supervisor.core import Core, ToPeer
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.held import seen_blobs
 from sojourn.hosts.supervisor.weighing import measure_fsync
+from sojourn.runtime.engine.inputs import Now
 from sojourn.runtime.errors import (
     AccessDenied,
     CodeNotLoadable,
@@ -65,6 +66,8 @@ class Answering:
         self._fleet = fleet
         self._facts = facts
         self._asked: dict[AnswerTicket, _Asked] = {}
+        self._probed: tuple[Now, float, HostUnable | None] | None = None
+        """Which round the disk was tried in last, how long that took, and what was wrong."""
         self._version = version
 
     def received(self, peer: str, survey: Survey) -> None:
@@ -124,11 +127,9 @@ class Answering:
         problem = format_problem(asked.survey.copy_format, core.host)
         if problem is not None:
             reasons.append((ProtocolViolation.__name__, problem))
-        fsync = 0.0
-        try:
-            fsync = measure_fsync(core.home.blobs, core.read_clocks)
-        except HostUnable as error:
-            reasons.append((HostUnable.__name__, f"on host {core.host!r} {error.message}"))
+        fsync, problem_of_disk = self._probe()
+        if problem_of_disk is not None:
+            reasons.append((HostUnable.__name__, f"on host {core.host!r} {problem_of_disk.message}"))
         if reasons and not asked.survey.dry_run:
             core.log.warning(
                 "hand-off refused", job=question.job_id, source=ticket.peer,
@@ -140,3 +141,15 @@ class Answering:
             facts.free_bytes, needed_bytes(question, facts.held_bytes), fsync * 1000, now.wall,
             now.monotonic - asked.at, (COPY_FORMAT, COPY_FORMAT), self._version,
         )))
+
+    def _probe(self) -> tuple[float, HostUnable | None]:
+        """Try the disk, once for all who are answered in a round: its seconds, and what is wrong with it."""
+        core = self._core
+        if self._probed is None or self._probed[0] != core.now:
+            seconds, problem = 0.0, None
+            try:
+                seconds = measure_fsync(core.home.blobs, core.read_clocks)
+            except HostUnable as error:
+                problem = error
+            self._probed = (core.now, seconds, problem)
+        return self._probed[1:]

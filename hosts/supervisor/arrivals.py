@@ -313,7 +313,7 @@ class Arrivals:
             if drift is not None:
                 self._inspected(arrival, CodeNotLoadable.__name__, drift)
                 return
-        if self._fleet.spare() >= crowding.MOST_SPARE:
+        if self._fleet.spares(crowding.MOST_SPARE):
             self._inspected(
                 arrival, CodeNotLoadable.__name__,
                 f"{crowding.MOST_SPARE} processes of host {self._core.host!r} wait for jobs that were to "

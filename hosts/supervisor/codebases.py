@@ -14,6 +14,7 @@ from sojourn.hosts.supervisor.core import Core
 from sojourn.hosts.supervisor.processes import Processes, ZygoteEnd
 from sojourn.hosts.zygotes import Reception
 from sojourn.runtime.dispatch import PoolKey
+from sojourn.runtime.engine.inputs import Now
 from sojourn.runtime.errors import CodeNotLoadable
 from sojourn.runtime.wire.zygote import Check, Fork, Inspect, Inspected, LoadFailed
 
@@ -32,12 +33,21 @@ class Question(msgspec.Struct):
         ticket: what the asking part is told with the answer; None for the fleet's own.
         pool: pool that a process is forked for.
         process: its name.
+        by_routine: whether the files of each routine are asked for.
+        also: tickets of those who asked the same meanwhile.
     """
 
     digest: str
     ticket: object = None
     pool: PoolKey | None = None
     process: str = ""
+    by_routine: bool = False
+    also: list[object] = []
+
+    def answers(self, inspected: Inspected | None, failed: LoadFailed | None) -> list[LoadAnswer]:
+        """Give the answers for all who asked."""
+        tickets = [] if self.ticket is None else [self.ticket, *self.also]
+        return [LoadAnswer(ticket, inspected, failed) for ticket in tickets]
 
 
 class LoadAnswer(msgspec.Struct):
@@ -57,10 +67,14 @@ class CodeBase:
         """What it was made for; empty once it is retired."""
         self.asked: dict[int, Question] = {}
         self.checked: dict[str, Inspected] = {}
+        self.detailed: dict[str, Inspected] = {}
+        """Flow digest → the same with the files of each routine, where they were asked for."""
         self.failed: dict[str, str] = {}
         """Flow digest → why it can't be run here."""
         self.checking: set[str] = set()
         self.used = 0.0
+        self.current_at: Now | None = None
+        """Begin of the round in which its files were last seen to be as it imported them."""
         self.forks = True
         """Whether its actor processes are forks of it, as far as is known."""
 
@@ -116,8 +130,20 @@ class CodeBases:
         base = self.serving(digest) if running else None
         if base is None:
             base = self._current(self._core.plan(digest, flow).spec.modules)
+        known = base.detailed.get(digest)
+        if known is not None:
+            base.used = self._core.now.monotonic
+            self.answers.append(LoadAnswer(ticket, known, None))
+            return
+        for asked in base.asked.values():
+            if asked.by_routine and asked.digest == digest:
+                asked.also.append(ticket)
+                return
         base.checking.add(digest)
-        self.ask(base, Question(digest, ticket), lambda number: Check(number, flow, by_routine=True))
+        self.ask(
+            base, Question(digest, ticket, by_routine=True),
+            lambda number: Check(number, flow, by_routine=True),
+        )
 
     def ask(
         self, base: CodeBase, question: Question, make: Callable[[int], Inspect | Check | Fork]
@@ -142,7 +168,7 @@ class CodeBases:
         for base in reversed(self._bases):
             if base.modules != modules or base.zygote.dead:
                 continue
-            current = all(base.zygote.code_is_current(seen.files) for seen in base.checked.values())
+            current = self._is_current(base)
             if current and not base.failed:
                 base.used = core.now.monotonic
                 return base
@@ -157,6 +183,14 @@ class CodeBases:
         base.used = core.now.monotonic
         self._bases.append(base)
         return base
+
+    def _is_current(self, base: CodeBase) -> bool:
+        """Whether the files of a code base are as they were imported; read once for all of a round."""
+        if base.current_at != self._core.now:
+            if not all(base.zygote.code_is_current(seen.files) for seen in base.checked.values()):
+                return False
+            base.current_at = self._core.now
+        return True
 
     def _retire(self, base: CodeBase) -> None:
         base.modules = ()
@@ -184,6 +218,8 @@ class CodeBases:
             self._note_code(digest, inspected.code)
         for base in self._bases:
             if base.modules == modules and not base.zygote.dead:
+                if digest not in base.checked:
+                    base.detailed.clear()
                 base.checked[digest] = inspected
                 base.failed.pop(digest, None)
 
@@ -224,8 +260,7 @@ class CodeBases:
         if question is None:
             return None
         self._tell_of_forks(base, message.forks)
-        if question.ticket is not None:
-            self.answers.append(LoadAnswer(question.ticket, message, None))
+        self.answers += question.answers(message, None)
         if not question.digest:
             return None
         digest = question.digest
@@ -237,6 +272,10 @@ class CodeBases:
                 f"{message.code}), and --strict-code is set: `sojourn retry` goes on with the new one"
             )
             return digest, base.failed[digest]
+        if digest not in base.checked:
+            base.detailed.clear()  # it may have loaded files that others import, too
+        if question.by_routine:
+            base.detailed[digest] = message
         base.checked[digest] = message
         base.failed.pop(digest, None)
         if known != message.code:
@@ -248,10 +287,10 @@ class CodeBases:
         question = base.asked.pop(message.request, None)
         if question is None:
             return None
-        if question.ticket is not None:
-            self.answers.append(LoadAnswer(question.ticket, None, message))
+        self.answers += question.answers(None, message)
         if question.digest and question.pool is None:
             base.checking.discard(question.digest)
+            base.detailed.pop(question.digest, None)
             if not died:
                 base.failed[question.digest] = message.message
         return question
@@ -266,7 +305,7 @@ class CodeBases:
                     f"the process that imports {', '.join(base.modules)} on host "
                     f"{self._core.host!r} died: see {self._core.home.log_file}",
                 )
-                self.answers.append(LoadAnswer(question.ticket, None, failed))
+                self.answers += question.answers(None, failed)
         base.zygote.close()
 
     # --- ends -------------------------------------------------------------------------------------

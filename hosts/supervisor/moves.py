@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from sojourn.hosts.supervisor.papers import exported
 from sojourn.hosts.supervisor.preflights import Preflights
 from sojourn.hosts.supervisor.resolving import OpenHandoff
 from sojourn.hosts.supervisor.surveying import Finding
+from sojourn.hosts.supervisor.weighing import change_weight
 from sojourn.runtime.engine.inputs import Block, Drop, Freeze, Now, Round, Thaw
 from sojourn.runtime.errors import (
     HandoffAborted,
@@ -208,7 +209,7 @@ class Moves:
         for row in settled:
             self._desk.release_held(row)
 
-    def deliver(self, message: ToPeer) -> None:
+    def deliver(self, peer: str, messages: Sequence[ToPeer]) -> None:
         """See ``Part``; the border sends."""
 
     def deliver_relayed(self, asker: Asker, answer: Any) -> None:
@@ -564,6 +565,17 @@ class Moves:
                 return
             left = 0 if final else departure.copying.left()
             self._step(departure, fx.PartsReady(pieces, left, final))
+            if departure.machine.state is SourceState.FREEZING and self._is_on_disk(departure.row):
+                # What froze just now has nothing to wait for: what was read already is the whole of it.
+                self._crash.reached(before_write(ROLE, "frozen"))
+                self._crash.reached(after_write(ROLE, "frozen"))
+                self._quiet(departure)
+
+    def _is_on_disk(self, row: int) -> bool:
+        """Whether a frozen job is quiet, and nothing of it is in the round under way."""
+        round_ = self._core.round
+        writes = round_.writes
+        return row in round_.quiet and row not in writes.heads and not change_weight(writes, row)
 
     def _give_file(self, departure: Departure) -> None:
         image = self._core.store.read_image(departure.row)
