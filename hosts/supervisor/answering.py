@@ -143,7 +143,7 @@ class Answering:
         )))
 
     def _probe(self) -> tuple[float, HostUnable | None]:
-        """Try the disk, once for all who are answered in a round: its seconds, and what is wrong with it."""
+        """Try the disk, once for all who are answered in a round: its seconds, and what is wrong."""
         core = self._core
         if self._probed is None or self._probed[0] != core.now:
             seconds, problem = 0.0, None

@@ -445,8 +445,9 @@ class Arrivals:
         self._core.round.writes.flows_put[arrival.digest] = effect.flow
         self._fleet.code.detail(arrival.digest, effect.flow, arrival.machine.m, running=False)
 
-    def give_credit(self) -> None:
-        """Answer once to all that came in the round under way; it leaves when that is on disk."""
+    def before_commit(self) -> None:
+        """Answer once to all that came in the round under way; its write finds the room kept for it."""
+        self._room.give_back()
         for arrival in self._arrivals.values():
             credit, arrival.credit = arrival.credit, None
             if credit is not None:

@@ -170,7 +170,7 @@ class Moves:
 
     def before_commit(self, round_: Round) -> None:
         """See ``Part``."""
-        self.arrivals.give_credit()
+        self.arrivals.before_commit()
         writes = round_.writes
         points = [(row.role, row.state) for row in writes.handoffs_put.values()]
         for role, m in writes.handoffs_deleted:
