@@ -322,6 +322,7 @@ class Arrivals:
             return
         self._fleet.prepare(arrival.digest)
         arrival.preparing = self._core.read_clocks().monotonic + START_PATIENCE
+        self._look_at(arrival)  # its processes may be up already
 
     def _inspected(self, arrival: Arrival, kind: str, message: str) -> None:
         if kind:
@@ -343,31 +344,35 @@ class Arrivals:
             self._step(arrival, fx.InspectionDone("", "", held))
 
     def look(self) -> None:
-        """See whether processes that hand-offs wait for are up."""
-        now = self._core.read_clocks().monotonic
+        """See whether what hand-offs wait for is there: what is here of their blobs, and their processes."""
         for arrival in list(self._arrivals.values()):
             self._held(arrival)
-            if arrival.preparing is not None:
-                if self._fleet.prepared(arrival.digest):
-                    arrival.preparing = None
-                    self._inspected(arrival, "", "")
-                elif now > arrival.preparing:
-                    arrival.preparing = None
-                    self._inspected(
-                        arrival, CodeNotLoadable.__name__,
-                        f"the processes of its routines don't start on host {self._core.host!r}: see "
-                        f"{self._core.home.log_file} there",
-                    )
-                else:
-                    self._fleet.prepare(arrival.digest)
-            if arrival.activating is None:
-                continue
-            if self._fleet.prepared(arrival.digest) or now > arrival.activating + START_PATIENCE:
-                since, arrival.activating = arrival.activating, None
-                self._step(arrival, fx.Activated((now - since) * 1000))
+            self._look_at(arrival)
+
+    def _look_at(self, arrival: Arrival) -> None:
+        """See whether the processes that a hand-off waits for are up."""
+        now = self._core.read_clocks().monotonic
+        if arrival.preparing is not None:
+            if self._fleet.prepared(arrival.digest):
+                arrival.preparing = None
+                self._inspected(arrival, "", "")
+            elif now > arrival.preparing:
+                arrival.preparing = None
+                self._inspected(
+                    arrival, CodeNotLoadable.__name__,
+                    f"the processes of its routines don't start on host {self._core.host!r}: see "
+                    f"{self._core.home.log_file} there",
+                )
             else:
-                # those that were forked before COMMIT may have died, or this supervisor since PREPARED
                 self._fleet.prepare(arrival.digest)
+        if arrival.activating is None:
+            return
+        if self._fleet.prepared(arrival.digest) or now > arrival.activating + START_PATIENCE:
+            since, arrival.activating = arrival.activating, None
+            self._step(arrival, fx.Activated((now - since) * 1000))
+        else:
+            # those that were forked before COMMIT may have died, or this supervisor since PREPARED
+            self._fleet.prepare(arrival.digest)
 
     # --- carrying out -----------------------------------------------------------------------------------
 
@@ -419,7 +424,7 @@ class Arrivals:
                 self._own(arrival, effect)
             case fx.Activate():
                 arrival.activating = arrival.owned_at = self._core.read_clocks().monotonic
-                self.look()
+                self._look_at(arrival)
             case fx.Confirmed():
                 self._contests.settled(arrival.staging.row, machine.m)
             case fx.GiveUpJob():

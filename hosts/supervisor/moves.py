@@ -166,7 +166,6 @@ class Moves:
         """See ``Part``."""
         if not self._preflights.loaded(answer):
             self.arrivals.loaded(answer)
-            self.arrivals.look()  # its processes may be up already
 
     def before_commit(self, round_: Round) -> None:
         """See ``Part``."""
