@@ -344,7 +344,7 @@ class Arrivals:
             self._step(arrival, fx.InspectionDone("", "", held))
 
     def look(self) -> None:
-        """See whether what hand-offs wait for is there: what is here of their blobs, and their processes."""
+        """See whether what hand-offs wait for is there: what is held of their blobs, their processes."""
         for arrival in list(self._arrivals.values()):
             self._held(arrival)
             self._look_at(arrival)
@@ -384,11 +384,15 @@ class Arrivals:
             try:
                 self._do_one(arrival, effect)
             except (HostUnable, HandoffAborted) as error:
-                if isinstance(error, HostUnable):
-                    arrival.staging.give_room_back()
-                self._core.log.error("hand-off refused", job=arrival.machine.job_id, reason=error.message)
-                self._do(arrival, arrival.machine.cannot_keep(error))
+                self._unkept(arrival, error)
                 return
+
+    def _unkept(self, arrival: Arrival, error: HostUnable | HandoffAborted) -> None:
+        """What a job needs can't be kept here: refuse it."""
+        if isinstance(error, HostUnable):
+            arrival.staging.give_room_back()
+        self._core.log.error("hand-off refused", job=arrival.machine.job_id, reason=error.message)
+        self._do(arrival, arrival.machine.cannot_keep(error))
 
     def _do_one(self, arrival: Arrival, effect: fx.Effect) -> None:
         core = self._core
@@ -452,11 +456,20 @@ class Arrivals:
 
     def before_commit(self) -> None:
         """Answer once to all that came in the round under way; its write finds the room kept for it."""
+        for arrival in list(self._arrivals.values()):
+            if arrival.staging.has_whole:
+                self._make_durable(arrival)
         self._room.give_back()
         for arrival in self._arrivals.values():
             credit, arrival.credit = arrival.credit, None
             if credit is not None:
                 self._core.send(ToPeer(arrival.machine.peer, credit, f"{ROLE}.credit"))
+
+    def _make_durable(self, arrival: Arrival) -> None:
+        try:
+            arrival.staging.make_durable()
+        except HostUnable as error:
+            self._unkept(arrival, error)
 
     def _own(self, arrival: Arrival, effect: fx.OwnJob) -> None:
         """Take a job up whose rows are on disk: head, dues and the end of its record are one commit."""

@@ -144,7 +144,7 @@ class Copying:
             self._first_look()
         pieces: list[Piece] = []
         while room > 0:
-            fresh = self._next()
+            fresh = self._next(room)
             if not fresh:
                 if final:
                     pieces.extend(cut(encode_part(Part(final=self._final()))))
@@ -161,9 +161,9 @@ class Copying:
         rows += max(0, (self._log_end or 0) - self._logs)
         return rows * ROW_BYTES + sum(size - offset for offset, size in self._blobs.values())
 
-    def _next(self) -> list[Piece]:
+    def _next(self, room: int) -> list[Piece]:
         if self._blobs:
-            return [self._blob_piece()]
+            return self._blob_pieces(room)
         part = Part()
         weight = 0
         for size in self._fill(part):
@@ -182,28 +182,35 @@ class Copying:
         yield from self._fill_messages(part)
         yield from self._fill_values(part)
 
-    def _blob_piece(self) -> Piece:
+    def _blob_pieces(self, room: int) -> list[Piece]:
+        """Read on in a blob: one piece at least, and no more than there is room for."""
         digest, (offset, size) = next(iter(self._blobs.items()))
-        path = self._core.home.blobs / digest
+        read: list[bytes] = []
+        end = offset
         try:
-            with path.open("rb") as file:
+            with (self._core.home.blobs / digest).open("rb") as file:
                 if offset == self._there.get(digest, 0):
                     self._read = sha256(file.read(offset))
                 file.seek(offset)
-                data = file.read(CHUNK_BYTES)
+                while end < size and (not read or end - offset + CHUNK_BYTES <= room):
+                    data = file.read(CHUNK_BYTES)
+                    if not data:
+                        break
+                    self._read.update(data)
+                    read.append(data)
+                    end += len(data)
         except OSError as error:
             raise self._unreadable(digest, f"can't be read ({error.strerror})") from error
-        if not data and offset < size:
+        if not read and offset < size:
             raise self._unreadable(digest, f"is damaged: its file ends at byte {offset} of {size}")
-        self._read.update(data)
-        end = offset + len(data)
         if end < size:
             self._blobs[digest] = (end, size)
-            return Piece(data, digest, last=False)
+            return [Piece(data, digest, last=False) for data in read]
         if self._read.hexdigest() != digest:
             raise self._unreadable(digest, DAMAGED)
         del self._blobs[digest]
-        return Piece(data, digest, last=True)
+        pieces = [Piece(data, digest, last=False) for data in read] or [Piece(b"", digest, last=False)]
+        return [*pieces[:-1], pieces[-1]._replace(last=True)]
 
     def _unreadable(self, digest: str, what: str) -> StoreFailed:
         job, host = self._job.head.job_id, self._core.host
