@@ -25,7 +25,6 @@ from sojourn.runtime.errors import (
     SojournError,
     to_wire,
 )
-from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.handoff.survey import Reason, code_drift, format_problem
 from sojourn.runtime.handoff.target import TargetFacts, decoded_flow, needed_bytes, vetoes
 from sojourn.runtime.wire.handoff import Preflight
@@ -82,11 +81,11 @@ class Answering:
             self._core.log.warning("refused", kind="too many surveys", detail=peer)
             return
         self._asked[ticket] = _Asked(survey, now)
-        flow = decoded_flow(survey.asked)
-        if isinstance(flow, str):
-            self._answer(ticket, Code(), [(ProtocolViolation.__name__, flow)])
+        read = decoded_flow(survey.asked)
+        if isinstance(read, str):
+            self._answer(ticket, Code(), [(ProtocolViolation.__name__, read)])
             return
-        digest = flow_digest(flow)
+        _, digest = read
         try:
             self._core.plan(digest, survey.asked.flow)
         except (SojournError, KeyError) as error:

@@ -29,8 +29,8 @@ from sojourn.runtime.errors import (
     to_wire,
 )
 from sojourn.runtime.export import Export, ReleaseTicket
-from sojourn.runtime.flow import decode_flow, encode_flow
-from sojourn.runtime.flow_document import flow_digest
+from sojourn.runtime.flow import encode_flow
+from sojourn.runtime.flow_document import flow_digest, read_flow
 from sojourn.runtime.handoff import crowding, routing, strays
 from sojourn.runtime.handoff import effects as fx
 from sojourn.runtime.handoff.claims import outdone
@@ -443,8 +443,7 @@ class Arrivals:
     def _inspect(self, arrival: Arrival, effect: fx.Inspect) -> None:
         """Have the flow of an arriving job looked at."""
         try:
-            flow = decode_flow(effect.flow)
-            arrival.digest = flow_digest(flow)
+            _, arrival.digest = read_flow(effect.flow)
             self._core.plan(arrival.digest, effect.flow)
         except (msgspec.DecodeError, SojournError, KeyError) as error:
             self._inspected(
