@@ -202,7 +202,7 @@ class Drain:
     def _reopen(self, job: Leaving) -> None:
         if job.entry is not None:
             job.entry = None
-            self._open[job.job_id] = job
+            self._open = {one.job_id: one for one in self._jobs.values() if one.entry is None}
 
     def _left(self, job: Leaving, seen: Seen, now: float) -> None:
         """It is owned elsewhere; who moves it tells the figures, if they come before the deadline."""
