@@ -15,6 +15,7 @@ from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Core, ToPeer
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.held import HeldBlobs, seen_blobs
+from sojourn.hosts.supervisor.journal import RoundLines
 from sojourn.hosts.supervisor.keeping import Reservations
 from sojourn.hosts.supervisor.resolving import OpenHandoff
 from sojourn.hosts.supervisor.staging import Staging
@@ -105,10 +106,14 @@ class Arrivals:
         fleet: looks at code and starts processes.
         patience: how long is waited.
         contests: withholds what isn't certain.
+        lines: tells of jobs in the log.
     """
 
-    def __init__(self, core: Core, fleet: Fleet, patience: Patience, contests: Contests) -> None:
+    def __init__(
+        self, core: Core, fleet: Fleet, patience: Patience, contests: Contests, lines: RoundLines
+    ) -> None:
         self._core = core
+        self._lines = lines
         self._contests = contests
         self._fleet = fleet
         self._patience = patience
@@ -195,7 +200,7 @@ class Arrivals:
         row = core.staging_row()
         machine = TargetHandoff(asked, peer, core.store.store_id, self._patience, row)
         arrival = self._arrivals[asked.m] = Arrival(machine, Staging(core, row))
-        core.log.info("hand-off offered", job=asked.job_id, source=peer, m=asked.m)
+        self._lines.add("hand-off offered", job=asked.job_id, source=peer, m=asked.m)
         effects = machine.begin(facts, self._core.read_clocks().monotonic)
         for effect in effects:
             if isinstance(effect, fx.Send) and isinstance(effect.message, HandoffRefused):
@@ -494,7 +499,7 @@ class Arrivals:
         if not effect.certain:
             self._withhold(machine, set())
         arrival.digest = head.flow_digest
-        core.log.info(
+        self._lines.add(
             "job owned", job=machine.job_id, source=machine.peer, epoch=effect.epoch
         )
 

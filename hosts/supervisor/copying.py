@@ -123,7 +123,7 @@ class Copying:
             self._attributes.update(dict.fromkeys((actor.routine, name) for name in actor.attributes))
         self._shared.update(dict.fromkeys(job.shared))
         self._questions.update(dict.fromkeys(job.questions))
-        self._log_end = self._core.store.last_numbers(job.row)[2]
+        self._log_end = self._core.last_log(job.row) and self._core.store.last_numbers(job.row)[2]
 
     # --- what travels next ------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer
 from sojourn.hosts.supervisor.crashing import CrashPoint
 from sojourn.hosts.supervisor.desk import Desk
 from sojourn.hosts.supervisor.fleet import Fleet
+from sojourn.hosts.supervisor.journal import RoundLines
 from sojourn.hosts.supervisor.papers import exported
 from sojourn.hosts.supervisor.preflights import Preflights
 from sojourn.hosts.supervisor.resolving import OpenHandoff
@@ -105,10 +106,11 @@ class Moves:
         """Hand-offs whose file gets its name once their release is on disk."""
         self._points: list[str] = []
         self._crash = CrashPoint()
+        self._lines = RoundLines(core.log)
         self._erased: dict[str, str] = {}
         """Hand-offs whose record goes with the round under way, and why."""
         self.contests = Contests(core, border.links.connected, desk.arriving, self._acknowledged_by)
-        self.arrivals = Arrivals(core, fleet, self._patience, self.contests)
+        self.arrivals = Arrivals(core, fleet, self._patience, self.contests, self._lines)
         border.pairing.ties = self
         self._preflights = Preflights(
             core, fleet, border.links, self._patience, self.arrivals.facts
@@ -169,6 +171,7 @@ class Moves:
 
     def before_commit(self, round_: Round) -> None:
         """See ``Part``."""
+        self._lines.flush()
         self.arrivals.before_commit()
         writes = round_.writes
         points = [(row.role, row.state) for row in writes.handoffs_put.values()]
@@ -358,7 +361,7 @@ class Moves:
             max_downtime=None if bound is None else bound / 1000,
         )
         departure = self._departures[preflight.m] = Departure(machine, row, asker, core.now)
-        core.log.info("hand-off begins", job=preflight.job_id, to=command.to, m=preflight.m)
+        self._lines.add("hand-off begins", job=preflight.job_id, to=command.to, m=preflight.m)
         self._step(departure, None)
 
     def _head(self, row: int) -> JobHead:
@@ -516,7 +519,7 @@ class Moves:
                 if core.engine.job(departure.row) is None:
                     self._step(departure, fx.JobEnded(self._head(departure.row).status.value))
                     return
-                core.log.info("job freezes", job=machine.job_id, m=machine.m)
+                self._lines.add("job freezes", job=machine.job_id, m=machine.m)
                 core.moving.add(departure.row)
                 core.apply(Freeze(departure.row))
                 self._fleet.recalls.hurry(departure.row, effect.grace)
@@ -631,7 +634,7 @@ class Moves:
         head.moved_to = head.given_to = departure.machine.peer
         core.round.writes.heads[departure.row] = head
         core.apply(Drop(departure.row))
-        core.log.info("job released", job=head.job_id, to=head.moved_to, epoch=head.epoch)
+        self._lines.add("job released", job=head.job_id, to=head.moved_to, epoch=head.epoch)
 
     def _take_back(self, departure: Departure, epoch: int) -> None:
         """The job is run here again, by force of an operator."""
@@ -662,7 +665,7 @@ class Moves:
         core.round.writes.blobs_deleted.extend(
             (departure.row, digest) for digest, _ in core.store.job_blobs(departure.row)
         )
-        core.log.info("job gone", job=head.job_id, to=head.moved_to)
+        self._lines.add("job gone", job=head.job_id, to=head.moved_to)
         self.contests.tell_old_hosts(head)
 
     def _tell(self, departure: Departure, news: fx.PhaseReached) -> None:
@@ -679,7 +682,7 @@ class Moves:
         if head is not None and head.ownership is Ownership.GONE:
             head.handoffs = [*head.handoffs, figures]
             core.round.writes.heads[departure.row] = head
-        core.log.info(
+        self._lines.add(
             "job moved", job=departure.machine.job_id, to=figures.target,
             downtime_ms=figures.downtime_ms, bytes=figures.bytes, phases_ms=figures.phases_ms,
         )
