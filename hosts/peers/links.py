@@ -19,7 +19,7 @@ from sojourn.hosts.peers.checks import against_hello, against_introduction, is_a
 from sojourn.hosts.peers.dialling import Dialled, Line, Turned
 from sojourn.hosts.peers.greeting import judge
 from sojourn.hosts.peers.keys import Keys
-from sojourn.hosts.peers.limits import LARGEST_FRAME, Refusals
+from sojourn.hosts.peers.limits import LARGEST_FRAME, MESSAGES_PER_ROUND, Refusals
 from sojourn.hosts.peers.listening import Listener, Sent
 from sojourn.hosts.peers.reach import LinkDown as LinkDown
 from sojourn.hosts.peers.reach import LinkUp as LinkUp
@@ -370,10 +370,14 @@ class PeerLinks:
     def _receive_dialled(self, name: str, line: Dialled) -> None:
         if self._dialled.get(name) is not line:
             return
+        user, taken = PEER + line.public_key, 0
         for incoming in line.receive():
-            user = PEER + line.public_key
-            for message in self._decode(user, incoming, incoming.frames, line.send):
+            messages = self._decode(user, incoming, incoming.frames, line.send)
+            for message in messages:
                 self._heard_dialled(name, line, message)
+            taken += len(messages)
+            if taken >= MESSAGES_PER_ROUND:
+                return
 
     def _heard_dialled(self, name: str, line: Dialled, message: PeerMessage) -> None:
         if isinstance(message, Hello):
@@ -403,18 +407,22 @@ class PeerLinks:
             self._events += self._reach.reached(name, hello)
 
     def _receive_server(self, server: Listener) -> None:
+        taken = 0
         for route, user, incoming in server.receive():
             peer = self._admission.name_of(user)
             if peer is None and not user.startswith(INVITE):
                 self._admission.tell("revoked key", user.removeprefix(PEER))
                 server.hang_up_on(incoming)
                 continue
-            answer = partial(server.send, route)
-            for message in self._decode(user, incoming, incoming.frames[1:], answer):
+            messages = self._decode(user, incoming, incoming.frames[1:], partial(server.send, route))
+            for message in messages:
                 if peer is None:
                     self._invited(user, route, message)
                 else:
                     self._heard(peer, user, route, message)
+            taken += len(messages)
+            if taken >= MESSAGES_PER_ROUND:
+                return
 
     def _invited(self, user: str, route: bytes, message: PeerMessage) -> None:
         if not isinstance(message, Pair):

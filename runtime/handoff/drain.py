@@ -17,7 +17,7 @@ from sojourn.runtime.commands import cordoned
 from sojourn.runtime.errors import AccessDenied, CodeNotLoadable, HandoffAborted, HandoffInDoubt
 from sojourn.runtime.moved import Json, Outcome, moved_entry, other_entry
 
-AT_ONCE = 64
+AT_ONCE = 128
 """Hand-offs of one drain that are under way side by side."""
 
 TRIES = 3

@@ -131,7 +131,7 @@ PeerMessage = (
     | RelayDropped | Cordoned | Rejected | ClaimsMessage | SurveyMessage | HandoffMessage
 )
 
-MOST_TOGETHER = 256
+MOST_TOGETHER = 32
 """Messages of one frame."""
 
 SMALL_FRAME = 128 * 1024
