@@ -15,7 +15,6 @@ from sojourn.hosts.supervisor.core import Core, ToPeer
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.held import seen_blobs
 from sojourn.hosts.supervisor.weighing import measure_fsync
-from sojourn.runtime.engine.inputs import Now
 from sojourn.runtime.errors import (
     AccessDenied,
     CodeNotLoadable,
@@ -32,6 +31,9 @@ from sojourn.runtime.wire.survey import COPY_FORMAT, Code, Survey, Surveyed
 
 MOST_ASKED = 1000
 """Surveys that are worked on at once; more are dropped, and asked again."""
+
+PROBED_FOR = 1.0
+"""Seconds for which a disk that could be written is taken to be so, for moves: they write to it anyway."""
 
 
 class AnswerTicket(NamedTuple):
@@ -65,8 +67,8 @@ class Answering:
         self._fleet = fleet
         self._facts = facts
         self._asked: dict[AnswerTicket, _Asked] = {}
-        self._probed: tuple[Now, float, HostUnable | None] | None = None
-        """Which round the disk was tried in last, how long that took, and what was wrong."""
+        self._probed: tuple[float, float, HostUnable | None] | None = None
+        """When the disk was tried last, how long that took, and what was wrong."""
         self._version = version
 
     def received(self, peer: str, survey: Survey) -> None:
@@ -126,7 +128,7 @@ class Answering:
         problem = format_problem(asked.survey.copy_format, core.host)
         if problem is not None:
             reasons.append((ProtocolViolation.__name__, problem))
-        fsync, problem_of_disk = self._probe()
+        fsync, problem_of_disk = self._probe(anew=asked.survey.dry_run)
         if problem_of_disk is not None:
             reasons.append((HostUnable.__name__, f"on host {core.host!r} {problem_of_disk.message}"))
         if reasons and not asked.survey.dry_run:
@@ -141,14 +143,19 @@ class Answering:
             now.monotonic - asked.at, (COPY_FORMAT, COPY_FORMAT), self._version,
         )))
 
-    def _probe(self) -> tuple[float, HostUnable | None]:
-        """Try the disk, once for all who are answered in a round: its seconds, and what is wrong."""
+    def _probe(self, *, anew: bool) -> tuple[float, HostUnable | None]:
+        """Try the disk: its seconds, and what is wrong with it.
+
+        Args:
+            anew: whether it matters how it is this very moment; else what was seen a moment ago does.
+        """
         core = self._core
-        if self._probed is None or self._probed[0] != core.now:
+        now = core.now.monotonic
+        if self._probed is None or anew or now - self._probed[0] > PROBED_FOR or self._probed[2]:
             seconds, problem = 0.0, None
             try:
                 seconds = measure_fsync(core.home.blobs, core.read_clocks)
             except HostUnable as error:
                 problem = error
-            self._probed = (core.now, seconds, problem)
+            self._probed = (now, seconds, problem)
         return self._probed[1:]

@@ -16,7 +16,10 @@ from sojourn.runtime.engine.inputs import StatusChange
 FILE_BYTES = 16 * 1024 * 1024
 FILES_KEPT = 3
 LINES_PER_ROUND = 32
-"""Changes of status, and lines about single jobs, that one round logs one by one."""
+"""Changes of status that one round logs one by one."""
+
+LINES_ON_JOBS = 8
+"""Lines about moves of single jobs that one round logs one by one."""
 
 
 def open_journal(home: Home, host: str, *, quiet: bool) -> None:
@@ -87,7 +90,7 @@ class RoundLines:
     def flush(self) -> None:
         """Log them."""
         lines, self._lines = self._lines, []
-        if len(lines) <= LINES_PER_ROUND:
+        if len(lines) <= LINES_ON_JOBS:
             for event, fields in lines:
                 self._log.info(event, **fields)
             return

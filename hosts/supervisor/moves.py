@@ -537,6 +537,7 @@ class Moves:
             case fx.NeedFile():
                 self._give_file(departure)
             case fx.ReleaseJob():
+                departure.copying = None
                 self._release(departure)
             case fx.MarkGone():
                 self._gone(departure)

@@ -20,7 +20,7 @@ from sojourn.runtime.wire.handoff import CHUNK_BYTES, WINDOW_BYTES, Chunk, Credi
 WORTH = 0.9
 """A chunk travels packed where that makes it smaller than this share of it."""
 
-SMALLEST_PACKED = 512
+SMALLEST_PACKED = 4096
 """Bytes below which packing isn't tried."""
 
 MOST_UNPACKED = 64
