@@ -155,6 +155,9 @@ class Staging:
     def discard(self) -> None:
         """Delete the rows; what came of blobs is left for another try, and swept when it is old."""
         self._close_partial()
+        for blob in self._whole:
+            blob.close()
+        self._whole.clear()
         self._core.round.writes.drop_rows(self.row)
 
     def give_room_back(self) -> None:
@@ -168,9 +171,6 @@ class Staging:
         if self._partial is not None:
             self._partial.close()
             self._partial = None
-        for blob in self._whole:
-            blob.close()
-        self._whole.clear()
 
     def image(self, final: Final, flow: bytes) -> JobImage:
         """Read what an engine needs of the job, from the rows that are on disk; dues from now."""
