@@ -9,11 +9,10 @@ slow the other side is. Sends nothing and decides nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
 
 import msgspec
 
-from sojourn.hosts.store.blobs import DAMAGED, lacks
+from sojourn.hosts.store.blobs import DAMAGED, is_whole, lacks
 from sojourn.hosts.supervisor.core import Core
 from sojourn.runtime.engine.inputs import Now
 from sojourn.runtime.engine.model import Job, Message
@@ -56,8 +55,6 @@ class Copying:
         self._there = dict(there)
         self._blobs: dict[str, tuple[int, int]] = {}
         """Blob to send → (offset, size)."""
-        self._read = sha256()
-        """Over the blob that is being sent, from its begin: a damaged one is never given away."""
         self._blobs_known: set[str] = set()
         self._blob_rows: list[BlobRow] = []
         self._messages: dict[int, None] = {}
@@ -189,14 +186,11 @@ class Copying:
         end = offset
         try:
             with (self._core.home.blobs / digest).open("rb") as file:
-                if offset == self._there.get(digest, 0):
-                    self._read = sha256(file.read(offset))
                 file.seek(offset)
                 while end < size and (not read or end - offset + CHUNK_BYTES <= room):
                     data = file.read(CHUNK_BYTES)
                     if not data:
                         break
-                    self._read.update(data)
                     read.append(data)
                     end += len(data)
         except OSError as error:
@@ -206,11 +200,22 @@ class Copying:
         if end < size:
             self._blobs[digest] = (end, size)
             return [Piece(data, digest, last=False) for data in read]
-        if self._read.hexdigest() != digest:
-            raise self._unreadable(digest, DAMAGED)
         del self._blobs[digest]
         pieces = [Piece(data, digest, last=False) for data in read] or [Piece(b"", digest, last=False)]
         return [*pieces[:-1], pieces[-1]._replace(last=True)]
+
+    def damaged(self, digests: Iterable[str]) -> StoreFailed | None:
+        """Say which of some blobs is damaged here; None where none is.
+
+        The target looks through each that comes, so nobody does here before it refuses one.
+
+        Args:
+            digests: blobs that were sent to their end.
+        """
+        for digest in digests:
+            if not is_whole(self._core.home.blobs / digest, digest):
+                return self._unreadable(digest, DAMAGED)
+        return None
 
     def _unreadable(self, digest: str, what: str) -> StoreFailed:
         job, host = self._job.head.job_id, self._core.host

@@ -35,6 +35,7 @@ from sojourn.runtime.errors import (
     SojournError,
     UsageError,
     from_wire,
+    to_wire,
 )
 from sojourn.runtime.export import ReleaseTicket, read_export
 from sojourn.runtime.handoff import effects as fx
@@ -52,6 +53,7 @@ from sojourn.runtime.wire.client import DryRun, Export, Import, Migrate, Progres
 from sojourn.runtime.wire.handoff import (
     Ack,
     HandoffMessage,
+    HandoffRefused,
     Preflight,
     PreflightReady,
     Prepared,
@@ -251,11 +253,22 @@ class Moves:
         match routing.reception(message, peer, None if departure is None else departure.machine):
             case Reception.STEP:
                 assert departure is not None
+                if isinstance(message, HandoffRefused):
+                    message = self._explained(departure, message)
                 self._step(departure, message)
             case Reception.STRAY:
                 self._answer_stray(peer, message)
             case Reception.BEGIN | Reception.NOTHING:
                 pass
+
+    def _explained(self, departure: Departure, refused: HandoffRefused) -> HandoffRefused:
+        """A target that refuses what it got may have got it from a damaged file: that is to be said."""
+        if departure.copying is None:
+            return refused
+        damaged = departure.copying.damaged(departure.machine.blobs_in_question())
+        if damaged is None:
+            return refused
+        return HandoffRefused(refused.m, *to_wire(damaged))
 
     def _answer_stray(self, peer: str, message: HandoffMessage) -> None:
         """Answer for a hand-off that has no machine here."""

@@ -24,7 +24,7 @@ from sojourn.hosts.supervisor.staging import Staging
 from sojourn.runtime.dispatch import Pool, Worker
 from sojourn.runtime.engine.inputs import Adopt, Create, Input, Now, Settle, Whence
 from sojourn.runtime.engine.model import FlowPlan
-from sojourn.runtime.errors import HandoffAborted, StoreFailed
+from sojourn.runtime.errors import HandoffAborted
 from sojourn.runtime.flow import (
     Connection,
     ErrorStrategy,
@@ -369,12 +369,23 @@ def test_a_blob_that_is_damaged_at_its_source_is_never_given_away_whole(
     source = Source(tmp_path, random.Random(7))
     data = random.Random(7).randbytes(600_000)
     digest = digest_of(data)
-    (source.core.home.blobs / digest).write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    (source.core.home.blobs / digest).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     source.job.shared["large"] = encode(data, blobs=_Kept(BlobReference(digest, len(data))))
     copying = Copying(source.core, source.job, [(digest, there)], source.core.now)
-    with pytest.raises(StoreFailed, match=f"blob {digest} of job {source.job.head.job_id} .* is damaged"):
-        copying.take(10**9, final=True)
-    source.store.close()
+    pieces, _ = copying.take(10**9, final=True)
+    target = Target(tmp_path)
+    (target.core.home.blobs / f"{PARTIAL}{digest}").write_bytes(data[:there])
+    target.staging.told([(digest, there)])
+    with pytest.raises(HandoffAborted, match="arrived damaged"):
+        target.arrive(pieces)
+    assert digest not in {path.name for path in target.core.home.blobs.iterdir()}
+    found = copying.damaged([digest])
+    assert found is not None
+    assert f"blob {digest} of job {source.job.head.job_id} on host 'a' is damaged" in found.message
+    (source.core.home.blobs / digest).write_bytes(data)
+    assert copying.damaged([digest]) is None, "it was lost on the way"
+    for host in (source, target):
+        host.store.close()
 
 
 def test_rows_that_were_staged_are_gone_after_a_discard(tmp_path: Path) -> None:
