@@ -320,11 +320,14 @@ def test_blobs_of_one_round_get_their_names_together_and_none_that_is_given_up(
     target = Target(tmp_path)
     blobs = target.core.home.blobs
     synced: list[set[str]] = []
-    monkeypatch.setattr(staging, "sync_folder", lambda folder: synced.append(names(folder)))
 
     def names(folder: Path) -> set[str]:
         return {path.name for path in folder.iterdir()}
 
+    def sync(folder: Path) -> None:
+        synced.append(names(folder))
+
+    monkeypatch.setattr(staging, "sync_folder", sync)
     values = [random.Random(number).randbytes(100_000) for number in range(3)]
     for data in values:
         target.staging.keep(Piece(data, digest_of(data), True))

@@ -28,7 +28,11 @@ def held(folder: Path) -> int:
 
 def leave(patch: pytest.MonkeyPatch, free: int) -> None:
     """Make the disk tell that so much is free."""
-    patch.setattr(shutil, "disk_usage", lambda _folder: Usage(free))
+
+    def usage(_folder: Path) -> Usage:
+        return Usage(free)
+
+    patch.setattr(shutil, "disk_usage", usage)
 
 
 @pytest.mark.parametrize("free", [LEAST_FREE + 4 * STEP - 1, 1 << 40])
