@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from hashlib import sha256
 from typing import cast
 
 import msgspec
 
 from sojourn.runtime.errors import DocumentRefused, ValueMalformed
-from sojourn.runtime.flow import INPUT_SLOT, FlowSpec, RoutineSpec
+from sojourn.runtime.flow import INPUT_SLOT, FlowSpec, RoutineSpec, decode_flow
 from sojourn.runtime.values_json import from_json, to_json
 
 FORMAT = 1
+
+REMEMBERED_FLOWS = 64
+REMEMBERED_BYTES = 64 * 1024
+"""How many encoded flows ``read_flow`` remembers, and how long one may be."""
 
 
 def flow_to_document(spec: FlowSpec) -> dict[str, object]:
@@ -65,6 +70,26 @@ def flow_digest(spec: FlowSpec) -> str:
     ordered = sorted(spec.routines, key=lambda routine: routine.id)
     document["routines"] = [_routine_document(routine) for routine in ordered]
     return "sha256:" + sha256(canonical(document)).hexdigest()
+
+
+def read_flow(data: bytes) -> tuple[FlowSpec, str]:
+    """Decode a flow and name it by its digest; those of the last few bytes are remembered.
+
+    A host that drains sends the same flow with every job.
+
+    Raises:
+        msgspec.DecodeError: if the bytes are no flow.
+        ValueMalformed: if an argument in it is no value.
+    """
+    return _remembered(data) if len(data) <= REMEMBERED_BYTES else _read(data)
+
+
+def _read(data: bytes) -> tuple[FlowSpec, str]:
+    spec = decode_flow(data)
+    return spec, flow_digest(spec)
+
+
+_remembered = lru_cache(REMEMBERED_FLOWS)(_read)
 
 
 def canonical(document: object) -> bytes:

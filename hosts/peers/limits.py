@@ -12,6 +12,10 @@ LARGEST_FRAME = 16 * 1024 * 1024
 FRAMES_PER_ROUND = 256
 """Messages of a socket between hosts that one round takes in."""
 
+MESSAGES_PER_ROUND = 64
+"""Messages of a socket between hosts after which a round takes in no more of it: what it has to say to them
+leaves, so that the other side has something to do meanwhile."""
+
 BYTES_PER_ROUND = 64 * 1024 * 1024
 """Bytes of a socket after which a round takes in no more of it."""
 

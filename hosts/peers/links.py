@@ -8,7 +8,7 @@ message says. Nothing here waits, and nothing that a peer sends raises.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import msgspec
@@ -19,7 +19,7 @@ from sojourn.hosts.peers.checks import against_hello, against_introduction, is_a
 from sojourn.hosts.peers.dialling import Dialled, Line, Turned
 from sojourn.hosts.peers.greeting import judge
 from sojourn.hosts.peers.keys import Keys
-from sojourn.hosts.peers.limits import LARGEST_FRAME, Refusals
+from sojourn.hosts.peers.limits import LARGEST_FRAME, MESSAGES_PER_ROUND, Refusals
 from sojourn.hosts.peers.listening import Listener, Sent
 from sojourn.hosts.peers.reach import LinkDown as LinkDown
 from sojourn.hosts.peers.reach import LinkUp as LinkUp
@@ -35,8 +35,9 @@ from sojourn.runtime.wire.peer import (
     Pair,
     PeerMessage,
     Rejected,
-    decode,
+    decode_all,
     encode,
+    frames_of,
 )
 
 KEEPALIVE = 5.0
@@ -254,11 +255,18 @@ class PeerLinks:
 
     def send(self, peer: str, message: PeerMessage) -> bool:
         """Send a message; False where the peer can't be reached now. Never waits."""
-        frame = encode(message)
-        if len(frame) > LARGEST_FRAME:
-            self._on_refused("too large to send", f"{len(frame)} bytes for {peer}")
-            return False
-        return self.send_frame(peer, frame)
+        return self.send_all(peer, [message])
+
+    def send_all(self, peer: str, messages: Sequence[PeerMessage]) -> bool:
+        """Send messages in their order, small ones together; False where any can't be sent now."""
+        sent = True
+        for frame in frames_of(messages):
+            if len(frame) > LARGEST_FRAME:
+                self._on_refused("too large to send", f"{len(frame)} bytes for {peer}")
+                sent = False
+            else:
+                sent = self.send_frame(peer, frame) and sent
+        return sent
 
     def send_frame(self, peer: str, frame: bytes) -> bool:
         """Send a message that is encoded already; as ``send``."""
@@ -362,18 +370,26 @@ class PeerLinks:
     def _receive_dialled(self, name: str, line: Dialled) -> None:
         if self._dialled.get(name) is not line:
             return
+        user, taken = PEER + line.public_key, 0
         for incoming in line.receive():
-            message = self._decode(PEER + line.public_key, incoming, incoming.frames, line.send)
-            if isinstance(message, Hello):
-                self._answered(name, line, message)
-            elif isinstance(message, HelloRefused):
-                self._on_refused("hello refused by peer", f"{name}: {message.message}")
-                line.refusal = message.message
-                if line.state is Line.UP:
-                    self._lost(name)
-                line.state = Line.REFUSED
-            elif message is not None and line.state is Line.UP:
-                self._events.append(Received(name, message))
+            messages = self._decode(user, incoming, incoming.frames, line.send)
+            for message in messages:
+                self._heard_dialled(name, line, message)
+            taken += len(messages)
+            if taken >= MESSAGES_PER_ROUND:
+                return
+
+    def _heard_dialled(self, name: str, line: Dialled, message: PeerMessage) -> None:
+        if isinstance(message, Hello):
+            self._answered(name, line, message)
+        elif isinstance(message, HelloRefused):
+            self._on_refused("hello refused by peer", f"{name}: {message.message}")
+            line.refusal = message.message
+            if line.state is Line.UP:
+                self._lost(name)
+            line.state = Line.REFUSED
+        elif line.state is Line.UP:
+            self._events.append(Received(name, message))
 
     def _answered(self, name: str, line: Dialled, hello: Hello) -> None:
         """A peer answered the HELLO of this host, or shows that it still knows it."""
@@ -391,19 +407,22 @@ class PeerLinks:
             self._events += self._reach.reached(name, hello)
 
     def _receive_server(self, server: Listener) -> None:
+        taken = 0
         for route, user, incoming in server.receive():
             peer = self._admission.name_of(user)
             if peer is None and not user.startswith(INVITE):
                 self._admission.tell("revoked key", user.removeprefix(PEER))
                 server.hang_up_on(incoming)
                 continue
-            message = self._decode(user, incoming, incoming.frames[1:], partial(server.send, route))
-            if message is None:
-                continue
-            if peer is None:
-                self._invited(user, route, message)
-            else:
-                self._heard(peer, user, route, message)
+            messages = self._decode(user, incoming, incoming.frames[1:], partial(server.send, route))
+            for message in messages:
+                if peer is None:
+                    self._invited(user, route, message)
+                else:
+                    self._heard(peer, user, route, message)
+            taken += len(messages)
+            if taken >= MESSAGES_PER_ROUND:
+                return
 
     def _invited(self, user: str, route: bytes, message: PeerMessage) -> None:
         if not isinstance(message, Pair):
@@ -451,27 +470,28 @@ class PeerLinks:
 
     def _decode(
         self, user: str, incoming: Incoming, frames: list[zmq.Frame], answer: Callable[[bytes], object]
-    ) -> PeerMessage | None:
-        """Read one message; None for one that was refused or of someone who isn't listened to."""
+    ) -> Sequence[PeerMessage]:
+        """Read one frame; nothing of one that was refused or of someone who isn't listened to."""
         if self._refusals.silenced(user, self._now):
-            return None
+            return ()
         unheard = self._refusals.unheard(user)
         if unheard:
             self._on_refused("listened to again", f"{self._who(user)}: {unheard} messages were dropped")
         if len(frames) != 1:
             beyond = "" if incoming.complete else "more than "
             self._refuse(user, f"{beyond}{len(frames)} frames instead of one", answer)
-            return None
+            return ()
         try:
-            message = decode(frames[0].buffer)
+            messages = decode_all(frames[0].buffer)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._refuse(user, str(error), answer)
-            return None
-        problem = against_hello(message) if isinstance(message, Hello) else None
+            return ()
+        hellos = (message for message in messages if isinstance(message, Hello))
+        problem = next((found for found in map(against_hello, hellos) if found is not None), None)
         if problem is not None:
             self._refuse(user, problem, answer)
-            return None
-        return message
+            return ()
+        return messages
 
     def refuse(self, peer: str, why: str) -> None:
         """Refuse what a message of a peer holds, as if it had been malformed itself."""

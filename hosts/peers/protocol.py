@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import zmq
@@ -82,6 +82,10 @@ class Links(Protocol):
 
     def send(self, peer: str, message: PeerMessage) -> bool:
         """Send a message; False where the peer can't be reached now. Never waits."""
+        ...
+
+    def send_all(self, peer: str, messages: Sequence[PeerMessage]) -> bool:
+        """Send messages in their order, small ones together; False where any can't be sent now."""
         ...
 
     def answer_pair(self, route: bytes, message: PeerMessage) -> None:

@@ -24,7 +24,6 @@ from sojourn.runtime.errors import (
     SojournError,
     to_wire,
 )
-from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.handoff.survey import Reason, code_drift, format_problem
 from sojourn.runtime.handoff.target import TargetFacts, decoded_flow, needed_bytes, vetoes
 from sojourn.runtime.wire.handoff import Preflight
@@ -32,6 +31,9 @@ from sojourn.runtime.wire.survey import COPY_FORMAT, Code, Survey, Surveyed
 
 MOST_ASKED = 1000
 """Surveys that are worked on at once; more are dropped, and asked again."""
+
+PROBED_FOR = 1.0
+"""Seconds for which a disk that could be written is taken to be so, for moves: they write to it anyway."""
 
 
 class AnswerTicket(NamedTuple):
@@ -65,6 +67,8 @@ class Answering:
         self._fleet = fleet
         self._facts = facts
         self._asked: dict[AnswerTicket, _Asked] = {}
+        self._probed: tuple[float, float, HostUnable | None] | None = None
+        """When the disk was tried last, how long that took, and what was wrong."""
         self._version = version
 
     def received(self, peer: str, survey: Survey) -> None:
@@ -79,11 +83,11 @@ class Answering:
             self._core.log.warning("refused", kind="too many surveys", detail=peer)
             return
         self._asked[ticket] = _Asked(survey, now)
-        flow = decoded_flow(survey.asked)
-        if isinstance(flow, str):
-            self._answer(ticket, Code(), [(ProtocolViolation.__name__, flow)])
+        read = decoded_flow(survey.asked)
+        if isinstance(read, str):
+            self._answer(ticket, Code(), [(ProtocolViolation.__name__, read)])
             return
-        digest = flow_digest(flow)
+        _, digest = read
         try:
             self._core.plan(digest, survey.asked.flow)
         except (SojournError, KeyError) as error:
@@ -124,11 +128,9 @@ class Answering:
         problem = format_problem(asked.survey.copy_format, core.host)
         if problem is not None:
             reasons.append((ProtocolViolation.__name__, problem))
-        fsync = 0.0
-        try:
-            fsync = measure_fsync(core.home.blobs, core.read_clocks)
-        except HostUnable as error:
-            reasons.append((HostUnable.__name__, f"on host {core.host!r} {error.message}"))
+        fsync, problem_of_disk = self._probe(anew=asked.survey.dry_run)
+        if problem_of_disk is not None:
+            reasons.append((HostUnable.__name__, f"on host {core.host!r} {problem_of_disk.message}"))
         if reasons and not asked.survey.dry_run:
             core.log.warning(
                 "hand-off refused", job=question.job_id, source=ticket.peer,
@@ -140,3 +142,20 @@ class Answering:
             facts.free_bytes, needed_bytes(question, facts.held_bytes), fsync * 1000, now.wall,
             now.monotonic - asked.at, (COPY_FORMAT, COPY_FORMAT), self._version,
         )))
+
+    def _probe(self, *, anew: bool) -> tuple[float, HostUnable | None]:
+        """Try the disk: its seconds, and what is wrong with it.
+
+        Args:
+            anew: whether it matters how it is this very moment; else what was seen a moment ago does.
+        """
+        core = self._core
+        now = core.now.monotonic
+        if self._probed is None or anew or now - self._probed[0] > PROBED_FOR or self._probed[2]:
+            seconds, problem = 0.0, None
+            try:
+                seconds = measure_fsync(core.home.blobs, core.read_clocks)
+            except HostUnable as error:
+                problem = error
+            self._probed = (now, seconds, problem)
+        return self._probed[1:]

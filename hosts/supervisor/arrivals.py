@@ -15,6 +15,7 @@ from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Core, ToPeer
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.held import HeldBlobs, seen_blobs
+from sojourn.hosts.supervisor.journal import RoundLines
 from sojourn.hosts.supervisor.keeping import Reservations
 from sojourn.hosts.supervisor.resolving import OpenHandoff
 from sojourn.hosts.supervisor.staging import Staging
@@ -29,8 +30,8 @@ from sojourn.runtime.errors import (
     to_wire,
 )
 from sojourn.runtime.export import Export, ReleaseTicket
-from sojourn.runtime.flow import decode_flow, encode_flow
-from sojourn.runtime.flow_document import flow_digest
+from sojourn.runtime.flow import encode_flow
+from sojourn.runtime.flow_document import flow_digest, read_flow
 from sojourn.runtime.handoff import crowding, routing, strays
 from sojourn.runtime.handoff import effects as fx
 from sojourn.runtime.handoff.claims import outdone
@@ -105,10 +106,14 @@ class Arrivals:
         fleet: looks at code and starts processes.
         patience: how long is waited.
         contests: withholds what isn't certain.
+        lines: tells of jobs in the log.
     """
 
-    def __init__(self, core: Core, fleet: Fleet, patience: Patience, contests: Contests) -> None:
+    def __init__(
+        self, core: Core, fleet: Fleet, patience: Patience, contests: Contests, lines: RoundLines
+    ) -> None:
         self._core = core
+        self._lines = lines
         self._contests = contests
         self._fleet = fleet
         self._patience = patience
@@ -195,7 +200,7 @@ class Arrivals:
         row = core.staging_row()
         machine = TargetHandoff(asked, peer, core.store.store_id, self._patience, row)
         arrival = self._arrivals[asked.m] = Arrival(machine, Staging(core, row))
-        core.log.info("hand-off offered", job=asked.job_id, source=peer, m=asked.m)
+        self._lines.add("hand-off offered", job=asked.job_id, source=peer, m=asked.m)
         effects = machine.begin(facts, self._core.read_clocks().monotonic)
         for effect in effects:
             if isinstance(effect, fx.Send) and isinstance(effect.message, HandoffRefused):
@@ -313,7 +318,7 @@ class Arrivals:
             if drift is not None:
                 self._inspected(arrival, CodeNotLoadable.__name__, drift)
                 return
-        if self._fleet.spare() >= crowding.MOST_SPARE:
+        if self._fleet.spares(crowding.MOST_SPARE):
             self._inspected(
                 arrival, CodeNotLoadable.__name__,
                 f"{crowding.MOST_SPARE} processes of host {self._core.host!r} wait for jobs that were to "
@@ -322,6 +327,7 @@ class Arrivals:
             return
         self._fleet.prepare(arrival.digest)
         arrival.preparing = self._core.read_clocks().monotonic + START_PATIENCE
+        self._look_at(arrival)  # its processes may be up already
 
     def _inspected(self, arrival: Arrival, kind: str, message: str) -> None:
         if kind:
@@ -343,31 +349,35 @@ class Arrivals:
             self._step(arrival, fx.InspectionDone("", "", held))
 
     def look(self) -> None:
-        """See whether processes that hand-offs wait for are up."""
-        now = self._core.read_clocks().monotonic
+        """See whether what hand-offs wait for is there: what is held of their blobs, their processes."""
         for arrival in list(self._arrivals.values()):
             self._held(arrival)
-            if arrival.preparing is not None:
-                if self._fleet.prepared(arrival.digest):
-                    arrival.preparing = None
-                    self._inspected(arrival, "", "")
-                elif now > arrival.preparing:
-                    arrival.preparing = None
-                    self._inspected(
-                        arrival, CodeNotLoadable.__name__,
-                        f"the processes of its routines don't start on host {self._core.host!r}: see "
-                        f"{self._core.home.log_file} there",
-                    )
-                else:
-                    self._fleet.prepare(arrival.digest)
-            if arrival.activating is None:
-                continue
-            if self._fleet.prepared(arrival.digest) or now > arrival.activating + START_PATIENCE:
-                since, arrival.activating = arrival.activating, None
-                self._step(arrival, fx.Activated((now - since) * 1000))
+            self._look_at(arrival)
+
+    def _look_at(self, arrival: Arrival) -> None:
+        """See whether the processes that a hand-off waits for are up."""
+        now = self._core.read_clocks().monotonic
+        if arrival.preparing is not None:
+            if self._fleet.prepared(arrival.digest):
+                arrival.preparing = None
+                self._inspected(arrival, "", "")
+            elif now > arrival.preparing:
+                arrival.preparing = None
+                self._inspected(
+                    arrival, CodeNotLoadable.__name__,
+                    f"the processes of its routines don't start on host {self._core.host!r}: see "
+                    f"{self._core.home.log_file} there",
+                )
             else:
-                # those that were forked before COMMIT may have died, or this supervisor since PREPARED
                 self._fleet.prepare(arrival.digest)
+        if arrival.activating is None:
+            return
+        if self._fleet.prepared(arrival.digest) or now > arrival.activating + START_PATIENCE:
+            since, arrival.activating = arrival.activating, None
+            self._step(arrival, fx.Activated((now - since) * 1000))
+        else:
+            # those that were forked before COMMIT may have died, or this supervisor since PREPARED
+            self._fleet.prepare(arrival.digest)
 
     # --- carrying out -----------------------------------------------------------------------------------
 
@@ -379,11 +389,15 @@ class Arrivals:
             try:
                 self._do_one(arrival, effect)
             except (HostUnable, HandoffAborted) as error:
-                if isinstance(error, HostUnable):
-                    arrival.staging.give_room_back()
-                self._core.log.error("hand-off refused", job=arrival.machine.job_id, reason=error.message)
-                self._do(arrival, arrival.machine.cannot_keep(error))
+                self._unkept(arrival, error)
                 return
+
+    def _unkept(self, arrival: Arrival, error: HostUnable | HandoffAborted) -> None:
+        """What a job needs can't be kept here: refuse it."""
+        if isinstance(error, HostUnable):
+            arrival.staging.give_room_back()
+        self._core.log.error("hand-off refused", job=arrival.machine.job_id, reason=error.message)
+        self._do(arrival, arrival.machine.cannot_keep(error))
 
     def _do_one(self, arrival: Arrival, effect: fx.Effect) -> None:
         core = self._core
@@ -419,7 +433,7 @@ class Arrivals:
                 self._own(arrival, effect)
             case fx.Activate():
                 arrival.activating = arrival.owned_at = self._core.read_clocks().monotonic
-                self.look()
+                self._look_at(arrival)
             case fx.Confirmed():
                 self._contests.settled(arrival.staging.row, machine.m)
             case fx.GiveUpJob():
@@ -434,8 +448,7 @@ class Arrivals:
     def _inspect(self, arrival: Arrival, effect: fx.Inspect) -> None:
         """Have the flow of an arriving job looked at."""
         try:
-            flow = decode_flow(effect.flow)
-            arrival.digest = flow_digest(flow)
+            _, arrival.digest = read_flow(effect.flow)
             self._core.plan(arrival.digest, effect.flow)
         except (msgspec.DecodeError, SojournError, KeyError) as error:
             self._inspected(
@@ -445,12 +458,22 @@ class Arrivals:
         self._core.round.writes.flows_put[arrival.digest] = effect.flow
         self._fleet.code.detail(arrival.digest, effect.flow, arrival.machine.m, running=False)
 
-    def give_credit(self) -> None:
-        """Answer once to all that came in the round under way; it leaves when that is on disk."""
+    def before_commit(self) -> None:
+        """Answer once to all that came in the round under way; its write finds the room kept for it."""
+        for arrival in list(self._arrivals.values()):
+            if arrival.staging.has_whole:
+                self._make_durable(arrival)
+        self._room.give_back()
         for arrival in self._arrivals.values():
             credit, arrival.credit = arrival.credit, None
             if credit is not None:
                 self._core.send(ToPeer(arrival.machine.peer, credit, f"{ROLE}.credit"))
+
+    def _make_durable(self, arrival: Arrival) -> None:
+        try:
+            arrival.staging.make_durable()
+        except HostUnable as error:
+            self._unkept(arrival, error)
 
     def _own(self, arrival: Arrival, effect: fx.OwnJob) -> None:
         """Take a job up whose rows are on disk: head, dues and the end of its record are one commit."""
@@ -476,7 +499,7 @@ class Arrivals:
         if not effect.certain:
             self._withhold(machine, set())
         arrival.digest = head.flow_digest
-        core.log.info(
+        self._lines.add(
             "job owned", job=machine.job_id, source=machine.peer, epoch=effect.epoch
         )
 

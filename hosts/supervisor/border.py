@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -35,6 +37,7 @@ from sojourn.runtime.wire.peer import (
     Pair,
     Paired,
     PairRefused,
+    PeerMessage,
     RelayAnswer,
     RelayDropped,
     RelayRequest,
@@ -136,15 +139,27 @@ class Border:
         """See ``Part``."""
         self.pairing.after_commit()
 
-    def deliver(self, message: ToPeer) -> None:
+    def deliver(self, peer: str, messages: Sequence[ToPeer]) -> None:
         """See ``Part``."""
-        role, _, name = message.point.partition(".")
-        self._crash.reached(before_send(role, name))
-        if not self.links.send(message.peer, message.message):
-            self._core.log.info(
-                "peer unreachable", peer=message.peer, message=type(message.message).__name__
-            )
-        self._crash.reached(after_send(role, name))
+        waiting: list[PeerMessage] = []
+        for message in messages:
+            role, _, name = message.point.partition(".")
+            before, after = before_send(role, name), after_send(role, name)
+            if self._crash.is_at(before):
+                self._send(peer, waiting)
+                waiting = []
+                self._crash.reached(before)
+            waiting.append(message.message)
+            if self._crash.is_at(after):
+                self._send(peer, waiting)
+                waiting = []
+                self._crash.reached(after)
+        self._send(peer, waiting)
+
+    def _send(self, peer: str, messages: list[PeerMessage]) -> None:
+        if messages and not self.links.send_all(peer, messages):
+            kinds = Counter(type(message).__name__ for message in messages)
+            self._core.log.info("peer unreachable", peer=peer, messages=dict(kinds))
 
     def deliver_relayed(self, asker: Asker, answer: Answer) -> None:
         """See ``Part``."""

@@ -15,6 +15,7 @@ from sojourn.hosts.supervisor.core import Core
 from sojourn.hosts.supervisor.processes import Processes, ZygoteEnd
 from sojourn.hosts.zygotes import Reception
 from sojourn.runtime.dispatch import PoolKey
+from sojourn.runtime.engine.inputs import Now
 from sojourn.runtime.errors import CodeNotLoadable
 from sojourn.runtime.wire.zygote import Check, Fork, Inspect, Inspected, LoadFailed
 
@@ -33,12 +34,21 @@ class Question(msgspec.Struct):
         ticket: what the asking part is told with the answer; None for the fleet's own.
         pool: pool that a process is forked for.
         process: its name.
+        by_routine: whether the files of each routine are asked for.
+        also: tickets of those who asked the same meanwhile.
     """
 
     digest: str
     ticket: object = None
     pool: PoolKey | None = None
     process: str = ""
+    by_routine: bool = False
+    also: list[object] = []
+
+    def answers(self, inspected: Inspected | None, failed: LoadFailed | None) -> list[LoadAnswer]:
+        """Give the answers for all who asked."""
+        tickets = [] if self.ticket is None else [self.ticket, *self.also]
+        return [LoadAnswer(ticket, inspected, failed) for ticket in tickets]
 
 
 class LoadAnswer(msgspec.Struct):
@@ -60,15 +70,21 @@ class CodeBase:
         self.checked: dict[str, Inspected] = {}
         self.files: dict[tuple[str, str], None] = {}
         """(path relative to its root, sha256 hex) of every file that one of them loaded, once."""
+        self.detailed: dict[str, Inspected] = {}
+        """Flow digest → the same with the files of each routine, where they were asked for."""
         self.failed: dict[str, str] = {}
         """Flow digest → why it can't be run here."""
         self.checking: set[str] = set()
         self.used = 0.0
+        self.current_at: Now | None = None
+        """Begin of the round in which its files were last seen to be as it imported them."""
         self.forks = True
         """Whether its actor processes are forks of it, as far as is known."""
 
     def note(self, digest: str, inspected: Inspected) -> None:
         """Note that a flow can be run, and from which files."""
+        if digest not in self.checked:
+            self.detailed.clear()  # it may have loaded files that others import, too
         self.checked[digest] = inspected
         self.files.update(dict.fromkeys(inspected.files))
         self.failed.pop(digest, None)
@@ -125,8 +141,20 @@ class CodeBases:
         base = self.serving(digest) if running else None
         if base is None:
             base = self._current(self._core.plan(digest, flow).spec.modules)
+        known = base.detailed.get(digest)
+        if known is not None:
+            base.used = self._core.now.monotonic
+            self.answers.append(LoadAnswer(ticket, known, None))
+            return
+        for asked in base.asked.values():
+            if asked.by_routine and asked.digest == digest:
+                asked.also.append(ticket)
+                return
         base.checking.add(digest)
-        self.ask(base, Question(digest, ticket), lambda number: Check(number, flow, by_routine=True))
+        self.ask(
+            base, Question(digest, ticket, by_routine=True),
+            lambda number: Check(number, flow, by_routine=True),
+        )
 
     def ask(
         self, base: CodeBase, question: Question, make: Callable[[int], Inspect | Check | Fork]
@@ -151,7 +179,7 @@ class CodeBases:
         for base in reversed(self._bases):
             if base.modules != modules or base.zygote.dead:
                 continue
-            current = base.zygote.code_is_current(list(base.files))
+            current = self._is_current(base)
             if current and not base.failed:
                 base.used = core.now.monotonic
                 return base
@@ -166,6 +194,14 @@ class CodeBases:
         base.used = core.now.monotonic
         self._bases.append(base)
         return base
+
+    def _is_current(self, base: CodeBase) -> bool:
+        """Whether the files of a code base are as they were imported; read once for all of a round."""
+        if base.current_at != self._core.now:
+            if not base.zygote.code_is_current(list(base.files)):
+                return False
+            base.current_at = self._core.now
+        return True
 
     def _retire(self, base: CodeBase) -> None:
         base.modules = ()
@@ -232,8 +268,7 @@ class CodeBases:
         if question is None:
             return None
         self._tell_of_forks(base, message.forks)
-        if question.ticket is not None:
-            self.answers.append(LoadAnswer(question.ticket, message, None))
+        self.answers += question.answers(message, None)
         if not question.digest:
             return None
         digest = question.digest
@@ -246,6 +281,8 @@ class CodeBases:
             )
             return digest, base.failed[digest]
         base.note(digest, message)
+        if question.by_routine:
+            base.detailed[digest] = message
         if known != message.code:
             self._note_code(digest, message.code)
         return None
@@ -255,10 +292,10 @@ class CodeBases:
         question = base.asked.pop(message.request, None)
         if question is None:
             return None
-        if question.ticket is not None:
-            self.answers.append(LoadAnswer(question.ticket, None, message))
+        self.answers += question.answers(None, message)
         if question.digest and question.pool is None:
             base.checking.discard(question.digest)
+            base.detailed.pop(question.digest, None)
             if not died:
                 base.failed[question.digest] = message.message
         return question
@@ -273,7 +310,7 @@ class CodeBases:
                     f"the process that imports {', '.join(base.modules)} on host "
                     f"{self._core.host!r} died: see {self._core.home.log_file}",
                 )
-                self.answers.append(LoadAnswer(question.ticket, None, failed))
+                self.answers += question.answers(None, failed)
         base.zygote.close()
 
     # --- ends -------------------------------------------------------------------------------------

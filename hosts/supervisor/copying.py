@@ -9,11 +9,10 @@ slow the other side is. Sends nothing and decides nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
 
 import msgspec
 
-from sojourn.hosts.store.blobs import DAMAGED, lacks
+from sojourn.hosts.store.blobs import DAMAGED, is_whole, lacks
 from sojourn.hosts.supervisor.core import Core
 from sojourn.runtime.engine.inputs import Now
 from sojourn.runtime.engine.model import Job, Message
@@ -56,8 +55,6 @@ class Copying:
         self._there = dict(there)
         self._blobs: dict[str, tuple[int, int]] = {}
         """Blob to send → (offset, size)."""
-        self._read = sha256()
-        """Over the blob that is being sent, from its begin: a damaged one is never given away."""
         self._blobs_known: set[str] = set()
         self._blob_rows: list[BlobRow] = []
         self._messages: dict[int, None] = {}
@@ -123,7 +120,7 @@ class Copying:
             self._attributes.update(dict.fromkeys((actor.routine, name) for name in actor.attributes))
         self._shared.update(dict.fromkeys(job.shared))
         self._questions.update(dict.fromkeys(job.questions))
-        self._log_end = self._core.store.last_numbers(job.row)[2]
+        self._log_end = self._core.last_log(job.row) and self._core.store.last_numbers(job.row)[2]
 
     # --- what travels next ------------------------------------------------------------------------
 
@@ -144,7 +141,7 @@ class Copying:
             self._first_look()
         pieces: list[Piece] = []
         while room > 0:
-            fresh = self._next()
+            fresh = self._next(room)
             if not fresh:
                 if final:
                     pieces.extend(cut(encode_part(Part(final=self._final()))))
@@ -161,9 +158,9 @@ class Copying:
         rows += max(0, (self._log_end or 0) - self._logs)
         return rows * ROW_BYTES + sum(size - offset for offset, size in self._blobs.values())
 
-    def _next(self) -> list[Piece]:
+    def _next(self, room: int) -> list[Piece]:
         if self._blobs:
-            return [self._blob_piece()]
+            return self._blob_pieces(room)
         part = Part()
         weight = 0
         for size in self._fill(part):
@@ -182,28 +179,43 @@ class Copying:
         yield from self._fill_messages(part)
         yield from self._fill_values(part)
 
-    def _blob_piece(self) -> Piece:
+    def _blob_pieces(self, room: int) -> list[Piece]:
+        """Read on in a blob: one piece at least, and no more than there is room for."""
         digest, (offset, size) = next(iter(self._blobs.items()))
-        path = self._core.home.blobs / digest
+        read: list[bytes] = []
+        end = offset
         try:
-            with path.open("rb") as file:
-                if offset == self._there.get(digest, 0):
-                    self._read = sha256(file.read(offset))
+            with (self._core.home.blobs / digest).open("rb") as file:
                 file.seek(offset)
-                data = file.read(CHUNK_BYTES)
+                while end < size and (not read or end - offset + CHUNK_BYTES <= room):
+                    data = file.read(CHUNK_BYTES)
+                    if not data:
+                        break
+                    read.append(data)
+                    end += len(data)
         except OSError as error:
             raise self._unreadable(digest, f"can't be read ({error.strerror})") from error
-        if not data and offset < size:
+        if not read and offset < size:
             raise self._unreadable(digest, f"is damaged: its file ends at byte {offset} of {size}")
-        self._read.update(data)
-        end = offset + len(data)
         if end < size:
             self._blobs[digest] = (end, size)
-            return Piece(data, digest, last=False)
-        if self._read.hexdigest() != digest:
-            raise self._unreadable(digest, DAMAGED)
+            return [Piece(data, digest, last=False) for data in read]
         del self._blobs[digest]
-        return Piece(data, digest, last=True)
+        pieces = [Piece(data, digest, last=False) for data in read] or [Piece(b"", digest, last=False)]
+        return [*pieces[:-1], pieces[-1]._replace(last=True)]
+
+    def damaged(self, digests: Iterable[str]) -> StoreFailed | None:
+        """Say which of some blobs is damaged here; None where none is.
+
+        The target looks through each that comes, so nobody does here before it refuses one.
+
+        Args:
+            digests: blobs that were sent to their end.
+        """
+        for digest in digests:
+            if not is_whole(self._core.home.blobs / digest, digest):
+                return self._unreadable(digest, DAMAGED)
+        return None
 
     def _unreadable(self, digest: str, what: str) -> StoreFailed:
         job, host = self._job.head.job_id, self._core.host

@@ -310,14 +310,18 @@ class Core:
         self, row: int, routine: str, message: int, attempt: int, at: float, stream: str, text: str
     ) -> None:
         """Keep a line of a job's log."""
-        number = self._log_numbers.get(row)
-        if number is None:
-            number = self.store.last_numbers(row)[2]
-        number += 1
+        number = self.last_log(row) + 1
         self._log_numbers[row] = number
         self.round.writes.logs.append(
             LogRow(row, number, routine, message, attempt, at, stream, text)
         )
+
+    def last_log(self, row: int) -> int:
+        """Give the number of the last line of a job's log, the round under way included; 0 for none."""
+        number = self._log_numbers.get(row)
+        if number is None:
+            number = self._log_numbers[row] = self.store.last_numbers(row)[2]
+        return number
 
     def renumber_logs(self, row: int, last: int) -> None:
         """Go on numbering a job's log after the lines that came with it."""

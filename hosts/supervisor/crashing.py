@@ -24,9 +24,13 @@ class CrashPoint:
         self._dies_at = os.environ.get(VARIABLE)
         self._stops_at = os.environ.get(STOP_VARIABLE)
 
+    def is_at(self, name: str) -> bool:
+        """Whether this is the moment to die or to stop."""
+        return name in (self._dies_at, self._stops_at)
+
     def reached(self, name: str) -> None:
         """Die or stop here, if this is the moment; it stops once only."""
-        if name not in (self._dies_at, self._stops_at):
+        if not self.is_at(name):
             return
         if ".after-send-" in name:
             time.sleep(FLUSH)

@@ -14,7 +14,7 @@ import msgspec
 
 from sojourn.hosts.supervisor.acting import Acting
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker
-from sojourn.hosts.supervisor.errands import Errands
+from sojourn.hosts.supervisor.errands import ERRAND, Errands
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.pairing import Pairing
 from sojourn.hosts.supervisor.papers import document, exported, summary
@@ -172,7 +172,8 @@ class Desk:
             if request.host not in (None, self._core.host):
                 self.relay(str(request.host), asker, request)
                 return
-            if isinstance(request.command, DONE_ONCE) and self._seen(asker, request.command_id):
+            repeatable = isinstance(request.command, DONE_ONCE) and asker.peer != ERRAND
+            if repeatable and self._seen(asker, request.command_id):
                 return
             self._dispatch(asker, request)
         except SojournError as error:

@@ -7,6 +7,7 @@ more than a list of moves: after a crash the host is cordoned still, and the dra
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -156,7 +157,7 @@ class Draining:
         """See ``Part``."""
         self._work()
 
-    def deliver(self, message: ToPeer) -> None:
+    def deliver(self, peer: str, messages: Sequence[ToPeer]) -> None:
         """See ``Part``; the border sends."""
 
     def deliver_relayed(self, asker: Asker, answer: Any) -> None:

@@ -268,10 +268,12 @@ class Fleet:
                 self._start(pool)
         self._idle_since[digest] = self._core.now.monotonic
 
-    def spare(self) -> int:
-        """Give how many processes run for no job that is here."""
+    def spares(self, most: int) -> bool:
+        """Whether so many processes run for no job that is here, or more."""
+        if len(self._processes) < most:
+            return False
         live = {job.plan.digest for job in self._core.engine.book.jobs.values()}
-        return sum(process.pool[0] not in live for process in self._processes.values())
+        return sum(process.pool[0] not in live for process in self._processes.values()) >= most
 
     def prepared(self, digest: str) -> bool:
         """Whether every routine of a flow has a process that is ready."""

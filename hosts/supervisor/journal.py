@@ -18,6 +18,9 @@ FILES_KEPT = 3
 LINES_PER_ROUND = 32
 """Changes of status that one round logs one by one."""
 
+LINES_ON_JOBS = 8
+"""Lines about moves of single jobs that one round logs one by one."""
+
 
 def open_journal(home: Home, host: str, *, quiet: bool) -> None:
     """Send logs to the home's file, and to stderr where that is a terminal.
@@ -67,6 +70,32 @@ def log_changes(log: structlog.stdlib.BoundLogger, changes: Sequence[StatusChang
             "job status", job=change.job_id, before=change.before.value, after=change.after.value,
             reason=change.reason,
         )
+
+
+class RoundLines:
+    """What a round has to tell of single jobs: line by line, or counted where there are many.
+
+    Args:
+        log: where it goes.
+    """
+
+    def __init__(self, log: structlog.stdlib.BoundLogger) -> None:
+        self._log = log
+        self._lines: list[tuple[str, dict[str, object]]] = []
+
+    def add(self, event: str, **fields: object) -> None:
+        """Remember a line."""
+        self._lines.append((event, fields))
+
+    def flush(self) -> None:
+        """Log them."""
+        lines, self._lines = self._lines, []
+        if len(lines) <= LINES_ON_JOBS:
+            for event, fields in lines:
+                self._log.info(event, **fields)
+            return
+        for event, jobs in Counter(event for event, _ in lines).items():
+            self._log.info(event, jobs=jobs)
 
 
 class _RotatedFile(logging.handlers.RotatingFileHandler):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ from sojourn.hosts.supervisor.core import Asker, Core, ToAsker, ToPeer
 from sojourn.hosts.supervisor.crashing import CrashPoint
 from sojourn.hosts.supervisor.desk import Desk
 from sojourn.hosts.supervisor.fleet import Fleet
+from sojourn.hosts.supervisor.journal import RoundLines
 from sojourn.hosts.supervisor.papers import exported
 from sojourn.hosts.supervisor.preflights import Preflights
 from sojourn.hosts.supervisor.resolving import OpenHandoff
 from sojourn.hosts.supervisor.surveying import Finding
+from sojourn.hosts.supervisor.weighing import change_weight
 from sojourn.runtime.engine.inputs import Block, Drop, Freeze, Now, Round, Thaw
 from sojourn.runtime.errors import (
     HandoffAborted,
@@ -33,6 +35,7 @@ from sojourn.runtime.errors import (
     SojournError,
     UsageError,
     from_wire,
+    to_wire,
 )
 from sojourn.runtime.export import ReleaseTicket, read_export
 from sojourn.runtime.handoff import effects as fx
@@ -50,6 +53,7 @@ from sojourn.runtime.wire.client import DryRun, Export, Import, Migrate, Progres
 from sojourn.runtime.wire.handoff import (
     Ack,
     HandoffMessage,
+    HandoffRefused,
     Preflight,
     PreflightReady,
     Prepared,
@@ -104,10 +108,11 @@ class Moves:
         """Hand-offs whose file gets its name once their release is on disk."""
         self._points: list[str] = []
         self._crash = CrashPoint()
+        self._lines = RoundLines(core.log)
         self._erased: dict[str, str] = {}
         """Hand-offs whose record goes with the round under way, and why."""
         self.contests = Contests(core, border.links.connected, desk.arriving, self._acknowledged_by)
-        self.arrivals = Arrivals(core, fleet, self._patience, self.contests)
+        self.arrivals = Arrivals(core, fleet, self._patience, self.contests, self._lines)
         border.pairing.ties = self
         self._preflights = Preflights(
             core, fleet, border.links, self._patience, self.arrivals.facts
@@ -165,11 +170,11 @@ class Moves:
         """See ``Part``."""
         if not self._preflights.loaded(answer):
             self.arrivals.loaded(answer)
-            self.arrivals.look()  # its processes may be up already
 
     def before_commit(self, round_: Round) -> None:
         """See ``Part``."""
-        self.arrivals.give_credit()
+        self._lines.flush()
+        self.arrivals.before_commit()
         writes = round_.writes
         points = [(row.role, row.state) for row in writes.handoffs_put.values()]
         for role, m in writes.handoffs_deleted:
@@ -208,7 +213,7 @@ class Moves:
         for row in settled:
             self._desk.release_held(row)
 
-    def deliver(self, message: ToPeer) -> None:
+    def deliver(self, peer: str, messages: Sequence[ToPeer]) -> None:
         """See ``Part``; the border sends."""
 
     def deliver_relayed(self, asker: Asker, answer: Any) -> None:
@@ -248,11 +253,22 @@ class Moves:
         match routing.reception(message, peer, None if departure is None else departure.machine):
             case Reception.STEP:
                 assert departure is not None
+                if isinstance(message, HandoffRefused):
+                    message = self._explained(departure, message)
                 self._step(departure, message)
             case Reception.STRAY:
                 self._answer_stray(peer, message)
             case Reception.BEGIN | Reception.NOTHING:
                 pass
+
+    def _explained(self, departure: Departure, refused: HandoffRefused) -> HandoffRefused:
+        """A target that refuses what it got may have got it from a damaged file: that is to be said."""
+        if departure.copying is None:
+            return refused
+        damaged = departure.copying.damaged(departure.machine.blobs_in_question())
+        if damaged is None:
+            return refused
+        return HandoffRefused(refused.m, *to_wire(damaged))
 
     def _answer_stray(self, peer: str, message: HandoffMessage) -> None:
         """Answer for a hand-off that has no machine here."""
@@ -358,7 +374,7 @@ class Moves:
             max_downtime=None if bound is None else bound / 1000,
         )
         departure = self._departures[preflight.m] = Departure(machine, row, asker, core.now)
-        core.log.info("hand-off begins", job=preflight.job_id, to=command.to, m=preflight.m)
+        self._lines.add("hand-off begins", job=preflight.job_id, to=command.to, m=preflight.m)
         self._step(departure, None)
 
     def _head(self, row: int) -> JobHead:
@@ -516,7 +532,7 @@ class Moves:
                 if core.engine.job(departure.row) is None:
                     self._step(departure, fx.JobEnded(self._head(departure.row).status.value))
                     return
-                core.log.info("job freezes", job=machine.job_id, m=machine.m)
+                self._lines.add("job freezes", job=machine.job_id, m=machine.m)
                 core.moving.add(departure.row)
                 core.apply(Freeze(departure.row))
                 self._fleet.recalls.hurry(departure.row, effect.grace)
@@ -534,6 +550,7 @@ class Moves:
             case fx.NeedFile():
                 self._give_file(departure)
             case fx.ReleaseJob():
+                departure.copying = None
                 self._release(departure)
             case fx.MarkGone():
                 self._gone(departure)
@@ -564,6 +581,17 @@ class Moves:
                 return
             left = 0 if final else departure.copying.left()
             self._step(departure, fx.PartsReady(pieces, left, final))
+            if departure.machine.state is SourceState.FREEZING and self._is_on_disk(departure.row):
+                # What froze just now has nothing to wait for: what was read already is the whole of it.
+                self._crash.reached(before_write(ROLE, "frozen"))
+                self._crash.reached(after_write(ROLE, "frozen"))
+                self._quiet(departure)
+
+    def _is_on_disk(self, row: int) -> bool:
+        """Whether a frozen job is quiet, and nothing of it is in the round under way."""
+        round_ = self._core.round
+        writes = round_.writes
+        return row in round_.quiet and row not in writes.heads and not change_weight(writes, row)
 
     def _give_file(self, departure: Departure) -> None:
         image = self._core.store.read_image(departure.row)
@@ -620,7 +648,7 @@ class Moves:
         head.moved_to = head.given_to = departure.machine.peer
         core.round.writes.heads[departure.row] = head
         core.apply(Drop(departure.row))
-        core.log.info("job released", job=head.job_id, to=head.moved_to, epoch=head.epoch)
+        self._lines.add("job released", job=head.job_id, to=head.moved_to, epoch=head.epoch)
 
     def _take_back(self, departure: Departure, epoch: int) -> None:
         """The job is run here again, by force of an operator."""
@@ -651,7 +679,7 @@ class Moves:
         core.round.writes.blobs_deleted.extend(
             (departure.row, digest) for digest, _ in core.store.job_blobs(departure.row)
         )
-        core.log.info("job gone", job=head.job_id, to=head.moved_to)
+        self._lines.add("job gone", job=head.job_id, to=head.moved_to)
         self.contests.tell_old_hosts(head)
 
     def _tell(self, departure: Departure, news: fx.PhaseReached) -> None:
@@ -668,7 +696,7 @@ class Moves:
         if head is not None and head.ownership is Ownership.GONE:
             head.handoffs = [*head.handoffs, figures]
             core.round.writes.heads[departure.row] = head
-        core.log.info(
+        self._lines.add(
             "job moved", job=departure.machine.job_id, to=figures.target,
             downtime_ms=figures.downtime_ms, bytes=figures.bytes, phases_ms=figures.phases_ms,
         )

@@ -78,7 +78,7 @@ class Preflights:
         core = self._core
         job = core.engine.job(row)
         blobs = [] if job is None else sorted(referenced_blobs(job).items())
-        rows = 0 if job is None else rows_weight(job, core.store.last_numbers(row)[2])
+        rows = 0 if job is None else rows_weight(job, core.last_log(row))
         return Preflight(
             core.new_id(), head.job_id, head.instance, head.epoch, core.store.store_id,
             core.store.flow(head.flow_digest) or b"", "", [], rows + sum(size for _, size in blobs),

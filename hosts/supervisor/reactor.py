@@ -6,7 +6,7 @@ disk (G1); one round is one transaction, whatever came in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import zmq
@@ -62,8 +62,8 @@ class Part(Protocol):
         """A round is on disk."""
         ...
 
-    def deliver(self, message: ToPeer) -> None:
-        """Send to a peer."""
+    def deliver(self, peer: str, messages: Sequence[ToPeer]) -> None:
+        """Send to a peer what a round has for it."""
         ...
 
     def deliver_relayed(self, asker: Asker, answer: client_wire.Answer) -> None:
@@ -144,8 +144,7 @@ class Reactor:
         committed = core.fresh_round()
         if committed.writes:
             core.store.commit(committed.writes)
-        for message in outbox:
-            self._deliver(message)
+        self._deliver_all(outbox)
         self._act(committed)
 
     def _act(self, committed: Round) -> None:
@@ -221,6 +220,21 @@ class Reactor:
 
     # --- sending --------------------------------------------------------------------------------
 
+    def _deliver_all(self, outbox: Iterable[Outgoing]) -> None:
+        """Send what a round has to say: to peers together, so that it is answered in one round there."""
+        to_peers: dict[str, list[ToPeer]] = {}
+        others: list[Outgoing] = []
+        for message in outbox:
+            if isinstance(message, ToPeer):
+                to_peers.setdefault(message.peer, []).append(message)
+            else:
+                others.append(message)
+        for peer, messages in to_peers.items():
+            for part in self.parts:
+                part.deliver(peer, messages)
+        for message in others:
+            self._deliver(message)
+
     def _deliver(self, message: Outgoing) -> None:
         match message:
             case ToProcess():
@@ -229,7 +243,7 @@ class Reactor:
                 self._answer(message)
             case ToPeer():
                 for part in self.parts:
-                    part.deliver(message)
+                    part.deliver(message.peer, [message])
 
     def _answer(self, message: ToAsker) -> None:
         asker = message.asker

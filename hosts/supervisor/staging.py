@@ -41,6 +41,8 @@ class Staging:
         self._origins: dict[int, int] = {}
         self._blobs: set[str] = set()
         self._partial: PartialBlob | None = None
+        self._whole: list[PartialBlob] = []
+        """Blobs that came whole with the round under way, and aren't durable yet."""
         self._told: dict[str, int] = {}
         self._passed = ""
         """Blob of which what comes isn't needed."""
@@ -114,14 +116,38 @@ class Staging:
         self._partial.add(piece.data)
         if piece.last:
             whole, self._partial = self._partial, None
-            whole.finish()
+            whole.check()
+            self._whole.append(whole)
+
+    @property
+    def has_whole(self) -> bool:
+        """Whether ``make_durable`` has something to do."""
+        return bool(self._whole)
+
+    def make_durable(self) -> None:
+        """Give the blobs that came whole their names, for good: one sync of the folder does for all.
+
+        Raises:
+            HostUnable: if that can't be.
+        """
+        if not self._whole:
+            return
+        for blob in self._whole:
+            blob.finish()
+        try:
+            sync_folder(self._core.home.blobs)
+        except OSError as error:
+            raise self._whole[-1].unwritable(error) from error
+        self._whole.clear()
 
     def require_blobs(self) -> None:
-        """See that every blob is here.
+        """See that every blob is here, for good.
 
         Raises:
             HandoffAborted: naming one that isn't.
+            HostUnable: if they can't be made durable.
         """
+        self.make_durable()
         for digest in sorted(self._blobs):
             if not (self._core.home.blobs / digest).exists():
                 raise HandoffAborted(f"blob {digest} of the job didn't arrive")
@@ -129,13 +155,17 @@ class Staging:
     def discard(self) -> None:
         """Delete the rows; what came of blobs is left for another try, and swept when it is old."""
         self._close_partial()
+        for blob in self._whole:
+            blob.close()
+        self._whole.clear()
         self._core.round.writes.drop_rows(self.row)
 
     def give_room_back(self) -> None:
         """There is no room for the job: what came of the blob that isn't whole goes at once."""
-        partial, self._partial = self._partial, None
-        if partial is not None:
-            partial.delete()
+        for blob in (*self._whole, *(() if self._partial is None else (self._partial,))):
+            blob.delete()
+        self._whole.clear()
+        self._partial = None
 
     def _close_partial(self) -> None:
         if self._partial is not None:
@@ -194,7 +224,7 @@ class PartialBlob:
             while piece := self._file.read(HASH_BYTES):
                 self._sha.update(piece)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self.unwritable(error) from error
 
     def _open(self) -> BinaryIO:
         """Open the file that an interrupted transfer left; one of this hand-off's own if that is in use."""
@@ -220,27 +250,39 @@ class PartialBlob:
             if self._unsynced >= SYNC_BYTES:
                 self._sync()
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self.unwritable(error) from error
+
+    def check(self) -> None:
+        """See that the whole blob is what its name says, and have the disk begin to write it.
+
+        Raises:
+            HandoffAborted: if it doesn't match its digest; then nothing of it is left.
+            HostUnable: if it can't be written.
+        """
+        if self._sha.hexdigest() != self.digest:
+            self.delete()
+            raise HandoffAborted(
+                f"blob {self.digest} arrived damaged: its digest doesn't match; move the job again"
+            )
+        try:
+            self._file.flush()
+            # What is dirty is written without waiting for it, so that ``finish`` finds it nearly done.
+            os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        except OSError as error:
+            raise self.unwritable(error) from error
 
     def finish(self) -> None:
-        """Make the whole blob durable under its name.
+        """Make the whole blob durable and give it its name, durable once its folder is synced.
 
         Raises:
             HostUnable: if it can't be written.
-            HandoffAborted: if it doesn't match its digest; then nothing of it is left.
         """
         try:
             self._sync()
             self._file.close()
-            if self._sha.hexdigest() != self.digest:
-                self._path.unlink(missing_ok=True)
-                raise HandoffAborted(
-                    f"blob {self.digest} arrived damaged: its digest doesn't match; move the job again"
-                )
             self._path.replace(self._folder / self.digest)
-            sync_folder(self._folder)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self.unwritable(error) from error
 
     def _sync(self) -> None:
         self._file.flush()
@@ -260,7 +302,8 @@ class PartialBlob:
         with contextlib.suppress(OSError):
             self._path.unlink()
 
-    def _unwritable(self, error: OSError) -> HostUnable:
+    def unwritable(self, error: OSError) -> HostUnable:
+        """Say that it can't be kept."""
         return HostUnable(
             f"blob {self.digest} can't be written into {self._folder} ({error.strerror}): make room there"
         )

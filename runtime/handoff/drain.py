@@ -17,7 +17,7 @@ from sojourn.runtime.commands import cordoned
 from sojourn.runtime.errors import AccessDenied, CodeNotLoadable, HandoffAborted, HandoffInDoubt
 from sojourn.runtime.moved import Json, Outcome, moved_entry, other_entry
 
-AT_ONCE = 64
+AT_ONCE = 128
 """Hand-offs of one drain that are under way side by side."""
 
 TRIES = 3
@@ -130,6 +130,8 @@ class Drain:
         self.deadline = deadline
         self._at_once = at_once
         self._jobs: dict[str, Leaving] = {}
+        self._open: dict[str, Leaving] = {}
+        """Those of which it isn't known yet what came of them: all that a round looks at."""
         self._peers: dict[str, Peer] = {}
         self._given: dict[str, int] = {}
         """host → moves to it that were begun and didn't fail."""
@@ -173,7 +175,7 @@ class Drain:
             if job is None:
                 if seen.place in (Place.GONE, Place.ENDED):
                     continue
-                job = self._jobs[job_id] = Leaving(job_id, seen)
+                job = self._jobs[job_id] = self._open[job_id] = Leaving(job_id, seen)
             self._look(job, seen, now)
 
     def _look(self, job: Leaving, seen: Seen, now: float) -> None:
@@ -182,33 +184,41 @@ class Drain:
             case Place.GONE:
                 self._left(job, seen, now)
             case Place.ENDED:
-                job.to = None
-                job.entry = other_entry(
+                self._settle(job, other_entry(
                     job.job_id, Outcome.ENDED, host=self._host, source=self._host, reason=seen.host
-                )
+                ))
             case Place.HERE | Place.BUSY | Place.HELD:
-                job.entry = None  # also one that came back, or was taken up again
+                self._reopen(job)  # also one that came back, or was taken up again
                 if job.to is not None and seen.place is not Place.BUSY and job.begun + LOOK < now:
                     job.to = None  # nobody hands it over any more, and nobody said so
             case Place.GIVEN:
-                job.entry = None
+                self._reopen(job)
+
+    def _settle(self, job: Leaving, entry: Json) -> None:
+        job.to = None
+        job.entry = entry
+        self._open.pop(job.job_id, None)
+
+    def _reopen(self, job: Leaving) -> None:
+        if job.entry is not None:
+            job.entry = None
+            self._open = {one.job_id: one for one in self._jobs.values() if one.entry is None}
 
     def _left(self, job: Leaving, seen: Seen, now: float) -> None:
         """It is owned elsewhere; who moves it tells the figures, if they come before the deadline."""
         if job.entry is None and (job.to is None or self._expired(now)):
-            job.to = None
-            job.entry = moved_entry({
+            entry = moved_entry({
                 "job_id": job.job_id, "from": self._host, "to": seen.to or seen.host, "host": seen.host,
                 "epoch": seen.epoch, "bytes": seen.bytes,
             })
-            job.entry["reason"] = seen.why or None
+            entry["reason"] = seen.why or None
+            self._settle(job, entry)
 
     def moved(self, body: Mapping[str, Any]) -> None:
         """A move was done; ``body`` is the answer to it."""
         job = self._jobs.get(body["job_id"])
         if job is not None:
-            job.to = None
-            job.entry = moved_entry(body)
+            self._settle(job, moved_entry(body))
 
     def failed(self, job_id: str, host: str, kind: str, message: str, now: float) -> None:
         """A move didn't come to its end.
@@ -240,9 +250,9 @@ class Drain:
         """Give the moves that are to begin now."""
         if self._over or self._expired(now):
             return []
-        room = self._at_once - sum(job.to is not None for job in self._jobs.values())
+        room = self._at_once - sum(job.to is not None for job in self._open.values())
         found: list[Begin] = []
-        for job in self._jobs.values():
+        for job in self._open.values():
             if len(found) >= room:
                 break
             host = self._choice(job, now) if self._waits(job) else None
@@ -253,7 +263,7 @@ class Drain:
         return found
 
     def _waits(self, job: Leaving) -> bool:
-        return job.entry is None and job.to is None and job.seen.place in (Place.HERE, Place.HELD)
+        return job.to is None and job.seen.place in (Place.HERE, Place.HELD)
 
     def _choice(self, job: Leaving, now: float) -> str | None:
         """Choose a host for a job: of those that may take it the one that got the fewest so far."""
@@ -310,17 +320,15 @@ class Drain:
         """Name the jobs whose hand-offs are to be aborted, since the deadline has passed."""
         if not self._expired(now):
             return []
-        return [job.job_id for job in self._jobs.values() if job.to is not None]
+        return [job.job_id for job in self._open.values() if job.to is not None]
 
     def over(self, now: float) -> bool:
         """Whether nothing more can be done, or the deadline has passed; ``entries`` then tells the rest."""
         if self._expired(now):
             return True
-        return all(self._settled(job) for job in self._jobs.values())
+        return all(self._is_over(job) for job in self._open.values())
 
-    def _settled(self, job: Leaving) -> bool:
-        if job.entry is not None:
-            return True
+    def _is_over(self, job: Leaving) -> bool:
         if job.to is not None or job.seen.place is Place.GIVEN:
             return False
         return self._over or (job.seen.place is not Place.BUSY and job.stays is not None)
@@ -331,7 +339,7 @@ class Drain:
         if self.deadline is not None:
             times.append(self.deadline)
         times.extend(
-            job.not_before for job in self._jobs.values() if self._waits(job) and job.not_before > now
+            job.not_before for job in self._open.values() if job.not_before > now and self._waits(job)
         )
         return min(times)
 
@@ -343,22 +351,23 @@ class Drain:
 
     def news(self) -> Json:
         """Say how far it is."""
-        jobs = self._jobs.values()
+        entries = [job.entry for job in self._jobs.values() if job.entry is not None]
+        jobs = self._open.values()
         return {
             "host": self._host,
-            "moved": sum(job.entry is not None and job.entry["outcome"] == Outcome.MOVED for job in jobs),
+            "moved": sum(entry["outcome"] == Outcome.MOVED for entry in entries),
             "under_way": [job.job_id for job in jobs if job.to is not None],
             "in_doubt": [job.job_id for job in jobs if self._in_doubt(job)],
             "waiting": sum(self._waits(job) and job.stays is None for job in jobs),
-            "stays": [job.job_id for job in jobs if job.entry is None and job.stays is not None],
+            "stays": [job.job_id for job in jobs if job.stays is not None],
         }
 
     def _in_doubt(self, job: Leaving) -> bool:
-        return job.entry is None and job.to is None and job.seen.place is Place.GIVEN
+        return job.to is None and job.seen.place is Place.GIVEN
 
     def unsettled(self) -> list[str]:
         """Name the jobs of which it isn't known yet what came of them."""
-        return [job.job_id for job in self._jobs.values() if job.entry is None]
+        return list(self._open)
 
     def entries(self, now: float) -> list[Json]:
         """Say for each job where it is now."""

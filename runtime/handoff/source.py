@@ -216,6 +216,10 @@ class SourceHandoff:
             case _:
                 return []
 
+    def blobs_in_question(self) -> list[str]:
+        """Give the blobs that were sent to their end, and that the target hasn't said it has."""
+        return [chunk.blob for chunk in self._stream.repeat() if chunk.blob is not None and chunk.last]
+
     def begin_file(self, now: float) -> list[Effect]:
         """Begin a hand-off through a file: nobody is asked before the freeze."""
         self._begun = now

@@ -20,8 +20,11 @@ from sojourn.runtime.wire.handoff import CHUNK_BYTES, WINDOW_BYTES, Chunk, Credi
 WORTH = 0.9
 """A chunk travels packed where that makes it smaller than this share of it."""
 
-SMALLEST_PACKED = 512
+SMALLEST_PACKED = 4096
 """Bytes below which packing isn't tried."""
+
+MOST_UNPACKED = 64
+"""Chunks of which one is tried at least, where packing wasn't worth it before."""
 
 LEVEL = 1
 """zstd's fastest ordinary level: on a fast link more would cost time, not save it."""
@@ -62,7 +65,11 @@ class OutgoingStream:
         self._window = WINDOW_BYTES
         self._held_bytes = 0
         self._digest = sha256()
-        self._packer = zstandard.ZstdCompressor(level=LEVEL)
+        self._packer: zstandard.ZstdCompressor | None = None
+        self._vain = 0
+        """Tries to pack in a row that weren't worth it."""
+        self._unpacked = 0
+        """Chunks that go as they are before packing is tried again."""
         self.count = 0
         self.bytes_sent = 0
         self.bytes_acked = 0
@@ -87,11 +94,8 @@ class OutgoingStream:
         for piece in pieces:
             if piece.blob is None:
                 self._digest.update(piece.data)
-            data, packed = piece.data, False
-            if len(data) >= SMALLEST_PACKED:
-                small = self._packer.compress(data)
-                if len(small) < WORTH * len(data):
-                    data, packed = small, True
+            small = self._pack(piece.data)
+            data, packed = (piece.data, False) if small is None else (small, True)
             chunk = Chunk(self._m, self.count, data, piece.blob, piece.last, packed)
             self.count += 1
             self.bytes_sent += len(piece.data)
@@ -99,6 +103,23 @@ class OutgoingStream:
             self._held_bytes += len(piece.data)
             fresh.append(chunk)
         return fresh
+
+    def _pack(self, data: bytes) -> bytes | None:
+        """Give a piece packed; None where that isn't worth it, which random data never is."""
+        if len(data) < SMALLEST_PACKED:
+            return None
+        if self._unpacked:
+            self._unpacked -= 1
+            return None
+        if self._packer is None:
+            self._packer = zstandard.ZstdCompressor(level=LEVEL)
+        small = self._packer.compress(data)
+        if len(small) < WORTH * len(data):
+            self._vain = 0
+            return small
+        self._vain += 1
+        self._unpacked = min(2**self._vain, MOST_UNPACKED) - 1
+        return None
 
     def credited(self, credit: Credit) -> bool:
         """Take in what the receiver says; tell whether it has more than it had."""
@@ -135,7 +156,7 @@ class IncomingStream:
     """
 
     def __init__(self) -> None:
-        self._unpacker = zstandard.ZstdDecompressor()
+        self._unpacker: zstandard.ZstdDecompressor | None = None
         self._digest = sha256()
         self.next = 0
         self.size = 0
@@ -158,6 +179,8 @@ class IncomingStream:
                 # The size that a frame claims is allocated, whatever the most is said to be.
                 if zstandard.frame_content_size(data) > CHUNK_BYTES:
                     raise ValueError(f"chunk {chunk.n} unpacks to more than {CHUNK_BYTES} bytes")
+                if self._unpacker is None:
+                    self._unpacker = zstandard.ZstdDecompressor()
                 data = self._unpacker.decompress(data, max_output_size=CHUNK_BYTES)
             except zstandard.ZstdError as error:
                 raise ValueError(f"chunk {chunk.n} can't be unpacked: {error}") from None

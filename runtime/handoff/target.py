@@ -20,8 +20,8 @@ from sojourn.runtime.errors import (
     ValueMalformed,
     to_wire,
 )
-from sojourn.runtime.flow import FlowSpec, decode_flow
-from sojourn.runtime.flow_document import flow_digest
+from sojourn.runtime.flow import FlowSpec
+from sojourn.runtime.flow_document import read_flow
 from sojourn.runtime.handoff.effects import (
     Activate,
     Activated,
@@ -195,14 +195,12 @@ def vetoes(asked: Preflight, facts: TargetFacts) -> list[tuple[str, str]]:
     return found
 
 
-def decoded_flow(asked: Preflight) -> FlowSpec | str:
-    """Read the flow of a PREFLIGHT; a sentence where it doesn't decode."""
+def decoded_flow(asked: Preflight) -> tuple[FlowSpec, str] | str:
+    """Read the flow of a PREFLIGHT and name it by its digest; a sentence where it doesn't decode."""
     try:
-        flow = decode_flow(asked.flow)
-        flow_digest(flow)
+        return read_flow(asked.flow)
     except (msgspec.DecodeError, ValueMalformed) as error:
         return f"the flow of the job doesn't decode: {error}"
-    return flow
 
 
 class TargetHandoff:
@@ -284,12 +282,12 @@ class TargetHandoff:
         """Answer the PREFLIGHT: refuse it, or have the code looked at."""
         asked = self.asked
         against = vetoes(asked, facts)
-        flow = decoded_flow(asked)
-        if isinstance(flow, str):
-            against.append((ProtocolViolation.__name__, flow))
-        if against or isinstance(flow, str):
+        read = decoded_flow(asked)
+        if isinstance(read, str):
+            against.append((ProtocolViolation.__name__, read))
+        if against or isinstance(read, str):
             return [Send(HandoffRefused(self.m, *joined(against))), Ended()]
-        self._flow_digest = flow_digest(flow)
+        flow, self._flow_digest = read
         self._routines = frozenset(routine.id for routine in flow.routines)
         self._go(TargetStep.PREFLIGHT)
         self._deadline = now + 2 * self._patience.preflight

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import msgspec
@@ -130,8 +131,20 @@ PeerMessage = (
     | RelayDropped | Cordoned | Rejected | ClaimsMessage | SurveyMessage | HandoffMessage
 )
 
+MOST_TOGETHER = 32
+"""Messages of one frame."""
+
+SMALL_FRAME = 128 * 1024
+"""Bytes up to which messages share a frame: what is larger is better on its way while the next is read."""
+
+_SHORT = 16
+"""Elements from which on MessagePack writes the length of an array behind its kind."""
+
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: FrameDecoder[PeerMessage] = FrameDecoder(msgspec.msgpack.Decoder(PeerMessage))
+_FRAME: FrameDecoder[PeerMessage | list[PeerMessage]] = FrameDecoder(msgspec.msgpack.Decoder(
+    PeerMessage | Annotated[list[PeerMessage], msgspec.Meta(min_length=2, max_length=MOST_TOGETHER)]
+))
 
 
 def encode(message: PeerMessage) -> bytes:
@@ -146,3 +159,39 @@ def decode(frame: bytes | memoryview) -> PeerMessage:
         msgspec.DecodeError: if it is no peer message.
     """
     return _DECODER.decode(frame)
+
+
+def frames_of(messages: Iterable[PeerMessage]) -> Iterator[bytes]:
+    """Encode messages for one peer: small ones that follow each other share a frame, as a list of them.
+
+    What is decided in one round so arrives in one, and is answered in one.
+    """
+    together: list[bytes] = []
+    size = 0
+    for message in messages:
+        encoded = encode(message)
+        if together and (size + len(encoded) > SMALL_FRAME or len(together) == MOST_TOGETHER):
+            yield _joined(together)
+            together, size = [], 0
+        together.append(encoded)
+        size += len(encoded)
+    if together:
+        yield _joined(together)
+
+
+def _joined(encoded: list[bytes]) -> bytes:
+    if len(encoded) == 1:
+        return encoded[0]
+    count = len(encoded)
+    head = bytes((0x90 | count,)) if count < _SHORT else b"\xdc" + count.to_bytes(2, "big")
+    return head + b"".join(encoded)
+
+
+def decode_all(frame: bytes | memoryview) -> list[PeerMessage]:
+    """Decode a frame, which holds one message or several.
+
+    Raises:
+        msgspec.DecodeError: if it holds anything else.
+    """
+    found = _FRAME.decode(frame)
+    return found if isinstance(found, list) else [found]

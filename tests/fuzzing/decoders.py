@@ -123,6 +123,10 @@ def _hello(data: bytes) -> peer.PeerMessage:
     return message
 
 
+def _frame(messages: list[peer.PeerMessage]) -> bytes:
+    return b"".join(peer.frames_of(messages))
+
+
 def _deframe(data: bytes) -> list[bytes]:
     return Deframer().feed(data)
 
@@ -354,11 +358,14 @@ _FIELDS = (fields(), fields(a=1, b="two"), _IMAGE.head.input)
 _TOKEN = write_token(Token("a", "tcp://127.0.0.1:4000", "k" * 40, "s" * 40, NOW))
 _PAGE = HEADER.pack(3, 2, 1, 1, 1, (2 << 24) | 1, NOW, 5.0).ljust(PAGE_BYTES, b"\0")
 
+_FRAME = b"\x92" + ENCODED["peer.Ack"][0] + ENCODED["peer.ActorsStarted"][0]
 DECODE_ERROR = (msgspec.DecodeError,)
 
 DECODERS: Sequence[Decoder] = (
     Decoder("messages of peers", _hello, DECODE_ERROR, _golden("peer."), encode=peer.encode,
             reads=("runtime/wire/peer.py:_DECODER",)),
+    Decoder("frames between hosts", peer.decode_all, DECODE_ERROR, (_FRAME,), encode=_frame,
+            reads=("runtime/wire/peer.py:_FRAME",)),
     Decoder("messages to actor processes", actor.decode_to_actor, DECODE_ERROR, _golden("to_actor."),
             encode=actor.encode, reads=("runtime/wire/actor.py:_TO_ACTOR",)),
     Decoder("messages of actor processes", actor.decode_from_actor, DECODE_ERROR, _golden("from_actor."),

@@ -86,7 +86,7 @@ def test_every_decoder_of_the_wire_is_in_the_list() -> None:
         for name, value in vars(module).items():
             if name.startswith("decode") and name not in ("decode_body", "decode_waited"):
                 assert value in decoded, f"{module.__name__}.{name}"
-    assert [name for name in vars(peer) if name.startswith("decode")] == ["decode"]
+    assert [name for name in vars(peer) if name.startswith("decode")] == ["decode", "decode_all"]
 
 
 def test_every_message_of_the_wire_is_a_sample() -> None:

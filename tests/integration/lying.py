@@ -43,7 +43,7 @@ from sojourn.runtime.wire.handoff import (
     Unknown,
     Waiting,
 )
-from sojourn.runtime.wire.peer import Hello, Known, PeerMessage, decode, encode
+from sojourn.runtime.wire.peer import Hello, Known, PeerMessage, decode_all, encode
 from tests.integration.hosting import Host
 
 T = TypeVar("T", bound=PeerMessage)
@@ -72,6 +72,7 @@ class Liar:
         self._hello = Hello(host.name, store.store_id, store.incarnation, 1, 1, None, str(uuid.uuid4()))
         store.close()
         self.heard: list[PeerMessage] = []
+        self._came: list[PeerMessage] = []
         assert to.address is not None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.socket = self._context.socket(zmq.DEALER)
@@ -95,17 +96,22 @@ class Liar:
         """Wait for a message of a kind."""
         end = time.monotonic() + PATIENCE
         while (left := end - time.monotonic()) > 0:
-            if self.socket.poll(int(left * 1000)):
-                message = decode(self.socket.recv())
-                self.heard.append(message)
+            if self._came or self.socket.poll(int(left * 1000)):
+                message = self._next()
                 if isinstance(message, kind) and where(message):
                     return message
         raise AssertionError(f"waited {PATIENCE:g} s in vain for {kind.__name__}; heard {self.heard[-5:]}")
 
     def listen(self) -> None:
         """Take in what waits."""
-        while self.socket.poll(0):
-            self.heard.append(decode(self.socket.recv()))
+        while self._came or self.socket.poll(0):
+            self._next()
+
+    def _next(self) -> PeerMessage:
+        self._came = self._came or decode_all(self.socket.recv())
+        message = self._came.pop(0)
+        self.heard.append(message)
+        return message
 
     def hand_over(self, image: JobImage, m: str) -> list[HandoffMessage]:
         """Hand a job over as an honest host would; give everything that was said for it."""

@@ -21,7 +21,7 @@ from sojourn.runtime.wire.peer import (
     Rejected,
     RelayAnswer,
     RelayRequest,
-    decode,
+    decode_all,
     encode,
 )
 from tests.integration.hosting import Host
@@ -40,6 +40,7 @@ class Pose:
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self.socket = socket
         self._next = 1
+        self._came: list[PeerMessage] = []
 
     def send(self, message: PeerMessage) -> bool:
         """Say something; False where the line was cut, and nobody takes it."""
@@ -51,8 +52,9 @@ class Pose:
 
     def heard(self, kind: type[T]) -> T:
         """Give the next message of a kind; others are let go."""
-        while self.socket.poll(PATIENCE_MS):
-            message = decode(self.socket.recv())
+        while self._came or self.socket.poll(PATIENCE_MS):
+            self._came = self._came or decode_all(self.socket.recv())
+            message = self._came.pop(0)
             if isinstance(message, kind):
                 return message
         raise AssertionError(f"no {kind.__name__} came")

@@ -193,6 +193,49 @@ def test_a_host_that_knows_no_roles_is_understood() -> None:
     assert peer.decode(msgspec.msgpack.encode(fields)) == hello
 
 
+def test_messages_to_a_peer_that_follow_each_other_are_a_list_of_them() -> None:
+    ack, started = handoff.Ack("m", 2, "store"), handoff.ActorsStarted("m", 1.5)
+    (one,) = peer.frames_of([ack])
+    (both,) = peer.frames_of([ack, started])
+    assert one == peer.encode(ack), "what is alone is no list"
+    assert both == b"\x92" + peer.encode(ack) + peer.encode(started)
+    many = [handoff.Closed(str(number)) for number in range(20)]
+    (frame_of_many,) = peer.frames_of(many)
+    assert frame_of_many[:3] == b"\xdc\x00\x14"
+    assert peer.decode_all(frame_of_many) == many
+
+
+@given(st.lists(st.one_of(
+    st.builds(handoff.Closed, st.text(max_size=5)),
+    st.integers(0, 2 * peer.SMALL_FRAME).map(lambda size: handoff.Chunk("m", 0, bytes(size))),
+), max_size=2 * peer.MOST_TOGETHER))
+def test_frames_hold_all_messages_in_their_order_and_only_small_ones_together(
+    messages: list[peer.PeerMessage],
+) -> None:
+    frames = list(peer.frames_of(messages))
+    held = [peer.decode_all(frame) for frame in frames]
+    assert [message for together in held for message in together] == messages
+    for frame_, together in zip(frames, held, strict=True):
+        assert len(together) == 1 or len(frame_) <= peer.SMALL_FRAME + 3
+
+
+@pytest.mark.parametrize("data", [b"\x90", b"\x91\xc0", b"\x92\x80\x80", b"\xdc\xff\xff", b"\xc0"])
+def test_a_frame_that_holds_no_messages_is_refused(data: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        peer.decode_all(data)
+
+
+def test_lists_of_lists_of_messages_and_lists_of_too_many_are_refused() -> None:
+    closed = peer.encode(handoff.Closed("m"))
+    for data in (
+        b"\x92" + (b"\x92" + 2 * closed) * 2,
+        b"\x91" + closed,
+        b"\xdc" + (peer.MOST_TOGETHER + 1).to_bytes(2, "big") + closed * (peer.MOST_TOGETHER + 1),
+    ):
+        with pytest.raises(msgspec.DecodeError):
+            peer.decode_all(data)
+
+
 @given(st.binary(max_size=200), st.sampled_from(sorted(ENCODED)))
 def test_rubbish_is_refused_by_every_decoder(data: bytes, name: str) -> None:
     decode = ENCODED[name][2]

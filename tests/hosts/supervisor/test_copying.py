@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sojourn.hosts.home import Home
 from sojourn.hosts.options import UpOptions
 from sojourn.hosts.store.sqlite import SqliteStore
+from sojourn.hosts.supervisor import staging
 from sojourn.hosts.supervisor.copying import Copying
 from sojourn.hosts.supervisor.core import Core
 from sojourn.hosts.supervisor.held import PARTIAL, held_blobs
@@ -23,7 +24,7 @@ from sojourn.hosts.supervisor.staging import Staging
 from sojourn.runtime.dispatch import Pool, Worker
 from sojourn.runtime.engine.inputs import Adopt, Create, Input, Now, Settle, Whence
 from sojourn.runtime.engine.model import FlowPlan
-from sojourn.runtime.errors import HandoffAborted, StoreFailed
+from sojourn.runtime.errors import HandoffAborted
 from sojourn.runtime.flow import (
     Connection,
     ErrorStrategy,
@@ -168,6 +169,7 @@ class Target(CopiedHost):
                 self.origins.update(part.origins)
                 self.staging.put(part)
                 self.final = part.final
+        self.staging.make_durable()
         self.commit()
 
     def own(self) -> JobImage:
@@ -275,6 +277,7 @@ def test_an_interrupted_blob_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert held == [(digest, 600_000)]
     again.told(held)
     again.keep(Piece(data[600_000:], digest, True))
+    again.make_durable()
     assert (target.core.home.blobs / digest).read_bytes() == data
     assert held_blobs(target.core.home.blobs, [(digest, len(data))]) == [(digest, len(data))]
     target.store.close()
@@ -289,6 +292,7 @@ def test_a_blob_that_came_whole_but_was_not_checked_yet_is_checked(tmp_path: Pat
     assert held == [(digest, len(data) - 1)]
     target.staging.told(held)
     target.staging.keep(Piece(data[-1:], digest, True))
+    target.staging.make_durable()
     assert (target.core.home.blobs / digest).read_bytes() == data
     target.store.close()
 
@@ -303,8 +307,38 @@ def test_a_blob_that_two_hand_offs_bring_at_once_is_whole(tmp_path: Path) -> Non
     other.keep(Piece(data[:200_000], digest, False))
     target.staging.keep(Piece(data[100_000:], digest, True))
     other.keep(Piece(data[200_000:], digest, True))
+    target.staging.make_durable()
+    other.make_durable()
     assert (target.core.home.blobs / digest).read_bytes() == data
     assert not list(target.core.home.blobs.glob(f"{PARTIAL}*"))
+    target.store.close()
+
+
+def test_blobs_of_one_round_get_their_names_together_and_none_that_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = Target(tmp_path)
+    blobs = target.core.home.blobs
+    synced: list[set[str]] = []
+
+    def names(folder: Path) -> set[str]:
+        return {path.name for path in folder.iterdir()}
+
+    def sync(folder: Path) -> None:
+        synced.append(names(folder))
+
+    monkeypatch.setattr(staging, "sync_folder", sync)
+    values = [random.Random(number).randbytes(100_000) for number in range(3)]
+    for data in values:
+        target.staging.keep(Piece(data, digest_of(data), True))
+    assert target.staging.has_whole
+    target.staging.make_durable()
+    assert synced == [{digest_of(data) for data in values}], "one sync, when all have their names"
+    assert not target.staging.has_whole
+    last = random.Random(9).randbytes(100_000)
+    target.staging.keep(Piece(last, digest_of(last), True))
+    target.staging.give_room_back()
+    assert names(blobs) == synced[0], "there is no room: what came goes at once"
     target.store.close()
 
 
@@ -326,6 +360,7 @@ def test_a_blob_that_is_damaged_here_is_not_held_and_is_replaced_by_what_comes(t
     assert held_blobs(target.core.home.blobs, [(digest, len(data))]) == []
     target.staging.keep(Piece(data[:50_000], digest, False))
     target.staging.keep(Piece(data[50_000:], digest, True))
+    target.staging.make_durable()
     assert path.read_bytes() == data
     target.store.close()
 
@@ -337,12 +372,23 @@ def test_a_blob_that_is_damaged_at_its_source_is_never_given_away_whole(
     source = Source(tmp_path, random.Random(7))
     data = random.Random(7).randbytes(600_000)
     digest = digest_of(data)
-    (source.core.home.blobs / digest).write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    (source.core.home.blobs / digest).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     source.job.shared["large"] = encode(data, blobs=_Kept(BlobReference(digest, len(data))))
     copying = Copying(source.core, source.job, [(digest, there)], source.core.now)
-    with pytest.raises(StoreFailed, match=f"blob {digest} of job {source.job.head.job_id} .* is damaged"):
-        copying.take(10**9, final=True)
-    source.store.close()
+    pieces, _ = copying.take(10**9, final=True)
+    target = Target(tmp_path)
+    (target.core.home.blobs / f"{PARTIAL}{digest}").write_bytes(data[:there])
+    target.staging.told([(digest, there)])
+    with pytest.raises(HandoffAborted, match="arrived damaged"):
+        target.arrive(pieces)
+    assert digest not in {path.name for path in target.core.home.blobs.iterdir()}
+    found = copying.damaged([digest])
+    assert found is not None
+    assert f"blob {digest} of job {source.job.head.job_id} on host 'a' is damaged" in found.message
+    (source.core.home.blobs / digest).write_bytes(data)
+    assert copying.damaged([digest]) is None, "it was lost on the way"
+    for host in (source, target):
+        host.store.close()
 
 
 def test_rows_that_were_staged_are_gone_after_a_discard(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from sojourn.hosts.supervisor.arrivals import Arrivals
 from sojourn.hosts.supervisor.claims import Contests
 from sojourn.hosts.supervisor.core import Core
 from sojourn.hosts.supervisor.fleet import Fleet
+from sojourn.hosts.supervisor.journal import RoundLines
 from sojourn.hosts.supervisor.processes import LocalProcesses
 from sojourn.runtime.handoff.source import Patience
 from sojourn.runtime.handoff.table import TargetState
@@ -23,7 +24,8 @@ FIRST, SECOND = 1, 2
 @pytest.fixture
 def arrivals(core: Core) -> Arrivals:
     contests = Contests(core, lambda _peer: True, lambda _job: False, lambda _instance, _epoch: False)
-    return Arrivals(core, Fleet(core, lambda: None, LocalProcesses()), Patience(), contests)
+    fleet = Fleet(core, lambda: None, LocalProcesses())
+    return Arrivals(core, fleet, Patience(), contests, RoundLines(core.log))
 
 
 def came_from_b(core: Core, row: int, epoch: int, ownership: Ownership) -> None:

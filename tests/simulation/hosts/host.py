@@ -11,7 +11,7 @@ import os
 import random
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import structlog
@@ -92,7 +92,7 @@ class Watch:
         self._host.may_send = not round_.writes
 
     def after_commit(self, committed: Round) -> None: ...
-    def deliver(self, message: ToPeer) -> None: ...
+    def deliver(self, peer: str, messages: Sequence[ToPeer]) -> None: ...
     def deliver_relayed(self, asker: Asker, answer: client_wire.Answer) -> None: ...
 
     def tick(self) -> float | None:

@@ -8,7 +8,7 @@ supervisor is told of is worked out by the shipped ``Reach``, as ``PeerLinks`` d
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -21,7 +21,15 @@ from sojourn.hosts.peers.reach import Reach
 from sojourn.runtime.job import InviteRow, PeerRow
 from sojourn.runtime.wire.claims import ClaimsMessage
 from sojourn.runtime.wire.handoff import HandoffMessage
-from sojourn.runtime.wire.peer import Hello, HelloRefused, Known, PeerMessage, decode, encode
+from sojourn.runtime.wire.peer import (
+    Hello,
+    HelloRefused,
+    Known,
+    PeerMessage,
+    decode_all,
+    encode,
+    frames_of,
+)
 from tests.simulation.hosts.schedule import Schedule
 
 
@@ -231,11 +239,11 @@ class SimLinks:
     def receive(self, now: float) -> list[PeerEvent]:
         while self._arrived:
             peer, connection, frame = self._arrived.popleft()
-            message = decode(frame)
-            if isinstance(message, Hello):
-                self._heard_hello(peer, connection, message)
-            elif self._routes.get(peer) is connection:
-                self._events.append(Received(peer, message))
+            for message in decode_all(frame):
+                if isinstance(message, Hello):
+                    self._heard_hello(peer, connection, message)
+                elif self._routes.get(peer) is connection:
+                    self._events.append(Received(peer, message))
         events, self._events = self._events, []
         return events
 
@@ -269,12 +277,16 @@ class SimLinks:
         raise AssertionError(f"{peer} said what is malformed: {why}")
 
     def send(self, peer: str, message: PeerMessage) -> bool:
+        return self.send_all(peer, [message])
+
+    def send_all(self, peer: str, messages: Sequence[PeerMessage]) -> bool:
         self._place.leaves("peer")
         connection = self._routes.get(peer)
         if connection is None:
             return False
-        fragile = isinstance(message, (HandoffMessage, ClaimsMessage))
-        self._network.carry(connection, self._place.name, encode(message), fragile=fragile)
+        fragile = all(isinstance(message, (HandoffMessage, ClaimsMessage)) for message in messages)
+        for frame in frames_of(messages):
+            self._network.carry(connection, self._place.name, frame, fragile=fragile)
         return True
 
     def add_peer(self, row: PeerRow) -> None:
