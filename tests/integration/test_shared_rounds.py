@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from sojourn.hosts.store.mark import read_mark
 from tests.integration.hosting import Host
 from tests.integration.judging import the_owner
@@ -22,7 +23,7 @@ def settled(owner: Host, *jobs: str) -> None:
         return owner.show(job)["handoffs"][-1]["downtime_ms"] is not None
 
     for job in jobs:
-        wait_until(lambda job=job: closed(job), what=f"the figures of {job}")
+        wait_until(partial(closed, job), what=f"the figures of {job}")
 
 
 def test_a_small_job_takes_three_commits_of_its_source_and_four_of_its_target(
