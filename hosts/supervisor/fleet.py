@@ -455,6 +455,8 @@ class Fleet:
     def _stop_retired(self) -> None:
         """Let the processes of retired code end after their turns; new ones come from another."""
         retired, self.code.retired = self.code.retired, []
+        if not retired:
+            return
         for process in self._processes.values():
             worker = self._core.dispatcher.workers.get(process.name)
             if process.base in retired and worker is not None:
