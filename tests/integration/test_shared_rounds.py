@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+
 from sojourn.hosts.store.mark import read_mark
 from tests.integration.hosting import Host
 from tests.integration.judging import the_owner
