@@ -68,8 +68,9 @@ class Worker:
         """Adapt the window to a batch of results."""
         spent = 0.0
         turns = 0
+        checkpoint = Ending.CHECKPOINT  # which takes long to look up
         for result in results:
-            if result.ending is Ending.CHECKPOINT:
+            if result.ending is checkpoint:
                 continue
             spent += max(0.0, result.ended - result.started)
             turns += 1
@@ -170,8 +171,9 @@ class Dispatcher:
         """
         outstanding = worker.outstanding
         known = [result for result in results if result.dispatch in outstanding]
+        checkpoint = Ending.CHECKPOINT  # which takes long to look up
         for result in known:
-            if result.ending is not Ending.CHECKPOINT:
+            if result.ending is not checkpoint:
                 outstanding.pop(result.dispatch, None)
         worker.acknowledged += len(results)
         worker.learn(known, now)

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
-from itertools import chain
+from itertools import chain, count, groupby
 from operator import itemgetter
 
 import msgspec
 
-from sojourn.runtime.job import HistoryRow, JobHead, LogRow, MessageRow, Ownership, Writes
+from sojourn.runtime.job import (
+    HistoryRow,
+    JobHead,
+    JobStatus,
+    LogRow,
+    MessageRow,
+    Ownership,
+    Writes,
+)
 
 LOG_LINES = 10_000
 """Lines of log that are kept per job."""
@@ -27,39 +35,88 @@ PER_JOB = ("messages", "history", "attributes", "shared", "questions", "logs", "
 """Tables whose rows belong to one job and go when it is cleared."""
 
 
+AT_ONCE = (64, 16, 4, 1)
+"""Rows that one statement puts: the first number as often as it goes, then the next."""
+
+
+class _Rows:
+    """Puts rows of one table, several by one statement, and what they have in common once.
+
+    Nearly all rows of a busy round are alike but for a few columns, and binding values is what a row
+    costs most.
+
+    Args:
+        beginning: the statement up to its rows.
+        columns: in their order, whether rows have each in common; several are, and several aren't.
+        ending: the statement after its rows.
+    """
+
+    def __init__(self, beginning: str, columns: Sequence[bool], ending: str = "") -> None:
+        self._common = itemgetter(*(n for n, common in enumerate(columns) if common))
+        self._own = itemgetter(*(n for n, common in enumerate(columns) if not common))
+        self._statements = [
+            (rows, f"{beginning} VALUES {_numbered(columns, rows)} {ending}") for rows in AT_ONCE
+        ]
+
+    def put(self, db: sqlite3.Connection, rows: Iterable[tuple[object, ...]]) -> None:
+        """Put rows, in any order within a run of those that have everything in common."""
+        for common, alike in groupby(rows, self._common):
+            self._put_alike(db, common, [self._own(row) for row in alike])
+
+    def _put_alike(
+        self, db: sqlite3.Connection, common: tuple[object, ...], rows: Sequence[tuple[object, ...]]
+    ) -> None:
+        start = 0
+        for at_once, statement in self._statements:
+            end = len(rows) - (len(rows) - start) % at_once
+            if end > start:
+                db.executemany(statement, [
+                    (*common, *chain.from_iterable(rows[at : at + at_once]))
+                    for at in range(start, end, at_once)
+                ])
+                start = end
+
+
+def _numbered(columns: Sequence[bool], rows: int) -> str:
+    """Write so many rows of numbered parameters: those in common first, then each row's own."""
+    shared = sum(columns)
+    common, own = count(1), count(shared + 1)
+    places = {n: next(common) for n, is_common in enumerate(columns) if is_common}
+    texts = (
+        ",".join(f"?{places[n] if is_common else next(own)}" for n, is_common in enumerate(columns))
+        for _ in range(rows)
+    )
+    return ",".join(f"({text})" for text in texts)
+
+
 def _put(table: str, columns: int) -> str:
     return f"INSERT OR REPLACE INTO {table} VALUES ({','.join('?' * columns)})"
 
 
-_PUT_MESSAGE = _put("messages", 9)
-_PUT_HISTORY = _put("history", 13)
+def _alike(row: type[MessageRow] | type[HistoryRow], *own: str) -> list[bool]:
+    return [field not in own for field in row._fields]
 
-# Nearly every row of a busy round looks like these: binding what varies alone, several rows a
-# statement, takes 40 % less time than a statement for every row.
-ROWS_AT_ONCE = 32
-_FRESH = (0, 0, 0.0, None)
-"""Attempts, retry count, due time and progress of a message that was just emitted."""
-_PUT_FRESH = "INSERT OR REPLACE INTO messages VALUES (?,?,?,?,?,0,0,0.0,NULL)"
-_FRESH_ROW = ",(?,?,?,?,?,0,0,0.0,NULL)"
-_PLAIN = (1, 0, 1, 0, None)
-"""Attempt, outcome, final, retry count and error of a turn that succeeded at its first attempt."""
-_PUT_PLAIN = "INSERT OR REPLACE INTO history VALUES (?,?,?,?,?,1,0,1,0,?,?,?,NULL)"
-_PLAIN_ROW = ",(?,?,?,?,?,1,0,1,0,?,?,?,NULL)"
-_same_in_plain = itemgetter(5, 6, 7, 8, 12)
-_other_in_plain = itemgetter(0, 1, 2, 3, 4, 9, 10, 11)
+
+_MESSAGES = _Rows(
+    "INSERT OR REPLACE INTO messages", _alike(MessageRow, "job", "message", "data")
+)
+_HISTORY = _Rows(
+    "INSERT OR REPLACE INTO history",
+    _alike(HistoryRow, "job", "sequence", "message", "started", "ended"),
+)
 _PUT_LOG = _put("logs", 8)
 _CHANGE_MESSAGE = (
     "UPDATE messages SET attempts = ?, retry_count = ?, due = ?, progress = ?"
     " WHERE job = ? AND message = ?"
 )
-_DELETE_MESSAGE = "DELETE FROM messages WHERE job = ? AND message = ?"
-_PUT_HEAD = """
-INSERT INTO jobs (row, job_id, instance, status, ownership, finished_at, created_at, head)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (row) DO UPDATE SET job_id = excluded.job_id, instance = excluded.instance,
-    status = excluded.status, ownership = excluded.ownership, finished_at = excluded.finished_at,
-    created_at = excluded.created_at, head = excluded.head
-"""
+_DELETE_MESSAGES = "DELETE FROM messages WHERE job = ? AND message BETWEEN ? AND ?"
+_HEADS = _Rows(
+    "INSERT INTO jobs (status, ownership, row, job_id, instance, finished_at, created_at, head)",
+    (True, True, *[False] * 6),
+    "ON CONFLICT (row) DO UPDATE SET job_id = excluded.job_id, instance = excluded.instance,"
+    " status = excluded.status, ownership = excluded.ownership, finished_at = excluded.finished_at,"
+    " created_at = excluded.created_at, head = excluded.head",
+)
 
 
 def apply_writes(db: sqlite3.Connection, writes: Writes) -> None:
@@ -74,15 +131,15 @@ def apply_writes(db: sqlite3.Connection, writes: Writes) -> None:
     if writes.jobs_removed:
         many("DELETE FROM jobs WHERE row = ?", [(row,) for row in writes.jobs_removed])
     if writes.heads:
-        many(_PUT_HEAD, [_head_row(row, head) for row, head in writes.heads.items()])
+        _HEADS.put(db, sorted(_head_row(row, head) for row, head in writes.heads.items()))
     if writes.messages_put:
-        _put_messages(db, writes.messages_put)
+        _MESSAGES.put(db, writes.messages_put)
     if writes.messages_changed:
         many(_CHANGE_MESSAGE, writes.messages_changed)
     if writes.messages_deleted:
-        many(_DELETE_MESSAGE, writes.messages_deleted)
+        many(_DELETE_MESSAGES, _runs(writes.messages_deleted))
     if writes.history:
-        _put_history(db, writes.history)
+        _HISTORY.put(db, writes.history)
     if writes.attributes:
         _put_values(db, "attributes", ("job", "routine", "key", "name"), writes.attributes.items())
     if writes.shared:
@@ -102,41 +159,19 @@ def prune_commands(db: sqlite3.Connection, now: float) -> None:
     db.execute("DELETE FROM commands WHERE at < ?", (now - COMMANDS_KEPT,))
 
 
-def _put_messages(db: sqlite3.Connection, rows: Sequence[MessageRow]) -> None:
-    if all(row[5:] == _FRESH for row in rows):
-        _put_many(db, _PUT_FRESH, _FRESH_ROW, [row[:5] for row in rows])
-    else:
-        db.executemany(_PUT_MESSAGE, rows)
-
-
-def _put_history(db: sqlite3.Connection, rows: Sequence[HistoryRow]) -> None:
-    plain = [_other_in_plain(row) for row in rows if _same_in_plain(row) == _PLAIN]
-    _put_many(db, _PUT_PLAIN, _PLAIN_ROW, plain)
-    if len(plain) < len(rows):  # no two rows have one key, so their order is free
-        db.executemany(_PUT_HISTORY, [row for row in rows if _same_in_plain(row) != _PLAIN])
-
-
-def _put_many(
-    db: sqlite3.Connection, statement: str, further: str, rows: Sequence[tuple[object, ...]]
-) -> None:
-    """Put rows, ``ROWS_AT_ONCE`` by one statement and the rest one by one.
-
-    Args:
-        db: the connection.
-        statement: puts one row.
-        further: appended for each row beyond the first.
-        rows: they.
-    """
-    together = len(rows) - len(rows) % ROWS_AT_ONCE
-    if together:
-        db.executemany(
-            statement + further * (ROWS_AT_ONCE - 1),
-            [
-                tuple(chain.from_iterable(rows[start : start + ROWS_AT_ONCE]))
-                for start in range(0, together, ROWS_AT_ONCE)
-            ],
-        )
-    db.executemany(statement, rows[together:])
+def _runs(messages: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """Give (job, first, last) of messages whose numbers follow each other: mostly many do."""
+    runs: list[tuple[int, int, int]] = []
+    job = first = last = -1
+    for row, number in messages:
+        if row == job and number == last + 1:
+            last = number
+            continue
+        if job >= 0:
+            runs.append((job, first, last))
+        job, first, last = row, number, number
+    runs.append((job, first, last))
+    return runs
 
 
 def _put_values(
@@ -189,18 +224,22 @@ def _put_rare(db: sqlite3.Connection, writes: Writes) -> None:
             db.executemany(statement, rows)
 
 
+_encode = msgspec.msgpack.Encoder().encode
+_OWNED, _GONE = Ownership.OWNED, Ownership.GONE  # a member takes long to look up
+_TEXTS: dict[str, str] = {member: member.value for member in (*JobStatus, *Ownership)}
+"""Plain ones: SQLite's module asks around how to bind what is no text itself."""
+
+
 def _head_row(row: int, head: JobHead) -> tuple[object, ...]:
     return (
-        row, head.job_id, head.instance, head.status.value, head.ownership.value, _over_at(head),
-        head.created_at, msgspec.msgpack.encode(head),
+        _TEXTS[head.status], _TEXTS[head.ownership], row, head.job_id, head.instance, _over_at(head),
+        head.created_at, _encode(head),
     )
 
 
 def _over_at(head: JobHead) -> float | None:
     """Since when the job is kept for its document alone; None while it is alive or in doubt."""
-    over = head.ownership is Ownership.GONE or (
-        head.ownership is Ownership.OWNED and head.status.finished
-    )
+    over = head.ownership is _GONE or (head.ownership is _OWNED and head.status.finished)
     if not over:
         return None
     return head.created_at if head.finished_at is None else head.finished_at

@@ -34,6 +34,9 @@ CLOCK_LOOK = 1.0
 """Seconds after which it is looked whether the wall clock was set, where nothing tells."""
 
 
+Polled = tuple[zmq.Socket[bytes] | int, ...]
+
+
 class Came(NamedTuple):
     """What came over a socket.
 
@@ -99,6 +102,9 @@ class LocalDoors:
         self._from_clients = _reception(self._clients, BYTES_PER_ROUND)
         self._tellers = (wake,) if clock < 0 else (wake, clock)
         self._longest = CLOCK_LOOK if clock < 0 else None
+        self._poller = zmq.Poller()
+        self._polled: Polled = ()
+        """What it polls."""
 
     def from_actors(self) -> Iterator[Came]:
         """See ``Doors``."""
@@ -128,19 +134,21 @@ class LocalDoors:
         self, seconds: float, sockets: Iterable[zmq.Socket[bytes]], descriptors: Iterable[int]
     ) -> None:
         """See ``Doors``."""
-        poller = zmq.Poller()
-        for socket in (self._actors, self._clients, *sockets):
-            poller.register(socket, zmq.POLLIN)
-        for descriptor in (*self._tellers, *descriptors):
-            poller.register(descriptor, zmq.POLLIN)
+        polled: Polled = (self._actors, self._clients, *sockets, *self._tellers, *descriptors)
+        if polled != self._polled:
+            self._polled = polled
+            self._poller = zmq.Poller()
+            for each in polled:
+                self._poller.register(each, zmq.POLLIN)
         if self._longest is not None:
             seconds = min(seconds, self._longest)
-        poller.poll(int(seconds * 1000) + (1 if seconds % 0.001 else 0))
+        ready = self._poller.poll(int(seconds * 1000) + (1 if seconds % 0.001 else 0))
         for descriptor in self._tellers:
-            try:
-                os.read(descriptor, 64)
-            except OSError:  # nothing was told, or that the clock was set, which is an error to read
-                continue
+            if any(told == descriptor for told, _ in ready):
+                try:
+                    os.read(descriptor, 64)
+                except OSError:  # that the clock was set, which is an error to read
+                    continue
 
     def close(self) -> None:
         """See ``Doors``."""

@@ -10,7 +10,7 @@ import math
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sojourn.hosts.pages import create_page
@@ -121,7 +121,8 @@ class Fleet:
         for base in self.code:
             if base.zygote.dead:
                 self._lost(base)
-        self._stop_retired()
+        if self.code.retired:
+            self._stop_retired()
 
     def _heard(self, base: CodeBase, reception: Reception) -> None:
         message = reception.message
@@ -470,11 +471,15 @@ class Fleet:
             self.recalls.recall_from(worker, None)
         self._core.send(ToProcess(worker.name, Stop()))
 
-    def forget(self, row: int) -> None:
-        """Tell processes to drop the actors of a job."""
-        for worker in self._core.dispatcher.forget(row):
-            self._core.send(ToProcess(worker.name, Forget([row])))
-        self.recalls.forget(row)
+    def forget(self, rows: Iterable[int]) -> None:
+        """Tell processes to drop the actors of jobs."""
+        known: dict[str, list[int]] = {}
+        for row in rows:
+            for worker in self._core.dispatcher.forget(row):
+                known.setdefault(worker.name, []).append(row)
+            self.recalls.forget(row)
+        for name, gone in known.items():
+            self._core.send(ToProcess(name, Forget(gone)))
 
     # --- deaths ---------------------------------------------------------------------------
 

@@ -12,11 +12,12 @@ import structlog
 
 from sojourn.hosts.home import Home
 from sojourn.runtime.engine.inputs import StatusChange
+from sojourn.runtime.job import JobStatus
 
 FILE_BYTES = 16 * 1024 * 1024
 FILES_KEPT = 3
-LINES_PER_ROUND = 32
-"""Changes of status that one round logs one by one."""
+LINES_PER_SECOND = 50
+"""Changes of status that are logged one by one."""
 
 LINES_ON_JOBS = 8
 """Lines about moves of single jobs that one round logs one by one."""
@@ -55,21 +56,52 @@ def open_journal(home: Home, host: str, *, quiet: bool) -> None:
         root.addHandler(screen)
 
 
-def log_changes(log: structlog.stdlib.BoundLogger, changes: Sequence[StatusChange]) -> None:
-    """Log the statuses that a round changed: one by one, or counted where they are many.
+class Statuses:
+    """Logs the statuses that change: one by one, or counted and told once a second where they are many.
 
     A flood of small jobs is a flood of changes, and a line costs as much as several turns.
+
+    Args:
+        log: where to.
     """
-    if len(changes) > LINES_PER_ROUND:
-        kinds = Counter((change.before.value, change.after.value) for change in changes)
-        for (before, after), jobs in kinds.items():
-            log.info("job statuses", jobs=jobs, before=before, after=after)
-        return
-    for change in changes:
-        log.info(
-            "job status", job=change.job_id, before=change.before.value, after=change.after.value,
-            reason=change.reason,
-        )
+
+    def __init__(self, log: structlog.stdlib.BoundLogger) -> None:
+        self._log = log
+        self._counted: Counter[tuple[JobStatus, JobStatus]] = Counter()
+        """(before, after) → jobs that had no line of their own."""
+        self._left = LINES_PER_SECOND
+        self._second = 0.0
+        """When the second ends of which lines are counted (monotonic)."""
+
+    def tell(self, changes: Sequence[StatusChange], now: float) -> None:
+        """Log what a round changed.
+
+        Args:
+            changes: they; may be none.
+            now: monotonic seconds.
+        """
+        if now >= self._second:
+            self.tell_counted()
+            self._left = LINES_PER_SECOND
+            self._second = now + 1.0
+        for change in changes[: self._left]:
+            self._log.info(
+                "job status", job=change.job_id, before=change.before.value,
+                after=change.after.value, reason=change.reason,
+            )
+        self._counted.update((change.before, change.after) for change in changes[self._left :])
+        self._left = max(0, self._left - len(changes))
+
+    @property
+    def due(self) -> float | None:
+        """When ``tell`` is to be called at the latest (monotonic); None where nothing waits to be told."""
+        return self._second if self._counted else None
+
+    def tell_counted(self) -> None:
+        """Log what had no line yet."""
+        for (before, after), jobs in self._counted.items():
+            self._log.info("job statuses", jobs=jobs, before=before.value, after=after.value)
+        self._counted.clear()
 
 
 class RoundLines:

@@ -24,7 +24,7 @@ from sojourn.hosts.supervisor.desk import PART, Desk
 from sojourn.hosts.supervisor.doors import Doors
 from sojourn.hosts.supervisor.errands import ERRAND
 from sojourn.hosts.supervisor.fleet import Fleet
-from sojourn.hosts.supervisor.journal import log_changes
+from sojourn.hosts.supervisor.journal import Statuses
 from sojourn.hosts.supervisor.leftovers import Leftovers
 from sojourn.hosts.supervisor.processes import Processes
 from sojourn.hosts.supervisor.submissions import SubmitTicket
@@ -98,6 +98,7 @@ class Reactor:
         self.taken_up_at_once = 500
         """Jobs that a start takes up before it looks what their processes do."""
         self._due: float | None = None
+        self._statuses = Statuses(core.log)
         self._actors = Threshold(actor_wire.decode_from_actor, named=True)
         self._clients = Threshold(client_wire.decode_request)
 
@@ -158,9 +159,9 @@ class Reactor:
             # Before anything below begins the next round: what is handed out now is on disk (G1).
             for assignment in core.dispatcher.assign(core.now.monotonic):
                 self._send_process(assignment.worker.name, assignment.dispatch)
-        log_changes(core.log, committed.changes)
-        for row in committed.ended:
-            self.fleet.forget(row)
+        self._statuses.tell(committed.changes, core.now.monotonic)
+        if committed.ended:
+            self.fleet.forget(committed.ended)
         for part in self.parts:
             part.after_commit(committed)
         self.desk.after_commit(committed)
@@ -183,7 +184,8 @@ class Reactor:
             return None
         due = [
             time for time in (
-                self._due, core.engine.next_due(), self.desk.watching.next_deadline(),
+                self._due, self._statuses.due, core.engine.next_due(),
+                self.desk.watching.next_deadline(),
                 *(part.tick() for part in self.parts),
             ) if time is not None
         ]
@@ -317,6 +319,7 @@ class Reactor:
                 self.fleet.recalls.hurry_all(grace)
             self.run_round()
         self.commit()
+        self._statuses.tell_counted()
         self.fleet.close(settled=True)
         for part in self.parts:
             part.close()

@@ -13,7 +13,7 @@ import msgspec
 
 from sojourn.runtime.engine.inputs import Now, Round, StatusChange
 from sojourn.runtime.engine.model import Actor, Job, Message, Origins
-from sojourn.runtime.job import HistoryRow, MessageRow, Outcome
+from sojourn.runtime.job import history_row, message_row
 from sojourn.runtime.job_table import JobEvent, next_status
 from sojourn.runtime.wire.decoding import FrameDecoder
 
@@ -74,16 +74,16 @@ class Book:
         job.messages[number] = Message(number, actor, slot, data)
         heappush(actor.ready, number)
         round_.writes.messages_put.append(
-            MessageRow(job.row, number, routine, slot, data, 0, 0, 0.0, None)
+            message_row((job.row, number, routine, slot, data, 0, 0, 0.0, None))
         )
         if not actor.listed and job.runnable:
             actor.listed = True
             self.woken.append(actor)
 
-    def emit(self, job: Job, round_: Round, routine: str, event: str, data: bytes) -> None:
+    def emit(self, actor: Actor, round_: Round, event: str, data: bytes) -> None:
         """Deliver an emission to every slot that its event feeds."""
-        for target, slot in job.plan.routes.get((routine, event), ()):
-            self.deliver(job, round_, target, slot, data)
+        for target, slot in actor.routes.get(event, ()):
+            self.deliver(actor.job, round_, target, slot, data)
 
     def take_back(self, message: Message) -> None:
         """Book a message in that was out at a process."""
@@ -96,7 +96,7 @@ class Book:
             self.wake(actor)
 
     def record(
-        self, message: Message, round_: Round, outcome: Outcome, *, final: bool, origin: int,
+        self, message: Message, round_: Round, outcome: int, final: int, origin: int,
         started: float, ended: float, error: bytes | None,
     ) -> None:
         """Write one attempt into the history."""
@@ -105,11 +105,11 @@ class Book:
         sequence = job.next_sequence
         job.next_sequence = sequence + 1
         round_.writes.history.append(
-            HistoryRow(
+            history_row((
                 job.row, sequence, message.number, actor.routine, message.slot,
-                message.attempts + 1, int(outcome), int(final), message.retry_count, origin,
+                message.attempts + 1, outcome, final, message.retry_count, origin,
                 started, ended, error,
-            )
+            ))
         )
 
     def consume(self, message: Message, round_: Round) -> None:

@@ -14,8 +14,16 @@ from sojourn.runtime.flow import FlowSpec, HandlerSpec, RoutineSpec
 from sojourn.runtime.job import JobHead, JobStatus, Origin, QuestionRow
 from sojourn.runtime.wire.actor import JobContext
 
+QUEUED = JobStatus.QUEUED
+RUNNABLE = (QUEUED, JobStatus.RUNNING)
+"""Statuses in which messages are handed out."""
+
 SHARED_LOG_LIMIT = 1024
 """Changes of a shared map that are remembered to send differences instead of the whole."""
+
+
+Routes = dict[str, list[tuple[str, str]]]
+"""event of one routine → (routine, slot) of everything that it feeds."""
 
 
 class FlowPlan:
@@ -35,9 +43,10 @@ class FlowPlan:
         self.handlers: dict[str, HandlerSpec] = {
             routine.id: spec.handler_for(routine) for routine in spec.routines
         }
-        self.routes: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        self.routes: dict[str, Routes] = {routine.id: {} for routine in spec.routines}
+        """routine → where its events go."""
         for link in spec.connections:
-            targets = self.routes.setdefault((link.source, link.event), [])
+            targets = self.routes[link.source].setdefault(link.event, [])
             targets.append((link.target, link.slot))
 
 
@@ -72,7 +81,7 @@ class Actor:
 
     __slots__ = (
         "attributes", "gives_back", "handler", "home", "job", "listed", "messages_out", "ready",
-        "routine", "spec", "tried", "waiting",
+        "routes", "routine", "spec", "tried", "waiting",
     )
 
     def __init__(self, job: Job, spec: RoutineSpec, handler: HandlerSpec) -> None:
@@ -80,6 +89,7 @@ class Actor:
         self.spec = spec
         self.routine = spec.id
         self.handler = handler
+        self.routes = job.plan.routes[spec.id]
         self.attributes: dict[str, bytes] = {}
         self.ready: list[int] = []
         """Heap of the numbers of messages that may run."""
@@ -146,7 +156,7 @@ class Job:
         self.next_sequence = head.next_sequence
         self.out = 0
         """Messages that are out at processes."""
-        self.began = head.status is not JobStatus.QUEUED
+        self.began = head.status is not QUEUED
         self.frozen = False
         self.cancelling = head.cancelling
         self.runnable = False
@@ -176,7 +186,7 @@ class Job:
     def refresh(self) -> None:
         """Work out again whether its messages may be handed out."""
         self.runnable = (
-            self.head.status in (JobStatus.QUEUED, JobStatus.RUNNING)
+            self.head.status in RUNNABLE
             and not self.head.held
             and not self.frozen
             and not self.cancelling

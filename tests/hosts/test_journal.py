@@ -50,21 +50,40 @@ def completed(jobs: int) -> list[StatusChange]:
 
 
 def test_each_status_of_a_few_jobs_has_its_line(home: Home) -> None:
-    journal.log_changes(structlog.get_logger(), completed(journal.LINES_PER_ROUND))
+    statuses = journal.Statuses(structlog.get_logger())
+    for change in completed(journal.LINES_PER_SECOND):
+        statuses.tell([change], 10.0)
 
     found = lines(home)
-    assert [line["job"] for line in found] == [f"j{n}" for n in range(1, journal.LINES_PER_ROUND + 1)]
+    assert [line["job"] for line in found] == [f"j{n}" for n in range(1, journal.LINES_PER_SECOND + 1)]
     assert {(line["before"], line["after"], line["host"]) for line in found} == {
         ("running", "completed", "a")
     }
 
 
-def test_a_flood_of_statuses_is_counted(home: Home) -> None:
+def test_a_flood_of_statuses_is_counted_and_told_once_a_second(home: Home) -> None:
     blocked = StatusChange(9, "j9", "no code", JobStatus.QUEUED, JobStatus.BLOCKED)
-    journal.log_changes(structlog.get_logger(), [*completed(5000), blocked])
+    statuses = journal.Statuses(structlog.get_logger())
+    statuses.tell(completed(5000), 10.0)
+    statuses.tell([blocked, blocked], 10.9)
+    assert len(lines(home)) == journal.LINES_PER_SECOND
+    assert statuses.due == 11.0
+    statuses.tell([], 11.0)
+    assert statuses.due is None
+    statuses.tell([blocked], 11.1)
 
-    counted = {(line["before"], line["after"]): line["jobs"] for line in lines(home)}
-    assert counted == {("running", "completed"): 5000, ("queued", "blocked"): 1}
+    *counted, last = lines(home)[journal.LINES_PER_SECOND :]
+    assert {(line["before"], line["after"]): line["jobs"] for line in counted} == {
+        ("running", "completed"): 5000 - journal.LINES_PER_SECOND, ("queued", "blocked"): 2,
+    }
+    assert last["job"] == "j9"
+
+
+def test_what_was_counted_is_told_at_the_end(home: Home) -> None:
+    statuses = journal.Statuses(structlog.get_logger())
+    statuses.tell(completed(journal.LINES_PER_SECOND + 3), 10.0)
+    statuses.tell_counted()
+    assert lines(home)[-1]["jobs"] == 3
 
 
 def test_a_full_file_is_put_aside(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

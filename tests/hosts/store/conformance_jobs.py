@@ -269,7 +269,7 @@ class RowConformance:
         assert image.counts == {"load": RoutineCounts(5, 0, 0, 0)}
         assert store.history_total(1) == 5
 
-    @pytest.mark.parametrize("rows", [1, 31, 32, 33, 100])
+    @pytest.mark.parametrize("rows", [1, 4, 63, 64, 85, 213])
     def test_a_round_of_any_size_comes_back_as_it_was_put(
         self, store_factory: StoreFactory, rows: int
     ) -> None:
@@ -304,6 +304,57 @@ class RowConformance:
         image = store.read_image(1)
         assert image.messages == messages
         assert image.history == history
+
+    def test_rows_of_several_jobs_and_routines_come_back_out_of_one_round(
+        self, store_factory: StoreFactory
+    ) -> None:
+        store = store_factory(NOW)
+        writes = Writes()
+        for row in (1, 2):
+            one = started(row)
+            writes.heads |= one.heads
+            writes.flows_put |= one.flows_put
+        writes.origins_put[7] = Origin("a", 1, "code")
+        writes.messages_put = [
+            message(row, number, routine=("load", "parse")[number % 3 == 0], data=b"%d" % row)
+            for number in range(1, 40) for row in (1, 2)
+        ]
+        writes.history = [entry(row, number, ended=NOW + row) for number in range(1, 40) for row in (1, 2)]
+        messages, history = list(writes.messages_put), list(writes.history)
+        store.commit(writes)
+
+        for row in (1, 2):
+            image = store.read_image(row)
+            assert image.messages == [put for put in messages if put.job == row]
+            assert image.history == [put for put in history if put.job == row]
+
+    def test_only_the_messages_that_ended_go(self, store_factory: StoreFactory) -> None:
+        store = store_factory(NOW)
+        writes = started(1)
+        writes.heads |= started(2).heads
+        writes.messages_put = [message(row, number) for row in (1, 2) for number in range(1, 13)]
+        store.commit(writes)
+
+        writes = Writes()
+        writes.messages_deleted = [
+            (1, 2), (1, 3), (1, 4), (2, 5), (2, 6), (1, 7), (1, 6), (2, 8), (1, 9), (1, 20), (1, 12),
+        ]
+        store.commit(writes)
+        assert [row.message for row in store.read_image(1).messages] == [1, 5, 8, 10, 11]
+        assert [row.message for row in store.read_image(2).messages] == [1, 2, 3, 4, 7, 9, 10, 11, 12]
+
+    def test_many_heads_come_back_out_of_one_round(self, store_factory: StoreFactory) -> None:
+        store = store_factory(NOW)
+        statuses = [JobStatus.QUEUED, JobStatus.COMPLETED, JobStatus.RUNNING]
+        for shift in (0, 1):
+            writes = started(1)
+            writes.heads = {
+                row: head(f"job-{row}", status=statuses[(row + shift) % 3]) for row in range(1, 101)
+            }
+            heads = dict(writes.heads)
+            store.commit(writes)
+            assert dict(store.heads()) == heads
+            assert store.live_jobs() == [row for row, put in heads.items() if not put.status.finished]
 
     def test_pending_messages_are_limited_to_the_oldest(self, store_factory: StoreFactory) -> None:
         store = store_factory(NOW)
