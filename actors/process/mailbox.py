@@ -1,7 +1,8 @@
 """What the two threads of an actor process share: messages to run, results to send.
 
 The reader thread owns the socket and fills the queue; the main thread claims from it and runs
-handlers. Everything here happens under one lock, and nothing here blocks but waiting for work.
+handlers. Everything here happens under one lock, which a turn takes once, and nothing here blocks but
+waiting for work.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from sojourn.runtime.wire.actor import (
     Committed,
     Dispatch,
     Forget,
-    JobContext,
     LogLine,
     Recall,
     Recalled,
@@ -27,12 +27,9 @@ from sojourn.runtime.wire.actor import (
     Yield,
 )
 
+Entry = Turn | Dispatch | Forget
+"""A batch stands before its turns: they rely on what it says of their jobs and of what is committed."""
 
-class Acknowledged(int):
-    """How many results are committed; stands in the queue before the turns that may rely on it."""
-
-
-Entry = Turn | JobContext | Acknowledged | Forget
 Outgoing = Results | Recalled | ReturnedUnbegun
 
 
@@ -40,7 +37,8 @@ class Mailbox:
     """The queue between the threads.
 
     Attributes:
-        wake: eventfd that is written when the reader has something to send.
+        wake: eventfd that is written when the reader has something to send that it doesn't expect.
+        handed_in: results so far.
     """
 
     def __init__(self) -> None:
@@ -49,11 +47,14 @@ class Mailbox:
         self._changed = threading.Condition(self._lock)
         self._entries: deque[Entry] = deque()
         self._outgoing: list[Outgoing] = []
-        """In the order in which things happened; the last batch of results is still open."""
+        """In the order in which things happened."""
+        self._open: Results | None = None
+        """The last of them, if it is a batch of results."""
         self._urgent = False
         """Whether what is outgoing shall leave at once, since nothing more joins it soon."""
-        self._handed_in = 0
-        """Results so far."""
+        self._expected = False
+        """Whether the reader looks for more by itself, soon."""
+        self.handed_in = 0
         self._given_back: dict[int, int] = {}
         """Job → number of the result with which its turns were given back: turns that its supervisor sent
         before it had that result committed go back, too."""
@@ -67,12 +68,9 @@ class Mailbox:
 
     def deliver(self, batch: Dispatch) -> None:
         """Queue a batch."""
-        with self._changed:
-            self._entries.append(Acknowledged(batch.acknowledged))
-            self._entries.extend(batch.contexts)
-            turns = batch.turns
-            if self._given_back:
-                turns = self._still_wanted(batch)
+        with self._lock:
+            turns = self._still_wanted(batch) if self._given_back else batch.turns
+            self._entries.append(batch)
             self._entries.extend(turns)
             self._changed.notify_all()
 
@@ -89,7 +87,7 @@ class Mailbox:
     def recall(self, recall: Recall) -> None:
         """Take unbegun turns out; the answer follows every result finished before."""
         with self._lock:
-            back = self._take_back(recall.job)
+            back = self._take_back(None if recall.job is None else {recall.job})
             current = self._current
             running = None
             if current is not None and recall.job in (None, current.job):
@@ -109,15 +107,15 @@ class Mailbox:
 
     def grant(self, granted: Committed) -> None:
         """Let the turn go on that waits for its checkpoint."""
-        with self._changed:
+        with self._lock:
             self._granted = granted
             self._changed.notify_all()
 
     def forget(self, request: Forget) -> None:
         """Drop turns of jobs now, and their actors when the main thread comes to it."""
-        with self._changed:
+        with self._lock:
+            self._take_back(set(request.jobs))
             for job in request.jobs:
-                self._take_back(job)
                 self._yields.pop(job, None)
                 self._given_back.pop(job, None)
             self._entries.append(request)
@@ -125,14 +123,15 @@ class Mailbox:
 
     def stop(self) -> None:
         """Let the main thread end after its turn."""
-        with self._changed:
+        with self._lock:
             self._stopping = True
             self._changed.notify_all()
 
     def outgoing(self) -> list[Outgoing]:
-        """Take everything that is to be sent, in order."""
+        """Take everything that is to be sent, in order; more is expected soon if it was still growing."""
         with self._lock:
-            messages, self._outgoing = self._outgoing, []
+            messages, self._outgoing, self._open = self._outgoing, [], None
+            self._expected = bool(messages) and not self._urgent
             self._urgent = False
             return messages
 
@@ -140,11 +139,16 @@ class Mailbox:
         """Whether what is outgoing may wait a moment, since more results are about to join it."""
         return bool(self._outgoing) and not self._urgent
 
-    def _take_back(self, job: int | None) -> list[int]:
+    def expected(self) -> bool:
+        """Whether results are about to come, so that the reader shall look for them by itself."""
+        return self._expected
+
+    def _take_back(self, jobs: set[int] | None) -> list[int]:
+        """Take the turns of these jobs (None: of all) out."""
         back: list[int] = []
         kept: deque[Entry] = deque()
         for entry in self._entries:
-            if isinstance(entry, Turn) and job in (None, entry.job):
+            if isinstance(entry, Turn) and (jobs is None or entry.job in jobs):
                 back.append(entry.dispatch)
             else:
                 kept.append(entry)
@@ -153,36 +157,49 @@ class Mailbox:
 
     # --- the main thread's side ---------------------------------------------------------------
 
-    def claim(self) -> Entry | None:
-        """Wait for the next thing to do; None when the process shall end."""
-        with self._changed:
-            while not self._entries and not self._stopping:
-                self._changed.wait()
+    def claim(self, done: Result | None = None, *, give_back: bool = False) -> Entry | None:
+        """Hand in the result of the turn that was claimed last, and wait for the next thing to do.
+
+        Args:
+            done: the result, if there was a turn.
+            give_back: whether unbegun turns of the same job go back, since order or STOP forbids them.
+
+        Returns:
+            What to do; None when the process shall end.
+        """
+        lock = self._lock
+        lock.acquire()  # half the price of `with`, which matters here
+        try:
+            if done is not None:
+                self._hand_in(done, give_back=give_back)
+            if not self._entries:
+                self._wait()
             if self._stopping:
                 return None
             entry = self._entries.popleft()
-            if isinstance(entry, Turn):
+            if type(entry) is Turn:
                 self._current = entry
             return entry
+        finally:
+            lock.release()
 
-    def finish(self, result: Result, *, give_back: bool) -> None:
-        """Hand in the result of the current turn.
+    def _wait(self) -> None:
+        if self._outgoing:
+            self._hurry()
+        while not self._entries and not self._stopping:
+            self._changed.wait()
 
-        Args:
-            result: it.
-            give_back: whether unbegun turns of the same job go back, since order or STOP forbids them.
-        """
-        with self._lock:
-            current, self._current = self._current, None
-            self._batch().results.append(result)
-            self._handed_in += 1
-            if give_back and current is not None:
-                self._given_back[current.job] = self._handed_in
-                back = self._take_back(current.job)
-                if back:
-                    self._send(ReturnedUnbegun(back))
-            if not self._entries:
-                self._hurry()
+    def _hand_in(self, result: Result, *, give_back: bool) -> None:
+        batch = self._open or self._begin_batch(more=bool(self._entries))
+        batch.results.append(result)
+        self.handed_in += 1
+        if give_back and self._current is not None:
+            job = self._current.job
+            self._given_back[job] = self.handed_in
+            back = self._take_back({job})
+            if back:
+                self._send(ReturnedUnbegun(back))
+        self._current = None
 
     def checkpoint(self, result: Result) -> bool:
         """Hand in a commit point and wait until it is durable.
@@ -190,10 +207,11 @@ class Mailbox:
         Returns:
             Whether the turn shall end there.
         """
-        with self._changed:
+        with self._lock:
             self._granted = None
-            self._batch().results.append(result)
-            self._handed_in += 1
+            batch = self._open or self._begin_batch(more=False)
+            batch.results.append(result)
+            self.handed_in += 1
             self._hurry()
             while self._granted is None or self._granted.dispatch != result.dispatch:
                 self._changed.wait()
@@ -202,7 +220,8 @@ class Mailbox:
     def add_log(self, line: LogLine) -> None:
         """Hand in a line of log."""
         with self._lock:
-            self._batch().logs.append(line)
+            batch = self._open or self._begin_batch(more=True)
+            batch.logs.append(line)
 
     def should_yield(self, job: int) -> bool:
         """Whether turns of a job shall end soon."""
@@ -219,6 +238,7 @@ class Mailbox:
 
     def _send(self, message: Recalled | ReturnedUnbegun) -> None:
         """Queue a message that leaves at once."""
+        self._open = None
         self._outgoing.append(message)
         self._hurry()
 
@@ -228,13 +248,14 @@ class Mailbox:
             self._urgent = True
             os.eventfd_write(self.wake, 1)
 
-    def _batch(self) -> Results:
-        """Give the batch that the next result or line goes into; the reader is told of a new one."""
-        last = self._outgoing[-1] if self._outgoing else None
-        if isinstance(last, Results):
-            return last
-        fresh = Results([], [])
-        if not self._outgoing:
+    def _begin_batch(self, *, more: bool) -> Results:
+        """Give a batch for results and lines that come now; the reader is told if it doesn't expect any.
+
+        Args:
+            more: whether others may follow; else who calls this hurries, which tells the reader too.
+        """
+        if more and not self._outgoing and not self._expected:
             os.eventfd_write(self.wake, 1)
-        self._outgoing.append(fresh)
-        return fresh
+        self._open = batch = Results([], [])
+        self._outgoing.append(batch)
+        return batch

@@ -62,8 +62,9 @@ class Reader:
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._mailbox.wake, zmq.POLLIN)
         while not self._last:
-            self._take_in(poller.poll())
-            if self._mailbox.growing():
+            came = poller.poll(LINGER_MILLISECONDS if self._mailbox.expected() else None)
+            self._take_in(came)
+            if came and self._mailbox.growing():
                 self._take_in(poller.poll(LINGER_MILLISECONDS))
             self._send()
         self._send()
@@ -76,7 +77,10 @@ class Reader:
         os.eventfd_write(self._mailbox.wake, 1)
 
     def _take_in(self, ready: list[tuple[object, int]]) -> None:
-        """Read what is ready and nothing else: each call gives the interpreter lock away."""
+        """Read what is ready, one message of the socket's, and nothing else.
+
+        Each call gives the interpreter lock away; more than one message is seldom there.
+        """
         for source, _ in ready:
             if source == self._mailbox.wake:
                 self._drain_wake()
@@ -99,17 +103,16 @@ class Reader:
             self._socket.send(frame)
 
     def _receive(self) -> None:
-        while True:
-            try:
-                frame = self._socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            try:
-                message = decode_to_actor(frame)
-            except msgspec.DecodeError as error:
-                os.write(2, f"a malformed message from the supervisor: {error}\n".encode())
-                os._exit(MALFORMED_EXIT)
-            self._handle(message)
+        try:
+            frame = self._socket.recv(zmq.NOBLOCK)
+        except zmq.Again:
+            return
+        try:
+            message = decode_to_actor(frame)
+        except msgspec.DecodeError as error:
+            os.write(2, f"a malformed message from the supervisor: {error}\n".encode())
+            os._exit(MALFORMED_EXIT)
+        self._handle(message)
 
     def _handle(self, message: ToActor) -> None:
         mailbox = self._mailbox
