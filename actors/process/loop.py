@@ -11,6 +11,7 @@ import msgspec
 from sojourn.actors.actor import Actor
 from sojourn.actors.loading import LoadedRoutine
 from sojourn.actors.process.blobs import BlobFiles
+from sojourn.actors.process.line import Line
 from sojourn.actors.process.mailbox import Mailbox
 from sojourn.actors.process.output import (
     LINES_PER_TURN,
@@ -25,6 +26,10 @@ from sojourn.actors.turn import clean, describe_error, run_turn
 from sojourn.actors.turn_errors import HostFails, hindered
 from sojourn.runtime.errors import OutsideTurn
 from sojourn.runtime.wire.actor import Dispatch, Ending, Forget, JobContext, LogLine, Result, Turn
+
+BATCH_SECONDS = 0.002
+"""How long results gather while turns of microseconds follow each other: every batch costs as much as many
+of them, here and at the supervisor. Those that nothing follows leave at once."""
 
 
 class KnownJob(msgspec.Struct, eq=False):
@@ -48,16 +53,18 @@ class ActorLoop:
 
     Args:
         loaded: the routine.
-        mailbox: shared with the reader thread.
+        mailbox: what came, and what shall leave.
+        line: to the supervisor.
         page: this process's progress page.
         blobs: where large values are.
     """
 
     def __init__(
-        self, loaded: LoadedRoutine, mailbox: Mailbox, page: PageWriter, blobs: BlobFiles
+        self, loaded: LoadedRoutine, mailbox: Mailbox, line: Line, page: PageWriter, blobs: BlobFiles
     ) -> None:
         self._loaded = loaded
         self._mailbox = mailbox
+        self._line = line
         self._page = page
         self._blobs = blobs
         self._jobs: dict[int, KnownJob] = {}
@@ -78,9 +85,25 @@ class ActorLoop:
         sys.stdout, sys.stderr = self._stdout, self._stderr
         done: Result | None = None
         give_back = False
-        while (entry := self._mailbox.claim(done, give_back=give_back)) is not None:
+        mailbox, line = self._mailbox, self._line
+        glanced: float | None = None
+        """Wall clock when this thread looked at the line last, if it has work since."""
+        while True:
+            entry = mailbox.claim(done, give_back=give_back)
+            if entry is None and mailbox.stopping:
+                break
+            if done is not None and entry is not None:
+                if glanced is None:
+                    glanced = done.started
+                since = done.ended - glanced
+                if since >= BATCH_SECONDS or since < 0.0 or mailbox.urgent:  # clocks are set back, too
+                    glanced = done.ended
+                    line.glance()
             done, give_back = None, False
-            if isinstance(entry, Turn):
+            if entry is None:
+                line.wait(mailbox.has_work)
+                glanced = None
+            elif isinstance(entry, Turn):
                 done = self._run(entry)
                 give_back = self._is_strict and done.ending is not Ending.SUCCEEDED
             elif isinstance(entry, Dispatch):
@@ -164,7 +187,11 @@ class ActorLoop:
             raise OutsideTurn("a process that a handler forked can't checkpoint: do it in its own")
         if self._turn is not None and result.shared:
             self._note_writes(self._turn.job)
-        return self._mailbox.checkpoint(result)
+        mailbox = self._mailbox
+        mailbox.commit(result)
+        self._line.wait(lambda: mailbox.granted(result.dispatch) is not None)
+        granted = mailbox.granted(result.dispatch)
+        return granted is not None and granted.yield_now
 
     def should_yield(self) -> bool:
         """See ``Surroundings``."""

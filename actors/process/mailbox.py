@@ -1,8 +1,7 @@
 """What the two threads of an actor process share: messages to run, results to send.
 
-The reader thread owns the socket and fills the queue; the main thread claims from it and runs
-handlers. Everything here happens under one lock, which a turn takes once, and nothing here blocks but
-waiting for work.
+Who looks after the line to the supervisor fills the queue; the main thread claims from it and runs
+handlers. Everything here happens under one lock, which a turn takes once, and nothing here waits.
 """
 
 from __future__ import annotations
@@ -37,23 +36,21 @@ class Mailbox:
     """The queue between the threads.
 
     Attributes:
-        wake: eventfd that is written when the reader has something to send that it doesn't expect.
+        wake: eventfd that is written where who looks after the line shall look up.
         handed_in: results so far.
+        urgent: whether what is outgoing shall leave at once, since somebody waits for it.
+        stopping: whether the process shall end.
     """
 
     def __init__(self) -> None:
         # Reentrant, since a signal handler or a finaliser of the user's may print in the middle of it.
         self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
         self._entries: deque[Entry] = deque()
         self._outgoing: list[Outgoing] = []
         """In the order in which things happened."""
         self._open: Results | None = None
         """The last of them, if it is a batch of results."""
-        self._urgent = False
-        """Whether what is outgoing shall leave at once, since nothing more joins it soon."""
-        self._expected = False
-        """Whether the reader looks for more by itself, soon."""
+        self.urgent = False
         self.handed_in = 0
         self._given_back: dict[int, int] = {}
         """Job → number of the result with which its turns were given back: turns that its supervisor sent
@@ -61,10 +58,10 @@ class Mailbox:
         self._current: Turn | None = None
         self._granted: Committed | None = None
         self._yields: dict[int | None, float] = {}
-        self._stopping = False
+        self.stopping = False
         self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
-    # --- the reader's side --------------------------------------------------------------------
+    # --- the line's side ----------------------------------------------------------------------
 
     def deliver(self, batch: Dispatch) -> None:
         """Queue a batch."""
@@ -72,7 +69,6 @@ class Mailbox:
             turns = self._still_wanted(batch) if self._given_back else batch.turns
             self._entries.append(batch)
             self._entries.extend(turns)
-            self._changed.notify_all()
 
     def _still_wanted(self, batch: Dispatch) -> list[Turn]:
         """Give back the turns that were sent before an attempt failed that forbids them."""
@@ -109,7 +105,6 @@ class Mailbox:
         """Let the turn go on that waits for its checkpoint."""
         with self._lock:
             self._granted = granted
-            self._changed.notify_all()
 
     def forget(self, request: Forget) -> None:
         """Drop turns of jobs now, and their actors when the main thread comes to it."""
@@ -119,29 +114,20 @@ class Mailbox:
                 self._yields.pop(job, None)
                 self._given_back.pop(job, None)
             self._entries.append(request)
-            self._changed.notify_all()
 
     def stop(self) -> None:
         """Let the main thread end after its turn."""
         with self._lock:
-            self._stopping = True
-            self._changed.notify_all()
+            self.stopping = True
 
     def outgoing(self) -> list[Outgoing]:
-        """Take everything that is to be sent, in order; more is expected soon if it was still growing."""
+        """Take everything that is to be sent, in order."""
+        if not self._outgoing:
+            return []
         with self._lock:
             messages, self._outgoing, self._open = self._outgoing, [], None
-            self._expected = bool(messages) and not self._urgent
-            self._urgent = False
+            self.urgent = False
             return messages
-
-    def growing(self) -> bool:
-        """Whether what is outgoing may wait a moment, since more results are about to join it."""
-        return bool(self._outgoing) and not self._urgent
-
-    def expected(self) -> bool:
-        """Whether results are about to come, so that the reader shall look for them by itself."""
-        return self._expected
 
     def _take_back(self, jobs: set[int] | None) -> list[int]:
         """Take the turns of these jobs (None: of all) out."""
@@ -158,23 +144,21 @@ class Mailbox:
     # --- the main thread's side ---------------------------------------------------------------
 
     def claim(self, done: Result | None = None, *, give_back: bool = False) -> Entry | None:
-        """Hand in the result of the turn that was claimed last, and wait for the next thing to do.
+        """Hand in the result of the turn that was claimed last, and take the next thing to do.
 
         Args:
             done: the result, if there was a turn.
             give_back: whether unbegun turns of the same job go back, since order or STOP forbids them.
 
         Returns:
-            What to do; None when the process shall end.
+            What to do; None if there is nothing.
         """
         lock = self._lock
         lock.acquire()  # half the price of `with`, which matters here
         try:
             if done is not None:
                 self._hand_in(done, give_back=give_back)
-            if not self._entries:
-                self._wait()
-            if self._stopping:
+            if not self._entries or self.stopping:
                 return None
             entry = self._entries.popleft()
             if type(entry) is Turn:
@@ -183,14 +167,12 @@ class Mailbox:
         finally:
             lock.release()
 
-    def _wait(self) -> None:
-        if self._outgoing:
-            self._hurry()
-        while not self._entries and not self._stopping:
-            self._changed.wait()
+    def has_work(self) -> bool:
+        """Whether there is something to do for the main thread, be it to end."""
+        return bool(self._entries) or self.stopping
 
     def _hand_in(self, result: Result, *, give_back: bool) -> None:
-        batch = self._open or self._begin_batch(more=bool(self._entries))
+        batch = self._open or self._begin_batch()
         batch.results.append(result)
         self.handed_in += 1
         if give_back and self._current is not None:
@@ -201,27 +183,27 @@ class Mailbox:
                 self._send(ReturnedUnbegun(back))
         self._current = None
 
-    def checkpoint(self, result: Result) -> bool:
-        """Hand in a commit point and wait until it is durable.
-
-        Returns:
-            Whether the turn shall end there.
-        """
+    def commit(self, result: Result) -> None:
+        """Hand in a commit point in the middle of a turn."""
         with self._lock:
             self._granted = None
-            batch = self._open or self._begin_batch(more=False)
+            batch = self._open or self._begin_batch()
             batch.results.append(result)
             self.handed_in += 1
-            self._hurry()
-            while self._granted is None or self._granted.dispatch != result.dispatch:
-                self._changed.wait()
-            return self._granted.yield_now
+
+    def granted(self, dispatch: int) -> Committed | None:
+        """Give the word that the commit point of a turn is durable, once it came."""
+        granted = self._granted
+        return granted if granted is not None and granted.dispatch == dispatch else None
 
     def add_log(self, line: LogLine) -> None:
         """Hand in a line of log."""
         with self._lock:
-            batch = self._open or self._begin_batch(more=True)
+            fresh = self._open is None
+            batch = self._open or self._begin_batch()
             batch.logs.append(line)
+            if fresh:
+                os.eventfd_write(self.wake, 1)  # a turn that takes long may go on talking
 
     def should_yield(self, job: int) -> bool:
         """Whether turns of a job shall end soon."""
@@ -240,22 +222,10 @@ class Mailbox:
         """Queue a message that leaves at once."""
         self._open = None
         self._outgoing.append(message)
-        self._hurry()
+        self.urgent = True
 
-    def _hurry(self) -> None:
-        """Let the reader send without waiting for more."""
-        if not self._urgent:
-            self._urgent = True
-            os.eventfd_write(self.wake, 1)
-
-    def _begin_batch(self, *, more: bool) -> Results:
-        """Give a batch for results and lines that come now; the reader is told if it doesn't expect any.
-
-        Args:
-            more: whether others may follow; else who calls this hurries, which tells the reader too.
-        """
-        if more and not self._outgoing and not self._expected:
-            os.eventfd_write(self.wake, 1)
+    def _begin_batch(self) -> Results:
+        """Give a batch for results and lines that come now."""
         self._open = batch = Results([], [])
         self._outgoing.append(batch)
         return batch

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.actors.process.reader import MALFORMED_EXIT
+from sojourn.actors.process.line import MALFORMED_EXIT
 from sojourn.runtime.values import decode_fields, digest_of
 from sojourn.runtime.wire.actor import (
     Committed,

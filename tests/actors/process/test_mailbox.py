@@ -1,12 +1,8 @@
-"""When results leave an actor process: together while turns follow each other, at once when none does."""
+"""What an actor process has to do and to send, in which order, and what is taken back."""
 
 from __future__ import annotations
 
 import os
-import select
-import threading
-from collections.abc import Generator
-from contextlib import contextmanager
 
 from sojourn.actors.process.mailbox import Mailbox
 from sojourn.runtime.wire.actor import (
@@ -14,6 +10,7 @@ from sojourn.runtime.wire.actor import (
     Dispatch,
     Ending,
     Forget,
+    LogLine,
     Recall,
     Recalled,
     Result,
@@ -21,7 +18,6 @@ from sojourn.runtime.wire.actor import (
     ReturnedUnbegun,
     Turn,
 )
-from tests.waiting import wait_until
 
 
 def with_turns(turns: int) -> Mailbox:
@@ -41,84 +37,51 @@ def claim_turn(mailbox: Mailbox, done: Result | None = None, *, give_back: bool 
     return entry
 
 
-@contextmanager
-def waiting_for_more(mailbox: Mailbox, done: Result, *, give_back: bool = False) -> Generator[None]:
-    """Have a thread hand in a result and wait for the next turn, until the end of the block."""
-    waiting = threading.Thread(target=mailbox.claim, args=(done,), kwargs={"give_back": give_back})
-    before = mailbox.handed_in
-    waiting.start()
-    try:
-        wait_until(lambda: mailbox.handed_in > before, what="a result that is handed in")
-        wait_until(lambda: not mailbox.growing(), what="a batch that waits for nothing")
-        yield
-    finally:
-        mailbox.stop()
-        waiting.join()
-
-
 def result(dispatch: int, ending: Ending = Ending.SUCCEEDED) -> Result:
     return Result(dispatch, ending, 1.0, 2.0)
 
 
-def test_a_result_that_others_are_about_to_follow_may_wait_for_them() -> None:
+def test_results_gather_in_one_batch() -> None:
     mailbox = with_turns(3)
     claim_turn(mailbox, result(1))
-    assert mailbox.growing()
     claim_turn(mailbox, result(2))
-    assert mailbox.growing()
-
     (batch,) = mailbox.outgoing()
-
     assert isinstance(batch, Results)
     assert [one.dispatch for one in batch.results] == [1, 2]
-    assert not mailbox.growing()
-
-
-def test_the_last_result_wakes_the_reader_and_waits_for_nothing() -> None:
-    mailbox = with_turns(2)
-    claim_turn(mailbox, result(1))
-    os.eventfd_read(mailbox.wake)
-    with waiting_for_more(mailbox, result(2)):
-        wait_until(lambda: is_awake(mailbox), what="a reader that is woken")
-
-
-def test_a_reader_that_has_just_taken_results_looks_for_the_next_by_itself() -> None:
-    mailbox = with_turns(4)
-    claim_turn(mailbox, result(1))
-    assert os.eventfd_read(mailbox.wake) == 1
-    mailbox.outgoing()
-    assert mailbox.expected()
-    claim_turn(mailbox, result(2))
-    assert not is_awake(mailbox)
-
-    mailbox.outgoing()
     assert mailbox.outgoing() == []
-    assert not mailbox.expected(), "nothing came in the time that it looked"
-    claim_turn(mailbox, result(3))
-    assert is_awake(mailbox)
+
+    assert mailbox.claim(result(3)) is None
+    (batch,) = mailbox.outgoing()
+    assert isinstance(batch, Results)
+    assert [one.dispatch for one in batch.results] == [3]
 
 
-def test_a_reader_that_sent_what_nothing_follows_is_woken_by_the_next_result() -> None:
+def test_a_process_that_shall_end_hands_its_result_in_and_claims_nothing_more() -> None:
     mailbox = with_turns(2)
-    mailbox.recall(Recall(1, 2))
+    mailbox.stop()
+    assert mailbox.claim(result(1)) is None
+    (batch,) = mailbox.outgoing()
+    assert isinstance(batch, Results)
+    assert [one.dispatch for one in batch.results] == [1]
+
+
+def test_who_looks_after_the_line_is_told_of_lines_in_a_turn_that_takes_long() -> None:
+    mailbox = with_turns(1)
+    for text in ("one", "two"):
+        mailbox.add_log(LogLine(1, 1, 1, 1.0, "stdout", text))
     assert os.eventfd_read(mailbox.wake) == 1
-    mailbox.outgoing()
-    assert not mailbox.expected()
-    claim_turn(mailbox, result(1))
-    assert is_awake(mailbox)
-
-
-def is_awake(mailbox: Mailbox) -> bool:
-    """Whether the reader was told that there is something."""
-    return bool(select.select([mailbox.wake], [], [], 0)[0])
+    (batch,) = mailbox.outgoing()
+    assert isinstance(batch, Results)
+    assert [line.text for line in batch.logs] == ["one", "two"]
 
 
 def test_the_answer_to_a_recall_takes_the_results_before_it_along_at_once() -> None:
     mailbox = with_turns(3)
     claim_turn(mailbox, result(1))
+    assert not mailbox.urgent
     mailbox.recall(Recall(1, None))
 
-    assert not mailbox.growing()
+    assert mailbox.urgent
     before, answer = mailbox.outgoing()
     assert isinstance(before, Results)
     assert answer == Recalled(1, [3], 2)
@@ -145,17 +108,16 @@ def test_jobs_that_are_forgotten_lose_their_turns_and_no_others_do() -> None:
     assert mailbox.claim() == Forget([0, 2])
 
 
-def test_a_checkpoint_leaves_at_once_though_more_turns_wait() -> None:
+def test_a_checkpoint_is_granted_by_the_word_for_its_own_turn_that_came_after_it() -> None:
     mailbox = with_turns(2)
-    asked = threading.Thread(target=mailbox.checkpoint, args=(result(1, Ending.CHECKPOINT),))
-    asked.start()
-    try:
-        select.select([mailbox.wake], [], [])
-        wait_until(lambda: not mailbox.growing(), what="a batch that waits for nothing")
-        (batch,) = mailbox.outgoing()
-    finally:
-        mailbox.grant(Committed(1, False))
-        asked.join()
+    mailbox.grant(Committed(1, False))
+    mailbox.commit(result(1, Ending.CHECKPOINT))
+    assert mailbox.granted(1) is None
+    mailbox.grant(Committed(2, False))
+    assert mailbox.granted(1) is None
+    mailbox.grant(Committed(1, True))
+    assert mailbox.granted(1) == Committed(1, True)
+    (batch,) = mailbox.outgoing()
     assert isinstance(batch, Results)
     assert [one.ending for one in batch.results] == [Ending.CHECKPOINT]
 
