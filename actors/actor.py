@@ -6,15 +6,14 @@ handler; that is ``turn.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from sojourn.actors.loading import LoadedRoutine
 from sojourn.actors.routine import RESERVED, Routine, state_names
 from sojourn.actors.shared_map import SharedState
 from sojourn.runtime.errors import InvalidFlow, ValueNotEncodable
-from sojourn.runtime.flow import FAILED_EVENT
-from sojourn.runtime.values import BlobReference, BlobSink, decode, encode
+from sojourn.runtime.values import BlobReference, BlobSink, decode, may_hold_blobs
 from sojourn.runtime.wire.actor import JobContext
 
 _IMMUTABLE = frozenset({int, str, float, bool, bytes, type(None)})
@@ -31,28 +30,6 @@ class Blobs(Protocol):
     def get(self, digest: str) -> bytes:
         """Give the bytes of a digest."""
         ...
-
-
-class Handler(NamedTuple):
-    """A slot, ready to be called.
-
-    Attributes:
-        call: the instance's method.
-        required: fields that a message must have.
-        known: fields that it may have.
-        open: whether it may have any others too.
-    """
-
-    call: Callable[..., object]
-    required: frozenset[str]
-    known: frozenset[str]
-    open: bool
-
-    def takes(self, fields: Set[str]) -> bool:
-        """Tell whether a message of these fields fits."""
-        return fields == self.required or (
-            fields >= self.required and (self.open or fields <= self.known)
-        )
 
 
 class Actor:
@@ -81,7 +58,7 @@ class Actor:
         self.loaded = loaded
         self.blobs = blobs
         self.job_id = context.job_id
-        self.turn_prefix = f"{context.instance}:"
+        self.instance_id = context.instance
         if shared is None:
             shared = SharedState()
             shared.update(context.shared, whole=context.shared_whole)
@@ -107,22 +84,15 @@ class Actor:
                 activate()
         self.instance = instance
         if self.parallel:
-            _seal(instance)
-        self.handlers: dict[str, Handler] = {
-            name: Handler(
-                getattr(instance, method),
-                frozenset(spec.required),
-                frozenset(spec.required + spec.optional),
-                spec.open,
-            )
-            for name, (spec, method) in loaded.slots.items()
-        }
-        self.fields: dict[str, frozenset[str] | None] = {
-            event: None if fields is None else frozenset(fields)
-            for event, fields in loaded.events.items()
-            if event != FAILED_EVENT
-        }
-        """What a handler may emit: event → the fields of a typed one."""
+            loaded.seal(instance)
+        self.calls: dict[str, Callable[..., object]] = {}
+        """Slot → the instance's method, once a turn needed it."""
+
+    def bind(self, slot: str) -> Callable[..., object]:
+        """Give the method that a slot of the routine is, and keep it in ``calls``."""
+        found: Callable[..., object] = getattr(self.instance, self.loaded.handlers[slot].method)
+        self.calls[slot] = found
+        return found
 
     def begin(self) -> None:
         """Before the first turn: note what attributes go back to that aren't durable yet.
@@ -130,26 +100,32 @@ class Actor:
         Raises:
             ValueNotEncodable: names the attribute.
         """
-        new = {
-            name: self._encode(name, value, self.blobs)
-            for name, value in vars(self.instance).items()
-            if name[0] != "_" and name not in self.durable and name not in self.loaded.cls.transient
-        }
+        new: dict[str, bytes] = {}
+        transient = self.loaded.cls.transient
+        for name, value in vars(self.instance).items():
+            if name[0] == "_" or name in self.durable or name in transient:
+                continue
+            data = new[name] = self._encode(name, value, self.blobs)
+            if type(value) in _IMMUTABLE and not may_hold_blobs(data):
+                self._last[name] = value
         if new:
             self._baseline = {**self.durable, **new}
         self.begun = True
 
-    def changes(self, sink: BlobSink | None) -> dict[str, bytes | None]:
+    def changes(self, sink: BlobSink) -> dict[str, bytes | None]:
         """Encode the attributes whose bytes differ from the durable ones.
+
+        Args:
+            sink: takes large values, if the actor has a place for them at all.
 
         Raises:
             ValueNotEncodable: names the attribute.
             InvalidFlow: if one hides what every routine has.
         """
         changed: dict[str, bytes | None] = {}
-        values = vars(self.instance)
+        values = self.instance.__dict__
         durable = self.durable
-        last = self._last
+        baseline = self._baseline
         transient = self.loaded.cls.transient
         present = 0
         for name, value in values.items():
@@ -157,18 +133,22 @@ class Actor:
                 continue
             if name in durable:
                 present += 1
-                if last.get(name, _NOTHING) is value:
+                if self._last.get(name, _NOTHING) is value:
                     continue
             elif name in RESERVED:
                 raise InvalidFlow(
                     f"routine {self.loaded.spec.id!r} assigned self.{name}, which every routine has "
                     "already: choose another name"
                 )
-            data = self._encode(name, value, sink)
+            data = None
+            if baseline is not None and self._last.get(name, _NOTHING) is value:
+                data = baseline.get(name)  # as ``begin`` encoded it
+            if data is None:
+                data = self._encode(name, value, None if self.blobs is None else sink)
             if durable.get(name) != data:
                 changed[name] = data
             elif type(value) in _IMMUTABLE:
-                last[name] = value
+                self._last[name] = value
         if present < len(durable):
             for name in durable:
                 if name not in values:
@@ -188,6 +168,8 @@ class Actor:
     def commit(self, changed: dict[str, bytes | None]) -> None:
         """Note that changes were sent to be committed."""
         self._baseline = None
+        if not changed:
+            return
         values = vars(self.instance)
         for name, data in changed.items():
             if data is None:
@@ -223,34 +205,8 @@ class Actor:
 
     def _encode(self, name: str, value: object, sink: BlobSink | None) -> bytes:
         try:
-            return encode(
-                value, where=f"attribute {name!r}", blobs=sink, classes=self.loaded.classes
-            )
+            return self.loaded.encoder.encode(value, where=f"attribute {name!r}", blobs=sink)
         except ValueNotEncodable as error:
             raise ValueNotEncodable(
                 f"routine {self.loaded.spec.id!r}: {error.message}"
             ) from None
-
-
-def _seal(instance: Routine) -> None:
-    """Make assigning a public attribute an error: turns of a parallel routine share no state."""
-    cls = type(instance)
-
-    def check(name: str) -> None:
-        if name[0] != "_" and name not in cls.transient:
-            raise AttributeError(
-                f"{cls.__qualname__}.{name} can't be assigned in a turn of a parallel routine: keep "
-                "what belongs to the message in self.progress, what belongs to the job in self.shared"
-            )
-
-    def assign(self: Routine, name: str, value: object) -> None:
-        check(name)
-        cls.__setattr__(self, name, value)
-
-    def delete(self: Routine, name: str) -> None:
-        check(name)
-        cls.__delattr__(self, name)
-
-    named = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
-    sealed = type(cls.__name__, (cls,), {**named, "__setattr__": assign, "__delattr__": delete})
-    object.__setattr__(instance, "__class__", sealed)

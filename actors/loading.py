@@ -8,13 +8,14 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from typing import NamedTuple
 
 import msgspec
 
 from sojourn.actors.classes import LoadedClasses, look_up
 from sojourn.actors.ports import events_of, slots_of
-from sojourn.actors.routine import Routine
+from sojourn.actors.routine import NO_ARGUMENTS, Routine
 from sojourn.runtime.errors import (
     AccessDenied,
     CodeNotLoadable,
@@ -22,12 +23,44 @@ from sojourn.runtime.errors import (
     NotFound,
     ValueMalformed,
 )
-from sojourn.runtime.flow import FlowSpec, HandlerSpec, RoutineSpec, SlotSpec
-from sojourn.runtime.values import decode_fields
+from sojourn.runtime.flow import FAILED_EVENT, FlowSpec, HandlerSpec, RoutineSpec, SlotSpec
+from sojourn.runtime.values import Encoder, decode_fields
+
+
+class Handler(NamedTuple):
+    """A slot, and what its messages may hold.
+
+    Attributes:
+        method: name of the method.
+        required: fields that a message must have.
+        known: fields that it may have.
+        open: whether it may have any others too.
+    """
+
+    method: str
+    required: frozenset[str]
+    known: frozenset[str]
+    open: bool
+
+    def takes(self, fields: Set[str]) -> bool:
+        """Tell whether a message of these fields fits."""
+        return fields >= self.required and (self.open or fields <= self.known)
+
+
+class Outlet(NamedTuple):
+    """An event that a handler may emit.
+
+    Attributes:
+        fields: of a typed event; None where any may be emitted.
+        where: what its values belong to, in the sentence that says they can't be stored.
+    """
+
+    fields: frozenset[str] | None
+    where: str
 
 
 class LoadedRoutine(msgspec.Struct):
-    """A routine, ready to run.
+    """A routine, ready to run. What all its actors share is made once, here.
 
     Attributes:
         spec: as the flow has it.
@@ -41,6 +74,9 @@ class LoadedRoutine(msgspec.Struct):
             that is raised later may be one of them.
         non_retryable_unloaded: the same of those that aren't.
         classes: resolves classes in values.
+        handlers: slot → how it is called.
+        outlets: event → how it is emitted, for those that handlers may emit.
+        encoder: makes bytes of values.
     """
 
     spec: RoutineSpec
@@ -53,6 +89,24 @@ class LoadedRoutine(msgspec.Struct):
     classes: LoadedClasses
     retryable_unloaded: frozenset[str] = frozenset()
     non_retryable_unloaded: frozenset[str] = frozenset()
+    handlers: dict[str, Handler] = {}
+    outlets: dict[str, Outlet] = {}
+    encoder: Encoder = msgspec.field(default_factory=Encoder)
+    _sealed: dict[type[Routine], type[Routine]] = {}
+
+    def __post_init__(self) -> None:
+        self.handlers = {
+            name: Handler(
+                method, frozenset(spec.required), frozenset(spec.required + spec.optional), spec.open
+            )
+            for name, (spec, method) in self.slots.items()
+        }
+        self.outlets = {
+            name: Outlet(None if fields is None else frozenset(fields), f"event {name!r}")
+            for name, fields in self.events.items()
+            if name != FAILED_EVENT
+        }
+        self.encoder = Encoder(self.classes)
 
     def construct(self) -> Routine:
         """Make an instance as the flow's author made it.
@@ -63,10 +117,41 @@ class LoadedRoutine(msgspec.Struct):
             ValueMalformed: if the arguments don't decode.
             Exception: whatever the constructor raises.
         """
-        args, kwargs = _arguments(self.spec, self.classes)
         # Any: a constructor takes what its author likes.
         make: Callable[..., Routine] = self.cls
+        if self.spec.arguments == NO_ARGUMENTS:
+            return make()
+        args, kwargs = _arguments(self.spec, self.classes)
         return make(*args, **kwargs)
+
+    def seal(self, instance: Routine) -> None:
+        """Make assigning a public attribute an error: turns of a parallel routine share no state."""
+        cls = type(instance)
+        if cls not in self._sealed:
+            self._sealed[cls] = _sealed_class(cls)
+        object.__setattr__(instance, "__class__", self._sealed[cls])
+
+
+def _sealed_class(cls: type[Routine]) -> type[Routine]:
+    """Derive a class whose instances refuse to have public attributes assigned or deleted."""
+
+    def check(name: str) -> None:
+        if name[0] != "_" and name not in cls.transient:
+            raise AttributeError(
+                f"{cls.__qualname__}.{name} can't be assigned in a turn of a parallel routine: keep "
+                "what belongs to the message in self.progress, what belongs to the job in self.shared"
+            )
+
+    def assign(self: Routine, name: str, value: object) -> None:
+        check(name)
+        cls.__setattr__(self, name, value)
+
+    def delete(self: Routine, name: str) -> None:
+        check(name)
+        cls.__delattr__(self, name)
+
+    named = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    return type(cls.__name__, (cls,), {**named, "__setattr__": assign, "__delattr__": delete})
 
 
 def _arguments(

@@ -28,6 +28,8 @@ ARGUMENTS = "_sojourn_arguments"
 HANDLER = "_sojourn_handler"
 TURN = "_sojourn_turn"
 FLOW = "_sojourn_flow"
+NO_ARGUMENTS = encode({"args": [], "kwargs": {}}, where="no arguments")
+"""How a constructor's arguments are recorded where there are none."""
 
 
 class Routine:
@@ -54,6 +56,9 @@ class Routine:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Make the instance and record the constructor's arguments: they are part of the flow."""
         self = super().__new__(cls)
+        if not args and not kwargs:
+            object.__setattr__(self, ARGUMENTS, NO_ARGUMENTS)
+            return self
         try:
             recorded: bytes | ValueNotEncodable = encode(
                 {"args": list(args), "kwargs": kwargs},
@@ -107,10 +112,7 @@ class Routine:
     def _sojourn_open(self) -> OpenTurn:
         turn = self._sojourn_turn
         if turn is None:
-            raise OutsideTurn(
-                f"{type(self).__qualname__} is not handling a message: emit, checkpoint, shared and "
-                "the like work in a handler only"
-            )
+            raise _outside(self)
         return turn
 
     # Any: the fields of an untyped event are the author's own.
@@ -125,7 +127,10 @@ class Routine:
             InvalidFlow: if the routine has no such event.
             OutsideTurn: outside a handler.
         """
-        self._sojourn_open.emit(event, data)
+        turn = self._sojourn_turn
+        if turn is None:
+            raise _outside(self)
+        turn.emit(event, data)
 
     @property
     def attempt(self) -> int:
@@ -203,6 +208,13 @@ RESERVED = frozenset({
     "set_result", "shared", "should_yield", "time_left", "turn_id",
 })
 """Names that a subclass can't take."""
+
+
+def _outside(routine: Routine) -> OutsideTurn:
+    return OutsideTurn(
+        f"{type(routine).__qualname__} is not handling a message: emit, checkpoint, shared and "
+        "the like work in a handler only"
+    )
 
 
 def _refuse_slots(cls: type[Routine]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sojourn.runtime.errors import OutsideTurn, ValueMalformed, ValueNotEncodable
 from sojourn.runtime.shared import merge
-from sojourn.runtime.values import BlobSink, BlobSource, ClassTable, decode, encode
+from sojourn.runtime.values import BlobSink, BlobSource, ClassTable, Encoder, decode
 from sojourn.runtime.wire.actor import SharedKind
 
 Write = tuple[str, SharedKind, bytes]
@@ -48,10 +48,16 @@ class SharedState:
                 self._overlay = kept
                 self._view = None
 
-    def add(self, unit: int, writes: list[Write]) -> None:
-        """Lay the writes of one commit unit over the snapshot."""
+    def add(self, unit: int, writes: list[Write], view: dict[str, bytes]) -> None:
+        """Lay the writes of one commit unit over the snapshot.
+
+        Args:
+            unit: number of the result that they leave with.
+            writes: them.
+            view: what the turn saw that wrote them, after them. Not to be changed from now on.
+        """
         self._overlay.extend((unit, write) for write in writes)
-        self._view = None
+        self._view = view
 
     def view(self) -> dict[str, bytes]:
         """Give the map as a turn that begins now sees it. Not to be changed."""
@@ -86,20 +92,25 @@ class SharedMap:
 
     Args:
         view: encoded values at the turn's begin.
+        encoder: makes bytes of values.
         classes: resolves dataclasses and Enums.
-        blobs: keeps and gives large values; None in tests without files.
+        blobs: gives large values; None in tests without files.
+        sink: keeps them.
     """
 
-    __slots__ = ("_blobs", "_classes", "_closed", "_sink", "_view", "writes")
+    __slots__ = ("_blobs", "_classes", "_closed", "_encoder", "_sink", "view", "writes")
 
     def __init__(
         self,
         view: dict[str, bytes],
+        encoder: Encoder,
         classes: ClassTable,
         blobs: BlobSource | None,
         sink: BlobSink | None,
     ) -> None:
-        self._view = view
+        self.view = view
+        """Encoded values as they are seen now; a copy of its own from the first write on."""
+        self._encoder = encoder
         self._classes = classes
         self._blobs = blobs
         self._sink = sink
@@ -108,12 +119,18 @@ class SharedMap:
 
     def go_on(self, view: dict[str, bytes]) -> None:
         """Begin anew after a commit point; who holds the map goes on using it."""
-        self._view = view
+        self.view = view
         self.writes = []
 
-    def close(self) -> None:
-        """The turn is over: nothing can be written any more."""
+    def close(self, blobs: BlobSource | None) -> None:
+        """The turn is over: nothing can be written any more, and the turn itself isn't held on to.
+
+        Args:
+            blobs: gives large values from now on.
+        """
         self._closed = True
+        self._blobs = blobs
+        self._sink = None
 
     def _write(self, key: str, kind: SharedKind, value: object) -> None:
         if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -129,43 +146,43 @@ class SharedMap:
         # Lists stay inline, so that `append` can merge with them in the supervisor.
         inline = kind is not SharedKind.SET or issubclass(type(value), list)
         sink = None if inline else self._sink
-        write = (key, kind, encode(value, where=where, blobs=sink, classes=self._classes))
+        write = (key, kind, self._encoder.encode(value, where=where, blobs=sink))
         if not self.writes:
-            self._view = dict(self._view)
-        apply_write(self._view, write)
+            self.view = dict(self.view)
+        apply_write(self.view, write)
         self.writes.append(write)
 
     def __getitem__(self, key: str) -> Any:
-        return decode(self._view[key], self._classes, self._blobs)
+        return decode(self.view[key], self._classes, self._blobs)
 
     def get(self, key: str, default: Any = None) -> Any:
         """Give a copy of a value, or the default."""
-        return self[key] if key in self._view else default
+        return self[key] if key in self.view else default
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._write(key, SharedKind.SET, value)
 
     def __delitem__(self, key: str) -> None:
-        if key not in self._view:
+        if key not in self.view:
             raise KeyError(key)
         self._write(key, SharedKind.DELETE, None)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._view
+        return key in self.view
 
     def __iter__(self) -> Iterator[str]:
-        return iter(list(self._view))
+        return iter(list(self.view))
 
     def __len__(self) -> int:
-        return len(self._view)
+        return len(self.view)
 
     def keys(self) -> list[str]:
         """Give the keys."""
-        return list(self._view)
+        return list(self.view)
 
     def items(self) -> list[tuple[str, Any]]:
         """Give copies of everything."""
-        return [(key, self[key]) for key in self._view]
+        return [(key, self[key]) for key in self.view]
 
     def add(self, key: str, number: float) -> None:
         """Add to a number (0 where there is none); merges with other turns' additions.

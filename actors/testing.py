@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -45,7 +46,6 @@ class _InProcess:
     def __init__(self) -> None:
         self.commits: list[Result] = []
         self.lines: list[str] = []
-        self._units = 0
 
     def checkpoint(self, result: Result) -> bool:
         self.commits.append(result)
@@ -60,9 +60,8 @@ class _InProcess:
     def log(self, text: str) -> None:
         self.lines.append(text)
 
-    def next_unit(self) -> int:
-        self._units += 1
-        return self._units
+    def result_number(self) -> int:
+        return len(self.commits) + 1
 
 
 def run_turn(routine: Routine, slot: str = "input", /, **data: Any) -> TurnResult:
@@ -96,7 +95,7 @@ def run_turn(routine: Routine, slot: str = "input", /, **data: Any) -> TurnResul
     actor = Actor(loaded, JobContext(1, "test", "test", 1, None, {}, True), None, instance=routine)
     turn = Turn(1, 1, 1, slot, 1, encode_fields(data, where="the message"))
     around = _InProcess()
-    final = run_one(actor, turn, around)
+    final = run_one(actor, turn, around, time.time())
     results = [*around.commits, final]
     classes = loaded.classes
     progress = next((r.progress for r in reversed(results) if r.progress is not None), None)

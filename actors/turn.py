@@ -8,15 +8,19 @@ from __future__ import annotations
 import math
 import secrets
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sojourn.actors.actor import Actor, Handler
-from sojourn.actors.routine import TURN, Routine
-from sojourn.actors.shared_map import SharedMap
+import msgspec
+
+from sojourn.actors.actor import Actor
+from sojourn.actors.loading import LoadedRoutine
+from sojourn.actors.routine import TURN
+from sojourn.actors.shared_map import SharedMap, Write
 from sojourn.actors.turn_errors import HostFails, clean, describe_error, hindered
 from sojourn.runtime.errors import InvalidFlow, InvalidInput, ValueMalformed, ValueNotEncodable
 from sojourn.runtime.flow import FAILED_EVENT
-from sojourn.runtime.values import BlobReference, decode_fields, encode_fields
+from sojourn.runtime.values import BlobReference, decode_fields
 from sojourn.runtime.wire.actor import Ending, Question, Result, Turn, TurnError
 
 if TYPE_CHECKING:
@@ -42,13 +46,10 @@ class Surroundings(Protocol):
         """Keep a line of the routine's log."""
         ...
 
-    def next_unit(self) -> int:
-        """Give the number of the result that is made now, counted over the process's life."""
+    def result_number(self) -> int:
+        """Give the number of the result that is made now, counted over the process's life from 1."""
         ...
 
-
-_UNKNOWN = frozenset({"(no such event)"})
-"""Stands for the fields of an event that a routine doesn't have."""
 
 LARGEST_COMMIT = 64 * 1024 * 1024
 """Bytes of emissions at one commit point: a supervisor hangs up on a batch of results that is too large."""
@@ -61,38 +62,56 @@ class TurnYielded(BaseException):
     """Ends a turn at a checkpoint. No ``Exception``, so that handlers let it pass."""
 
 
-class OpenTurn:
-    """A turn while its handler runs: what the handler's calls do."""
+class OpenTurn(msgspec.Struct, eq=False):
+    """A turn while its handler runs: what the handler's calls do.
 
-    __slots__ = (
-        "_actor", "_logger", "_progress", "_surroundings", "asked", "blobs", "emissions", "fault",
-        "job_id", "questions", "result", "shared_map", "started", "turn", "turn_id", "yielded",
-    )
+    A ``Struct`` because one is made for every turn, and C sets its fields.
 
-    def __init__(self, actor: Actor, turn: Turn, surroundings: Surroundings) -> None:
-        self._actor = actor
-        self._surroundings = surroundings
-        self.turn = turn
-        self.turn_id = actor.turn_prefix + str(turn.message)
-        self.job_id = actor.job_id
-        self.emissions: list[tuple[str, bytes]] = []
-        self.shared_map: SharedMap | None = None
-        self._progress: dict[str, Any] | None = None
-        self.result: dict[str, object] = {}
-        self.questions: list[Question] = []
-        self.asked = 0
-        self.blobs: list[tuple[str, int]] = []
-        self.started = time.time()
-        self.yielded = False
-        self.fault: HostFails | None = None
-        """How the host's disk failed this turn."""
-        self._logger: structlog.typing.FilteringBoundLogger | None = None
+    Attributes:
+        actor: whose turn it is.
+        turn: the message.
+        surroundings: the process around it.
+        started: wall clock at its begin, in seconds.
+        emissions: since the last commit point.
+        shared_map: once the handler asked for it.
+        result: fields set since the last commit point.
+        questions: asked since then.
+        asked: how many were asked in all.
+        blobs: what was put since then.
+        yielded: whether it ended at a checkpoint.
+        fault: how the host's disk failed it.
+    """
+
+    actor: Actor
+    turn: Turn
+    surroundings: Surroundings
+    started: float
+    emissions: list[tuple[str, bytes]] = []
+    shared_map: SharedMap | None = None
+    result: dict[str, object] = {}
+    questions: Sequence[Question] = ()
+    asked: int = 0
+    blobs: Sequence[tuple[str, int]] = ()
+    yielded: bool = False
+    fault: HostFails | None = None
+    _progress: dict[str, Any] | None = None
+    _logger: structlog.typing.FilteringBoundLogger | None = None
+
+    @property
+    def turn_id(self) -> str:
+        """See ``Routine.turn_id``."""
+        return f"{self.actor.instance_id}:{self.turn.message}"
+
+    @property
+    def job_id(self) -> str:
+        """See ``Routine.job_id``."""
+        return self.actor.job_id
 
     # --- blobs: what this turn refers to is remembered, and that it couldn't be had --------------
 
     def put(self, data: bytes) -> BlobReference:
         """Keep a large value and remember it as one of this turn."""
-        blobs = self._actor.blobs
+        blobs = self.actor.blobs
         if blobs is None:
             raise ValueNotEncodable("this turn has nowhere to keep large values")
         try:
@@ -100,12 +119,12 @@ class OpenTurn:
         except HostFails as fault:
             self.fault = fault
             raise
-        self.blobs.append((reference.digest, reference.size))
+        self.blobs = [*self.blobs, (reference.digest, reference.size)]
         return reference
 
     def get(self, digest: str) -> bytes:
         """Give a large value's bytes."""
-        blobs = self._actor.blobs
+        blobs = self.actor.blobs
         if blobs is None:
             raise ValueMalformed(f"the value is kept in blob {digest}, and this turn has no blobs")
         try:
@@ -117,22 +136,23 @@ class OpenTurn:
     @property
     def sink(self) -> OpenTurn | None:
         """Where large values go and come from, if anywhere."""
-        return self if self._actor.blobs is not None else None
+        return self if self.actor.blobs is not None else None
 
     # --- what handlers call ------------------------------------------------------------------
 
     def emit(self, event: str, data: dict[str, object]) -> None:
         """See ``Routine.emit``."""
-        fields = self._actor.fields.get(event, _UNKNOWN)
-        if fields is not None and (fields is _UNKNOWN or data.keys() != fields):
+        actor = self.actor
+        loaded = actor.loaded
+        outlet = loaded.outlets.get(event)
+        if outlet is None or (outlet.fields is not None and data.keys() != outlet.fields):
             raise self._no_event(event, data)
-        encoded = encode_fields(
-            data, where=f"event {event!r}", blobs=self.sink, classes=self._actor.loaded.classes
-        )
+        sink = None if actor.blobs is None else self
+        encoded = loaded.encoder.encode_fields(data, where=outlet.where, blobs=sink)
         self.emissions.append((event, encoded))
 
     def _no_event(self, event: object, data: dict[str, object]) -> InvalidFlow:
-        loaded = self._actor.loaded
+        loaded = self.actor.loaded
         routine = loaded.spec.id
         if event == FAILED_EVENT:
             return InvalidFlow(
@@ -155,9 +175,10 @@ class OpenTurn:
         """See ``Routine.shared``."""
         found = self.shared_map
         if found is None:
-            actor = self._actor
+            actor = self.actor
+            loaded = actor.loaded
             found = SharedMap(
-                actor.shared.view(), actor.loaded.classes, self.sink, self.sink
+                actor.shared.view(), loaded.encoder, loaded.classes, self.sink, self.sink
             )
             self.shared_map = found
         return found
@@ -170,7 +191,7 @@ class OpenTurn:
             encoded = self.turn.progress
             found = {}
             if encoded is not None:
-                found = decode_fields(encoded, self._actor.loaded.classes, self.sink)
+                found = decode_fields(encoded, self.actor.loaded.classes, self.sink)
             self._progress = found
         return found
 
@@ -181,18 +202,18 @@ class OpenTurn:
 
     def ask(self, prompt: str, slot: str, timeout: float | None) -> str:
         """See ``Routine.ask``."""
-        slots = self._actor.loaded.slots
+        slots = self.actor.loaded.handlers
         if slot not in slots:
             raise InvalidFlow(
-                f"ask: routine {self._actor.loaded.spec.id!r} has no slot {slot!r} "
+                f"ask: routine {self.actor.loaded.spec.id!r} has no slot {slot!r} "
                 f"(it has {', '.join(slots)})"
             )
         if not isinstance(prompt, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidFlow(f"ask: the prompt must be text, not {type(prompt).__name__}")
         seconds = None if timeout is None else _seconds(timeout)
-        if seconds is not None and not self._actor.handlers[slot].takes({"timed_out"}):
+        if seconds is not None and not self.actor.loaded.handlers[slot].takes({"timed_out"}):
             raise InvalidFlow(
-                f"ask: at its timeout the slot {slot!r} of routine {self._actor.loaded.spec.id!r} gets "
+                f"ask: at its timeout the slot {slot!r} of routine {self.actor.loaded.spec.id!r} gets "
                 "timed_out=True and nothing else, which it doesn't take: give it that parameter, and "
                 "every other a default"
             )
@@ -200,25 +221,25 @@ class OpenTurn:
         # Random at its end: an attempt that was cut short after a checkpoint runs again under the
         # same number, and what it asks then is another question.
         name = f"q{self.turn.message}-{self.turn.attempt}-{self.asked}-{secrets.token_hex(3)}"
-        self.questions.append(Question(name, slot, clean(prompt), seconds))
+        self.questions = [*self.questions, Question(name, slot, clean(prompt), seconds)]
         return name
 
     def should_yield(self) -> bool:
         """See ``Routine.should_yield``."""
-        return self._surroundings.should_yield()
+        return self.surroundings.should_yield()
 
     def time_left(self) -> float | None:
         """See ``Routine.time_left``."""
-        return self._surroundings.time_left()
+        return self.surroundings.time_left()
 
     def log(self) -> structlog.typing.FilteringBoundLogger:
         """See ``Routine.log``."""
         if self._logger is None:
             from sojourn.actors.turn_log import line_logger  # noqa: PLC0415 - few turns log
 
-            self._logger = line_logger(self._surroundings.log).bind(
+            self._logger = line_logger(self.surroundings.log).bind(
                 job=self.job_id,
-                routine=self._actor.loaded.spec.id,
+                routine=self.actor.loaded.spec.id,
                 turn=self.turn_id,
                 attempt=self.turn.attempt,
             )
@@ -233,15 +254,15 @@ class OpenTurn:
         result = self.collect(Ending.CHECKPOINT)
         if result.progress is not None:
             self.turn.progress = result.progress
-        if self._surroundings.checkpoint(result):
+        if self.surroundings.checkpoint(result):
             self.yielded = True
             raise TurnYielded
         self.emissions = []
-        self.questions = []
+        self.questions = ()
         self.result = {}
-        self.blobs = []
+        self.blobs = ()
         if self.shared_map is not None:
-            self.shared_map.go_on(self._actor.shared.view())
+            self.shared_map.go_on(self.actor.shared.view())
 
     # --- results -----------------------------------------------------------------------------
 
@@ -251,10 +272,10 @@ class OpenTurn:
         Raises:
             ValueNotEncodable: if an attribute, progress or result can't be stored, or all is too much.
         """
-        actor = self._actor
+        actor = self.actor
         if len(self.emissions) > FEW_EMISSIONS:
             self._check_size()
-        changed = actor.changes(self.sink)
+        changed = actor.changes(self)
         if actor.parallel and (name := actor.touched(changed)) is not None:
             raise InvalidFlow(
                 f"attribute {name!r} of the parallel routine {actor.loaded.spec.id!r} was changed in a "
@@ -263,11 +284,12 @@ class OpenTurn:
             )
         progress = self._changed_progress() if ending is Ending.CHECKPOINT else None
         outcome = self._encode(self.result, "set_result", inline=True) if self.result else None
-        writes = self.shared_map.writes if self.shared_map is not None else []
-        unit = self._surroundings.next_unit()
         actor.commit(changed)
-        if writes:
-            actor.shared.add(unit, writes)
+        shared = self.shared_map
+        writes: Sequence[Write] = ()
+        if shared is not None and shared.writes:
+            writes = shared.writes
+            actor.shared.add(self.surroundings.result_number(), shared.writes, shared.view)
         return Result(
             self.turn.dispatch, ending, self.started, time.time(), self.emissions, changed, writes,
             progress, outcome, self.questions, None, self.blobs,
@@ -284,9 +306,8 @@ class OpenTurn:
     def _encode(
         self, fields: dict[str, object], where: str, *, inline: bool = False
     ) -> bytes:
-        return encode_fields(
-            fields, where=where, blobs=None if inline else self.sink, classes=self._actor.loaded.classes
-        )
+        sink = None if inline else self.sink
+        return self.actor.loaded.encoder.encode_fields(fields, where=where, blobs=sink)
 
     def _changed_progress(self) -> bytes | None:
         if self._progress is None:
@@ -299,20 +320,19 @@ class OpenTurn:
 
     def failed(self, error: TurnError) -> Result:
         """Make the result of a failed attempt: the record, progress, and attributes only where kept."""
-        actor = self._actor
-        self.blobs = []
+        actor = self.actor
+        self.blobs = ()
         keeps = actor.loaded.cls.keep_state_on_failure and not actor.parallel
         changed: dict[str, bytes | None] = {}
         progress: bytes | None = None
         try:
             progress = self._changed_progress()
             if keeps:
-                changed = actor.changes(self.sink)
+                changed = actor.changes(self)
                 actor.commit(changed)
         except (ValueNotEncodable, InvalidFlow) as unfit:
             error = TurnError(type(unfit).__name__, unfit.message, error.traceback, retryable=False)
         actor.restore()
-        self._surroundings.next_unit()
         return Result(
             self.turn.dispatch, Ending.FAILED, self.started, time.time(),
             attributes=changed, progress=progress, error=error, blobs=self.blobs,
@@ -321,29 +341,28 @@ class OpenTurn:
     def hindered(self, fault: HostFails) -> Result:
         """Make the result of a turn that the host's disk failed."""
         # Not now: an attribute that is in a blob can't be put back while the disk fails.
-        self._actor.stale = True
-        self._surroundings.next_unit()
+        self.actor.stale = True
         return hindered(self.turn, self.job_id, fault, self.started)
 
     def gave_way(self) -> Result:
         """Make the result of a turn that ended at a checkpoint because it was asked to."""
-        self._actor.restore()
-        self._surroundings.next_unit()
+        self.actor.restore()
         return Result(self.turn.dispatch, Ending.YIELDED, self.started, time.time())
 
 
-def run_turn(actor: Actor, turn: Turn, surroundings: Surroundings) -> Result:
+def run_turn(actor: Actor, turn: Turn, surroundings: Surroundings, started: float) -> Result:
     """Run one attempt at a message.
 
     Args:
         actor: whose message it is.
         turn: the message.
         surroundings: the process around it.
+        started: wall clock now, in seconds.
 
     Returns:
         Its result; never raises for anything that the handler does.
     """
-    open_turn = OpenTurn(actor, turn, surroundings)
+    open_turn = OpenTurn(actor, turn, surroundings, started)
     try:
         if actor.stale:
             actor.restore()
@@ -359,21 +378,22 @@ def _attempt(actor: Actor, turn: Turn, open_turn: OpenTurn) -> Result:
     Raises:
         HostFails: if the host's disk failed it.
     """
+    loaded = actor.loaded
     try:
         if not actor.begun:
             actor.begin()
-        data = decode_fields(turn.data, actor.loaded.classes, open_turn.sink)
-        handler = actor.handlers.get(turn.slot)
-        if handler is None or not handler.takes(data.keys()):
-            raise _misfit(actor, turn, data)
-        returned = _call(actor.instance, handler, data, open_turn)
+        data = decode_fields(turn.data, loaded.classes, open_turn)
+        handler = loaded.handlers.get(turn.slot)
+        if handler is None or (data.keys() != handler.required and not handler.takes(data.keys())):
+            raise _misfit(loaded, turn, data)
+        returned = _call(actor, turn.slot, data, open_turn)
         if open_turn.fault is not None:
             raise open_turn.fault
         if open_turn.yielded:
             return open_turn.gave_way()
         if returned is not None:
             raise InvalidFlow(
-                f"the handler of {actor.loaded.spec.id}.{turn.slot} returned a "
+                f"the handler of {loaded.spec.id}.{turn.slot} returned a "
                 f"{type(returned).__name__}: a routine passes values on with self.emit(\"output\", ...)"
             )
         return open_turn.collect(Ending.SUCCEEDED)
@@ -386,25 +406,26 @@ def _attempt(actor: Actor, turn: Turn, open_turn: OpenTurn) -> Result:
             raise open_turn.fault from None
         if open_turn.yielded:
             return open_turn.gave_way()
-        return open_turn.failed(describe_error(actor.loaded, error))
+        return open_turn.failed(describe_error(loaded, error))
 
 
-def _call(
-    instance: Routine, handler: Handler, data: dict[str, object], open_turn: OpenTurn
-) -> object:
-    object.__setattr__(instance, TURN, open_turn)
+def _call(actor: Actor, slot: str, data: dict[str, object], open_turn: OpenTurn) -> object:
+    call = actor.calls.get(slot) or actor.bind(slot)
+    instance = actor.instance
+    # Past the routine's own ways to assign.
+    instance.__dict__[TURN] = open_turn
     try:
-        return handler.call(**data)
+        return call(**data)
     finally:
-        object.__setattr__(instance, TURN, None)
+        instance.__dict__[TURN] = None
         if open_turn.shared_map is not None:
-            open_turn.shared_map.close()
+            open_turn.shared_map.close(actor.blobs)
 
 
-def _misfit(actor: Actor, turn: Turn, data: dict[str, object]) -> InvalidInput:
+def _misfit(loaded: LoadedRoutine, turn: Turn, data: dict[str, object]) -> InvalidInput:
     """Say how a message doesn't fit its slot."""
-    routine = actor.loaded.spec.id
-    handler = actor.handlers.get(turn.slot)
+    routine = loaded.spec.id
+    handler = loaded.handlers.get(turn.slot)
     if handler is None:
         return InvalidInput(f"routine {routine!r} has no slot {turn.slot!r} any more")
     missing = handler.required - data.keys()

@@ -20,7 +20,7 @@ from sojourn.runtime.document_image import image_from_document
 from sojourn.runtime.errors import JobFailed, UsageError
 from sojourn.runtime.export import export_document
 from sojourn.runtime.flow import FlowLike, FlowSpec, encode_flow
-from sojourn.runtime.values import encode_fields
+from sojourn.runtime.values import Encoder, encode_fields
 from sojourn.runtime.wire import client as wire
 
 BATCH_BYTES = 32 * 1024 * 1024
@@ -114,7 +114,8 @@ class Client(Moving):
             UsageError: if there are more or fewer ids than inputs.
             SojournError: as ``submit``; then nothing of the batch was started.
         """
-        encoded = [encode_fields(given_fields(fields, {}), where="input") for fields in inputs]
+        encode = Encoder().encode_fields
+        encoded = [encode(given_fields(fields, {}), where="input") for fields in inputs]
         ids: list[str | None] = [None] * len(encoded) if job_ids is None else list(job_ids)
         if len(ids) != len(encoded):
             raise UsageError(f"there are {len(ids)} job ids for {len(encoded)} inputs: give one for each")

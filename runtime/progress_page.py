@@ -1,9 +1,10 @@
 """Layout of the progress page: how a process tells, without a message, what it is doing.
 
 The page is a small file that an actor process maps and writes just before and after each handler;
-the supervisor maps the same file. It outlives both. All numbers are little-endian; a word of eight
-bytes that is aligned is written in one store on the platforms supported. ``begun`` is written last
-when an attempt begins, ``finished`` last when it ended, so a reader that sees ``begun`` sees the rest.
+the supervisor maps the same file. It outlives both and never leaves the machine, so numbers are in the
+machine's own byte order; a word of eight bytes that is aligned is written in one store on the platforms
+supported. ``begun`` is written last when an attempt begins, ``finished`` last when it ended, so a reader
+that sees ``begun`` sees the rest.
 
 The ring holds the attempts that began most recently: after a death it tells exactly which of the
 messages sent ahead had begun, though their results were lost with the process.
@@ -18,16 +19,18 @@ import msgspec
 RING = 2048
 """How many attempts the ring holds: the supervisor never has more outstanding in one process."""
 
-HEADER = struct.Struct("<qqqqqqdd")
+HEADER = struct.Struct("=qqqqqqdd")
 """begun, finished, count, job, epoch, message|attempt packed, wall start, monotonic start."""
 
-BEGUN_OFFSET = 0
-FINISHED_OFFSET = 8
+BEGUN_WORD = 0
+FINISHED_WORD = 1
 COUNT_OFFSET = 16
+HEADER_REST = struct.Struct("=qqqqdd")
+"""The header from ``COUNT_OFFSET`` on."""
+
 RING_OFFSET = 64
-RING_ENTRY = struct.Struct("<qqq")
+RING_ENTRY = struct.Struct("=qqq")
 """dispatch, job|epoch packed, message|attempt packed; entry ``count % RING`` is written next."""
-WORD = struct.Struct("<q")
 PAGE_BYTES = RING_OFFSET + RING_ENTRY.size * RING
 
 LOW_BITS = 24

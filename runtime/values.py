@@ -23,7 +23,7 @@ from sojourn.runtime.values_classes import (
     revive_dataclass,
     revive_enum,
 )
-from sojourn.runtime.values_encoding import pack_checked
+from sojourn.runtime.values_encoding import Packing
 from sojourn.runtime.values_leaves import read_leaf
 from sojourn.runtime.values_raw import (
     DEEPEST,
@@ -34,7 +34,9 @@ from sojourn.runtime.values_raw import (
     is_container,
     is_dict,
     is_extension,
+    is_flat,
     is_list,
+    is_named,
     may_be_deep,
     may_hold_timestamp,
     parse,
@@ -42,7 +44,6 @@ from sojourn.runtime.values_raw import (
     read_enum,
     read_reference,
     read_sequence,
-    require_names,
     write_reference,
 )
 
@@ -54,6 +55,7 @@ __all__ = [
     "BlobSink",
     "BlobSource",
     "ClassTable",
+    "Encoder",
     "ExtensionCode",
     "blob_references",
     "class_path",
@@ -76,6 +78,10 @@ _BLOB_MARK = bytes((0xC7, REFERENCE_BYTES, ExtensionCode.BLOB))
 """How every reference to a blob begins: MessagePack's ext 8, its length and its type."""
 
 
+_MARK = 0xFF
+"""A byte that every timestamp of MessagePack's has; what is small and lacks it is neither that nor deep."""
+
+
 class BlobSink(Protocol):
     """Where large values go."""
 
@@ -92,6 +98,71 @@ class BlobSource(Protocol):
         ...
 
 
+class Encoder:
+    """Encodes values for decoders that know one table of classes. For several: it keeps what each needs.
+
+    A datetime keeps its offset from UTC but not the name of its zone; every kind of path comes back
+    as ``Path``; of a dataclass the fields are kept and nothing else.
+
+    Args:
+        classes: what a decoder will resolve classes with: those that it won't find are refused. None
+            where that isn't known.
+    """
+
+    __slots__ = ("_pack",)
+
+    def __init__(self, classes: ClassTable | None = None) -> None:
+        self._pack = Packing(classes).pack_checked
+
+    def encode(
+        self, value: object, *, where: str = "value", blobs: BlobSink | None = None
+    ) -> bytes:
+        """Encode one value.
+
+        Args:
+            value: anything of the closed set.
+            where: what the value is, for the error's sentence.
+            blobs: takes encodings over ``BLOB_THRESHOLD`` bytes; None keeps them inline.
+
+        Raises:
+            ValueNotEncodable: names the place inside the value, its type and what to do.
+        """
+        data = self._pack(value, where)
+        if blobs is not None and len(data) > BLOB_THRESHOLD:
+            return _blob(data, blobs)
+        return data
+
+    def encode_fields(
+        self, fields: dict[str, object], *, where: str, blobs: BlobSink | None = None
+    ) -> bytes:
+        """Encode named values as one map; large ones become blobs one by one.
+
+        Args:
+            fields: names and values.
+            where: what they belong to, for the error's sentence.
+            blobs: takes values over ``BLOB_THRESHOLD`` bytes; None keeps them inline.
+
+        Raises:
+            ValueNotEncodable: names the field, the place inside it, its type and what to do.
+        """
+        for name in fields:
+            if type(name) is not str:
+                raise ValueNotEncodable(
+                    f"{where} can't be encoded: its keys must be text, and {type(name).__qualname__} "
+                    "isn't: put a dict with such keys into one of its fields"
+                )
+        data = self._pack(fields, where)
+        if blobs is None or len(data) <= BLOB_THRESHOLD:
+            return data
+        packer = msgpack.Packer(autoreset=False)
+        packer.pack_map_header(len(fields))
+        parts: list[bytes] = [packer.bytes()]
+        for name, value in fields.items():
+            parts.append(msgpack.packb(name))
+            parts.append(self.encode(value, where=f"{where}[{name!r}]", blobs=blobs))
+        return b"".join(parts)
+
+
 def encode(
     value: object,
     *,
@@ -99,25 +170,8 @@ def encode(
     blobs: BlobSink | None = None,
     classes: ClassTable | None = None,
 ) -> bytes:
-    """Encode one value.
-
-    A datetime keeps its offset from UTC but not the name of its zone; every kind of path comes back
-    as ``Path``; of a dataclass the fields are kept and nothing else.
-
-    Args:
-        value: anything of the closed set.
-        where: what the value is, for the error's sentence.
-        blobs: takes encodings over ``BLOB_THRESHOLD`` bytes; None keeps them inline.
-        classes: what a decoder will resolve classes with: those that it won't find are refused. None
-            where that isn't known.
-
-    Raises:
-        ValueNotEncodable: names the place inside the value, its type and what to do.
-    """
-    data = pack_checked(value, where, classes)
-    if blobs is not None and len(data) > BLOB_THRESHOLD:
-        return _blob(data, blobs)
-    return data
+    """Encode one value, as ``Encoder(classes).encode`` does."""
+    return Encoder(classes).encode(value, where=where, blobs=blobs)
 
 
 def encode_fields(
@@ -127,34 +181,8 @@ def encode_fields(
     blobs: BlobSink | None = None,
     classes: ClassTable | None = None,
 ) -> bytes:
-    """Encode named values as one map; large ones become blobs one by one.
-
-    Args:
-        mapping: names and values.
-        where: what they belong to, for the error's sentence.
-        blobs: takes values over ``BLOB_THRESHOLD`` bytes; None keeps them inline.
-        classes: as in ``encode``.
-
-    Raises:
-        ValueNotEncodable: names the field, the place inside it, its type and what to do.
-    """
-    fields = dict(mapping)
-    for name in fields:
-        if type(name) is not str:
-            raise ValueNotEncodable(
-                f"{where} can't be encoded: its keys must be text, and {type(name).__qualname__} "
-                "isn't: put a dict with such keys into one of its fields"
-            )
-    data = pack_checked(fields, where, classes)
-    if blobs is None or len(data) <= BLOB_THRESHOLD:
-        return data
-    packer = msgpack.Packer(autoreset=False)
-    packer.pack_map_header(len(fields))
-    parts: list[bytes] = [packer.bytes()]
-    for name, value in fields.items():
-        parts.append(msgpack.packb(name))
-        parts.append(encode(value, where=f"{where}[{name!r}]", blobs=blobs, classes=classes))
-    return b"".join(parts)
+    """Encode named values as one map, as ``Encoder(classes).encode_fields`` does."""
+    return Encoder(classes).encode_fields(dict(mapping), where=where, blobs=blobs)
 
 
 def decode(
@@ -171,10 +199,8 @@ def decode(
         ValueMalformed: if the bytes are no such value, or name a class that isn't in the table.
     """
     raw, extensions = parse(data)
-    if extensions:
-        return _revive(raw, classes, _fetch(extensions, blobs))
-    if may_be_deep(data) or may_hold_timestamp(data):
-        return _revive(raw, classes, {})
+    if extensions or len(data) > DEEPEST or _MARK in data:
+        return _finished(data, raw, extensions, classes, blobs)
     return raw
 
 
@@ -191,10 +217,14 @@ def decode_fields(
     Raises:
         ValueMalformed: if the bytes are no map with text keys.
     """
-    value = decode(data, classes, blobs)
-    if not is_dict(value):
-        raise ValueMalformed("encoded fields must be a map")
-    return require_names(value)
+    value, extensions = parse(data)
+    if extensions or len(data) > DEEPEST or _MARK in data:
+        value = _finished(data, value, extensions, classes, blobs)
+    if is_named(value):
+        return value
+    if is_dict(value):
+        raise ValueMalformed("the names of encoded fields must be text")
+    raise ValueMalformed("encoded fields must be a map")
 
 
 def blob_references(data: bytes) -> list[BlobReference]:
@@ -225,6 +255,18 @@ def _blob(data: bytes, blobs: BlobSink) -> bytes:
     body = write_reference(blobs.put(data))
     packed: bytes = msgpack.packb(msgpack.ExtType(ExtensionCode.BLOB, body))
     return packed
+
+
+def _finished(
+    data: bytes, raw: object, extensions: list[tuple[int, bytes]], classes: ClassTable,
+    blobs: BlobSource | None,
+) -> object:
+    """Give the value that a raw form stands for; few small ones need that."""
+    if extensions:
+        return _revive(raw, classes, _fetch(extensions, blobs))
+    if is_flat(raw) or not (may_be_deep(data) or may_hold_timestamp(data)):
+        return raw
+    return _revive(raw, classes, {})
 
 
 def _references(extensions: list[tuple[int, bytes]]) -> list[BlobReference]:

@@ -17,7 +17,7 @@ from sojourn.runtime.errors import ValueNotEncodable
 from sojourn.runtime.values_arrays import UnplainArray, array_extension
 from sojourn.runtime.values_classes import ClassTable, UnstorableClass, dataclass_parts, enum_parts
 from sojourn.runtime.values_leaves import WRITERS
-from sojourn.runtime.values_raw import DEEPEST, ExtensionCode, is_deep, is_dict, is_list
+from sojourn.runtime.values_raw import DEEPEST, ExtensionCode, is_deep, is_dict, is_flat, is_list
 
 _SUSPECT_HEADERS = bytes([*range(0xC4, 0xCA), *range(0xD4, 0xD9)])
 """Bytes and extensions: what MessagePack also makes of types that aren't ours, unasked."""
@@ -29,6 +29,8 @@ _WATCHED_DEPTH = 4
 
 _TOO_DEEP = f"it is nested more than {DEEPEST} levels deep (or contains itself): flatten it"
 _LONGEST_KEY = 60
+_LARGEST_KEPT = 1 << 20
+"""A packer that packed more bytes has taken that much memory, and is let go."""
 
 
 class _Unsupported(Exception):
@@ -39,31 +41,56 @@ class _TooDeep(Exception):
     """A value that nests too deep."""
 
 
-def pack_checked(value: object, where: str, classes: ClassTable | None) -> bytes:
-    """Encode one value.
+class Packing:
+    """Packs values one after the other; what each would make anew is kept.
 
     Args:
-        value: anything of the closed set.
-        where: what the value is, for the error's sentence.
         classes: those that a decoder will find; None where that isn't known.
-
-    Raises:
-        ValueNotEncodable: names the place inside the value, its type and what to do.
     """
-    failure: Exception
-    try:
-        data = _pack(value, 0, classes)
-        if not is_deep(data):
-            return data
-        failure = _TooDeep()
-    except Exception as error:  # noqa: BLE001 - becomes the sentence below, which needs no chain
-        failure = error
-    raise ValueNotEncodable(_explain(value, where, failure, classes))
+
+    __slots__ = ("_classes", "_default", "_idle")
+
+    def __init__(self, classes: ClassTable | None) -> None:
+        self._classes = classes
+        self._default = partial(_default, 0, classes)
+        self._idle: list[msgpack.Packer] = []
+        """Packers that nobody uses now: threads, and who packs while another is at it, need several."""
+
+    def pack_checked(self, value: object, where: str) -> bytes:
+        """Encode one value.
+
+        Args:
+            value: anything of the closed set.
+            where: what the value is, for the error's sentence.
+
+        Raises:
+            ValueNotEncodable: names the place inside the value, its type and what to do.
+        """
+        failure: Exception
+        try:
+            try:
+                packer = self._idle.pop()
+            except IndexError:
+                packer = msgpack.Packer(default=self._default, strict_types=True)
+            data = packer.pack(value)
+            size = len(data)
+            if size <= _LARGEST_KEPT:
+                self._idle.append(packer)
+            small = size <= DEEPEST
+            if not small and is_flat(value):
+                return data  # without a search through its bytes
+            if len(data.translate(None, _SUSPECT_HEADERS)) != size and _holds_foreign(value):
+                raise _Unsupported
+            if small or not is_deep(data):
+                return data
+            failure = _TooDeep()
+        except Exception as error:  # noqa: BLE001 - becomes the sentence below, which needs no chain
+            failure = error
+        raise ValueNotEncodable(_explain(value, where, failure, self._classes))
 
 
 def _pack(value: object, depth: int, classes: ClassTable | None) -> bytes:
-    default = _OUTERMOST if depth == 0 and classes is None else partial(_default, depth, classes)
-    data: bytes = msgpack.packb(value, default=default, strict_types=True)
+    data: bytes = msgpack.packb(value, default=partial(_default, depth, classes), strict_types=True)
     if len(data.translate(None, _SUSPECT_HEADERS)) != len(data) and _holds_foreign(value):
         raise _Unsupported
     return data
@@ -112,9 +139,6 @@ def _default(depth: int, classes: ClassTable | None, value: object) -> object:
     if array is None:
         raise _Unsupported
     return msgpack.ExtType(*array)
-
-
-_OUTERMOST = partial(_default, 0, None)
 
 
 def _items(value: object) -> Iterable[object]:

@@ -41,6 +41,10 @@ _DTYPE = re.compile(
 """NumPy types whose bytes are plain data. Every other (objects, ``StringDType``) holds pointers."""
 
 
+SCALARS = frozenset({str, int, float, bool, type(None), bytes})
+"""Types that mean the same in MessagePack, in the raw form and to users."""
+
+
 class ExtensionCode(IntEnum):
     """MessagePack extension types of this codec: numbers are part of the stored format."""
 
@@ -117,7 +121,7 @@ def may_be_deep(data: bytes) -> bool:
 
 def may_hold_timestamp(data: bytes) -> bool:
     """Tell, quickly, whether a value could hold a timestamp of MessagePack's; never wrongly False."""
-    return b"\xff" in data and any(header in data for header in _TIMESTAMP_HEADERS)
+    return 0xFF in data and any(header in data for header in _TIMESTAMP_HEADERS)
 
 
 def is_deep(data: bytes) -> bool:
@@ -142,6 +146,15 @@ def is_container(raw: object) -> bool:
     if is_extension(raw):
         return raw[0] in _CONTAINERS
     return isinstance(raw, (list, dict))
+
+
+def is_flat(value: object) -> bool:
+    """Tell whether a value, raw or not, is a plain one or a dict of them: it holds nothing special."""
+    if type(value) in SCALARS:
+        return True
+    if not is_dict(value) or type(value) is not dict:
+        return False
+    return SCALARS.issuperset(map(type, value)) and SCALARS.issuperset(map(type, value.values()))
 
 
 def _parts(raw: object) -> list[object]:
@@ -171,6 +184,16 @@ def is_list(value: object) -> TypeGuard[list[object]]:
 def is_dict(value: object) -> TypeGuard[dict[object, object]]:
     """Tell whether a value is a dict, of anything."""
     return isinstance(value, dict)
+
+
+def is_named(value: object) -> TypeGuard[dict[str, object]]:
+    """Tell whether a value is a dict whose keys are text."""
+    if not isinstance(value, dict):
+        return False
+    for name in value:  # noqa: SIM110  # pyright: ignore[reportUnknownVariableType]
+        if not isinstance(name, str):  # not `all`: a generator costs more than the few names of a message
+            return False
+    return True
 
 
 # --- bodies of extensions -----------------------------------------------------------------
@@ -212,12 +235,9 @@ def require_names(fields: dict[object, object]) -> dict[str, object]:
     Raises:
         ValueMalformed: if one of its keys isn't.
     """
-    named: dict[str, object] = {}
-    for name, item in fields.items():
-        if not isinstance(name, str):
-            raise ValueMalformed("the names of encoded fields must be text")
-        named[name] = item
-    return named
+    if not is_named(fields):
+        raise ValueMalformed("the names of encoded fields must be text")
+    return fields
 
 
 def read_enum(body: bytes) -> tuple[str, str]:

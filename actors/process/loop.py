@@ -6,10 +6,13 @@ import os
 import sys
 import time
 
+import msgspec
+
 from sojourn.actors.actor import Actor
 from sojourn.actors.loading import LoadedRoutine
 from sojourn.actors.process.blobs import BlobFiles
-from sojourn.actors.process.mailbox import Acknowledged, Mailbox
+from sojourn.actors.process.line import Line
+from sojourn.actors.process.mailbox import Mailbox
 from sojourn.actors.process.output import (
     LINES_PER_TURN,
     LineWriter,
@@ -22,7 +25,27 @@ from sojourn.actors.shared_map import SharedState
 from sojourn.actors.turn import clean, describe_error, run_turn
 from sojourn.actors.turn_errors import HostFails, hindered
 from sojourn.runtime.errors import OutsideTurn
-from sojourn.runtime.wire.actor import Ending, Forget, JobContext, LogLine, Result, Turn
+from sojourn.runtime.wire.actor import Dispatch, Ending, Forget, JobContext, LogLine, Result, Turn
+
+BATCH_SECONDS = 0.002
+"""How long results gather while turns of microseconds follow each other: every batch costs as much as many
+of them, here and at the supervisor. Those that nothing follows leave at once."""
+
+
+class KnownJob(msgspec.Struct, eq=False):
+    """What a process keeps of a job.
+
+    Attributes:
+        context: with the actor's attributes as they were when it was sent.
+        shared: the job's shared map.
+        actor: once a turn needed it.
+        last_write: number of the last result of this process with shared writes.
+    """
+
+    context: JobContext
+    shared: SharedState
+    actor: Actor | None = None
+    last_write: int = 0
 
 
 class ActorLoop:
@@ -30,29 +53,29 @@ class ActorLoop:
 
     Args:
         loaded: the routine.
-        mailbox: shared with the reader thread.
+        mailbox: what came, and what shall leave.
+        line: to the supervisor.
         page: this process's progress page.
         blobs: where large values are.
     """
 
     def __init__(
-        self, loaded: LoadedRoutine, mailbox: Mailbox, page: PageWriter, blobs: BlobFiles
+        self, loaded: LoadedRoutine, mailbox: Mailbox, line: Line, page: PageWriter, blobs: BlobFiles
     ) -> None:
         self._loaded = loaded
         self._mailbox = mailbox
+        self._line = line
         self._page = page
         self._blobs = blobs
-        self._contexts: dict[int, JobContext] = {}
-        self._actors: dict[int, Actor] = {}
-        self._shared: dict[int, SharedState] = {}
-        self._unacknowledged: dict[int, int] = {}
-        """Job → number of the last result of this process with shared writes of it."""
+        self._jobs: dict[int, KnownJob] = {}
+        self._unacknowledged: dict[int, KnownJob] = {}
+        """Those with shared writes of this process that weren't committed when it was told last."""
         self._turn: Turn | None = None
         self._is_copy = False
         """Whether this is a process that a handler forked, which hands in nothing."""
-        self._units = 0
         self._lines = 0
-        self._gives_back = loaded.spec.ordered or loaded.handler.stops_the_job()
+        self._is_strict = loaded.spec.ordered or loaded.handler.stops_the_job()
+        """Whether order or STOP forbids to go on after a failed attempt."""
         self._stdout = LineWriter("stdout", 1, self._take_line)
         self._stderr = LineWriter("stderr", 2, self._take_line)
 
@@ -60,16 +83,33 @@ class ActorLoop:
         """Serve the mailbox."""
         os.register_at_fork(after_in_child=self._forked)
         sys.stdout, sys.stderr = self._stdout, self._stderr
-        while (entry := self._mailbox.claim()) is not None:
-            match entry:
-                case Turn():
-                    self._run(entry)
-                case JobContext():
-                    self._learn(entry)
-                case Acknowledged():
-                    self._acknowledge(entry)
-                case Forget():
-                    self._forget(entry)
+        done: Result | None = None
+        give_back = False
+        mailbox, line = self._mailbox, self._line
+        glanced: float | None = None
+        """Wall clock when this thread looked at the line last, if it has work since."""
+        while True:
+            entry = mailbox.claim(done, give_back=give_back)
+            if entry is None and mailbox.stopping:
+                break
+            if done is not None and entry is not None:
+                if glanced is None:
+                    glanced = done.started
+                since = done.ended - glanced
+                if since >= BATCH_SECONDS or since < 0.0 or mailbox.urgent:  # clocks are set back, too
+                    glanced = done.ended
+                    line.glance()
+            done, give_back = None, False
+            if entry is None:
+                line.wait(mailbox.has_work)
+                glanced = None
+            elif isinstance(entry, Turn):
+                done = self._run(entry)
+                give_back = self._is_strict and done.ending is not Ending.SUCCEEDED
+            elif isinstance(entry, Dispatch):
+                self._learn(entry)
+            else:
+                self._forget(entry)
         plain_streams()
 
     def _forked(self) -> None:
@@ -78,74 +118,66 @@ class ActorLoop:
         self._is_copy = True
         plain_streams()
 
+    def _learn(self, batch: Dispatch) -> None:
+        """Take in what comes before the turns of a batch."""
+        if self._unacknowledged:
+            self._acknowledge(batch.acknowledged)
+        for context in batch.contexts:
+            known = self._jobs.get(context.job)
+            if known is None:
+                known = self._jobs[context.job] = KnownJob(context, SharedState())
+            elif context.attributes is not None:
+                known.context = context
+                known.actor = None
+            known.shared.update(context.shared, whole=context.shared_whole)
+
     def _acknowledge(self, results: int) -> None:
         """Drop own shared writes that what comes next contains."""
-        for job, last in list(self._unacknowledged.items()):
-            self._shared[job].acknowledge(results)
-            if last <= results:
+        for job, known in list(self._unacknowledged.items()):
+            known.shared.acknowledge(results)
+            if known.last_write <= results:
                 del self._unacknowledged[job]
-
-    def _learn(self, context: JobContext) -> None:
-        """Take in what comes before turns of a job."""
-        job = context.job
-        shared = self._shared.setdefault(job, SharedState())
-        shared.update(context.shared, whole=context.shared_whole)
-        if context.attributes is not None or job not in self._contexts:
-            self._contexts[job] = context
-            self._actors.pop(job, None)
 
     def _forget(self, request: Forget) -> None:
         for job in request.jobs:
-            self._actors.pop(job, None)
-            self._contexts.pop(job, None)
-            self._shared.pop(job, None)
+            self._jobs.pop(job, None)
             self._unacknowledged.pop(job, None)
 
-    def _run(self, turn: Turn) -> None:
-        context = self._contexts[turn.job]
+    def _run(self, turn: Turn) -> Result:
+        known = self._jobs[turn.job]
         self._turn = turn
         self._lines = 0
-        self._page.begin(turn, context.epoch)
-        actor = self._actors.get(turn.job)
-        if actor is None:
-            made = self._make(context, turn)
-            if isinstance(made, Result):
-                self._finish(turn, made)
-                return
-            actor = self._actors[turn.job] = made
-        self._finish(turn, run_turn(actor, turn, self))
+        started = self._page.begin(turn, known.context.epoch)
+        actor = known.actor or self._make(known, turn, started)
+        result = actor if isinstance(actor, Result) else run_turn(actor, turn, self, started)
+        if self._is_copy:  # the handler returned, or failed, in a process that it forked
+            flush_streams()
+            os._exit(0 if result.error is None else 1)
+        if self._stdout.rest or self._stderr.rest:
+            self._stdout.end_turn()
+            self._stderr.end_turn()
+        if result.shared:
+            self._note_writes(turn.job)
+        self._page.finish(turn.dispatch)
+        self._turn = None
+        return result
 
-    def _make(self, context: JobContext, turn: Turn) -> Actor | Result:
-        started = time.time()
+    def _make(self, known: KnownJob, turn: Turn, started: float) -> Actor | Result:
         try:
-            return Actor(
-                self._loaded, context, self._blobs, shared=self._shared[context.job]
-            )
+            actor = Actor(self._loaded, known.context, self._blobs, shared=known.shared)
         except HostFails as fault:
-            self._units += 1
-            return hindered(turn, context.job_id, fault, started)
+            return hindered(turn, known.context.job_id, fault, started)
         except BaseException as error:  # noqa: BLE001 - a constructor or `activate` may raise anything
-            self._units += 1
             return Result(
                 turn.dispatch, Ending.FAILED, started, time.time(),
                 error=describe_error(self._loaded, error),
             )
+        known.actor = actor
+        return actor
 
-    def _finish(self, turn: Turn, result: Result) -> None:
-        if self._is_copy:  # the handler returned, or failed, in a process that it forked
-            flush_streams()
-            os._exit(0 if result.error is None else 1)
-        self._stdout.end_turn()
-        self._stderr.end_turn()
-        self._note_writes(turn, result)
-        self._page.finish(turn.dispatch)
-        self._turn = None
-        failed = result.ending is not Ending.SUCCEEDED
-        self._mailbox.finish(result, give_back=failed and self._gives_back)
-
-    def _note_writes(self, turn: Turn, result: Result) -> None:
-        if result.shared:
-            self._unacknowledged[turn.job] = self._units
+    def _note_writes(self, job: int) -> None:
+        known = self._unacknowledged[job] = self._jobs[job]
+        known.last_write = self.result_number()
 
     # --- the surroundings of a turn -------------------------------------------------------------
 
@@ -153,9 +185,13 @@ class ActorLoop:
         """See ``Surroundings``."""
         if self._is_copy:
             raise OutsideTurn("a process that a handler forked can't checkpoint: do it in its own")
-        if self._turn is not None:
-            self._note_writes(self._turn, result)
-        return self._mailbox.checkpoint(result)
+        if self._turn is not None and result.shared:
+            self._note_writes(self._turn.job)
+        mailbox = self._mailbox
+        mailbox.commit(result)
+        self._line.wait(lambda: mailbox.granted(result.dispatch) is not None)
+        granted = mailbox.granted(result.dispatch)
+        return granted is not None and granted.yield_now
 
     def should_yield(self) -> bool:
         """See ``Surroundings``."""
@@ -165,10 +201,9 @@ class ActorLoop:
         """See ``Surroundings``."""
         return None if self._turn is None else self._mailbox.time_left(self._turn.job)
 
-    def next_unit(self) -> int:
+    def result_number(self) -> int:
         """See ``Surroundings``."""
-        self._units += 1
-        return self._units
+        return self._mailbox.handed_in + 1
 
     def log(self, text: str) -> None:
         """See ``Surroundings``."""

@@ -1,7 +1,7 @@
 """What the two threads of an actor process share: messages to run, results to send.
 
-The reader thread owns the socket and fills the queue; the main thread claims from it and runs
-handlers. Everything here happens under one lock, and nothing here blocks but waiting for work.
+Who looks after the line to the supervisor fills the queue; the main thread claims from it and runs
+handlers. Everything here happens under one lock, which a turn takes once, and nothing here waits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from sojourn.runtime.wire.actor import (
     Committed,
     Dispatch,
     Forget,
-    JobContext,
     LogLine,
     Recall,
     Recalled,
@@ -27,12 +26,9 @@ from sojourn.runtime.wire.actor import (
     Yield,
 )
 
+Entry = Turn | Dispatch | Forget
+"""A batch stands before its turns: they rely on what it says of their jobs and of what is committed."""
 
-class Acknowledged(int):
-    """How many results are committed; stands in the queue before the turns that may rely on it."""
-
-
-Entry = Turn | JobContext | Acknowledged | Forget
 Outgoing = Results | Recalled | ReturnedUnbegun
 
 
@@ -40,41 +36,39 @@ class Mailbox:
     """The queue between the threads.
 
     Attributes:
-        wake: eventfd that is written when the reader has something to send.
+        wake: eventfd that is written where who looks after the line shall look up.
+        handed_in: results so far.
+        urgent: whether what is outgoing shall leave at once, since somebody waits for it.
+        stopping: whether the process shall end.
     """
 
     def __init__(self) -> None:
         # Reentrant, since a signal handler or a finaliser of the user's may print in the middle of it.
         self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
         self._entries: deque[Entry] = deque()
         self._outgoing: list[Outgoing] = []
-        """In the order in which things happened; the last batch of results is still open."""
-        self._urgent = False
-        """Whether what is outgoing shall leave at once, since nothing more joins it soon."""
-        self._handed_in = 0
-        """Results so far."""
+        """In the order in which things happened."""
+        self._open: Results | None = None
+        """The last of them, if it is a batch of results."""
+        self.urgent = False
+        self.handed_in = 0
         self._given_back: dict[int, int] = {}
         """Job → number of the result with which its turns were given back: turns that its supervisor sent
         before it had that result committed go back, too."""
         self._current: Turn | None = None
         self._granted: Committed | None = None
         self._yields: dict[int | None, float] = {}
-        self._stopping = False
+        self.stopping = False
         self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
-    # --- the reader's side --------------------------------------------------------------------
+    # --- the line's side ----------------------------------------------------------------------
 
     def deliver(self, batch: Dispatch) -> None:
         """Queue a batch."""
-        with self._changed:
-            self._entries.append(Acknowledged(batch.acknowledged))
-            self._entries.extend(batch.contexts)
-            turns = batch.turns
-            if self._given_back:
-                turns = self._still_wanted(batch)
+        with self._lock:
+            turns = self._still_wanted(batch) if self._given_back else batch.turns
+            self._entries.append(batch)
             self._entries.extend(turns)
-            self._changed.notify_all()
 
     def _still_wanted(self, batch: Dispatch) -> list[Turn]:
         """Give back the turns that were sent before an attempt failed that forbids them."""
@@ -89,7 +83,7 @@ class Mailbox:
     def recall(self, recall: Recall) -> None:
         """Take unbegun turns out; the answer follows every result finished before."""
         with self._lock:
-            back = self._take_back(recall.job)
+            back = self._take_back(None if recall.job is None else {recall.job})
             current = self._current
             running = None
             if current is not None and recall.job in (None, current.job):
@@ -109,42 +103,38 @@ class Mailbox:
 
     def grant(self, granted: Committed) -> None:
         """Let the turn go on that waits for its checkpoint."""
-        with self._changed:
+        with self._lock:
             self._granted = granted
-            self._changed.notify_all()
 
     def forget(self, request: Forget) -> None:
         """Drop turns of jobs now, and their actors when the main thread comes to it."""
-        with self._changed:
+        with self._lock:
+            self._take_back(set(request.jobs))
             for job in request.jobs:
-                self._take_back(job)
                 self._yields.pop(job, None)
                 self._given_back.pop(job, None)
             self._entries.append(request)
-            self._changed.notify_all()
 
     def stop(self) -> None:
         """Let the main thread end after its turn."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
+        with self._lock:
+            self.stopping = True
 
     def outgoing(self) -> list[Outgoing]:
         """Take everything that is to be sent, in order."""
+        if not self._outgoing:
+            return []
         with self._lock:
-            messages, self._outgoing = self._outgoing, []
-            self._urgent = False
+            messages, self._outgoing, self._open = self._outgoing, [], None
+            self.urgent = False
             return messages
 
-    def growing(self) -> bool:
-        """Whether what is outgoing may wait a moment, since more results are about to join it."""
-        return bool(self._outgoing) and not self._urgent
-
-    def _take_back(self, job: int | None) -> list[int]:
+    def _take_back(self, jobs: set[int] | None) -> list[int]:
+        """Take the turns of these jobs (None: of all) out."""
         back: list[int] = []
         kept: deque[Entry] = deque()
         for entry in self._entries:
-            if isinstance(entry, Turn) and job in (None, entry.job):
+            if isinstance(entry, Turn) and (jobs is None or entry.job in jobs):
                 back.append(entry.dispatch)
             else:
                 kept.append(entry)
@@ -153,56 +143,67 @@ class Mailbox:
 
     # --- the main thread's side ---------------------------------------------------------------
 
-    def claim(self) -> Entry | None:
-        """Wait for the next thing to do; None when the process shall end."""
-        with self._changed:
-            while not self._entries and not self._stopping:
-                self._changed.wait()
-            if self._stopping:
-                return None
-            entry = self._entries.popleft()
-            if isinstance(entry, Turn):
-                self._current = entry
-            return entry
-
-    def finish(self, result: Result, *, give_back: bool) -> None:
-        """Hand in the result of the current turn.
+    def claim(self, done: Result | None = None, *, give_back: bool = False) -> Entry | None:
+        """Hand in the result of the turn that was claimed last, and take the next thing to do.
 
         Args:
-            result: it.
+            done: the result, if there was a turn.
             give_back: whether unbegun turns of the same job go back, since order or STOP forbids them.
-        """
-        with self._lock:
-            current, self._current = self._current, None
-            self._batch().results.append(result)
-            self._handed_in += 1
-            if give_back and current is not None:
-                self._given_back[current.job] = self._handed_in
-                back = self._take_back(current.job)
-                if back:
-                    self._send(ReturnedUnbegun(back))
-            if not self._entries:
-                self._hurry()
-
-    def checkpoint(self, result: Result) -> bool:
-        """Hand in a commit point and wait until it is durable.
 
         Returns:
-            Whether the turn shall end there.
+            What to do; None if there is nothing.
         """
-        with self._changed:
+        lock = self._lock
+        lock.acquire()  # half the price of `with`, which matters here
+        try:
+            if done is not None:
+                self._hand_in(done, give_back=give_back)
+            if not self._entries or self.stopping:
+                return None
+            entry = self._entries.popleft()
+            if type(entry) is Turn:
+                self._current = entry
+            return entry
+        finally:
+            lock.release()
+
+    def has_work(self) -> bool:
+        """Whether there is something to do for the main thread, be it to end."""
+        return bool(self._entries) or self.stopping
+
+    def _hand_in(self, result: Result, *, give_back: bool) -> None:
+        batch = self._open or self._begin_batch()
+        batch.results.append(result)
+        self.handed_in += 1
+        if give_back and self._current is not None:
+            job = self._current.job
+            self._given_back[job] = self.handed_in
+            back = self._take_back({job})
+            if back:
+                self._send(ReturnedUnbegun(back))
+        self._current = None
+
+    def commit(self, result: Result) -> None:
+        """Hand in a commit point in the middle of a turn."""
+        with self._lock:
             self._granted = None
-            self._batch().results.append(result)
-            self._handed_in += 1
-            self._hurry()
-            while self._granted is None or self._granted.dispatch != result.dispatch:
-                self._changed.wait()
-            return self._granted.yield_now
+            batch = self._open or self._begin_batch()
+            batch.results.append(result)
+            self.handed_in += 1
+
+    def granted(self, dispatch: int) -> Committed | None:
+        """Give the word that the commit point of a turn is durable, once it came."""
+        granted = self._granted
+        return granted if granted is not None and granted.dispatch == dispatch else None
 
     def add_log(self, line: LogLine) -> None:
         """Hand in a line of log."""
         with self._lock:
-            self._batch().logs.append(line)
+            fresh = self._open is None
+            batch = self._open or self._begin_batch()
+            batch.logs.append(line)
+            if fresh:
+                os.eventfd_write(self.wake, 1)  # a turn that takes long may go on talking
 
     def should_yield(self, job: int) -> bool:
         """Whether turns of a job shall end soon."""
@@ -219,22 +220,12 @@ class Mailbox:
 
     def _send(self, message: Recalled | ReturnedUnbegun) -> None:
         """Queue a message that leaves at once."""
+        self._open = None
         self._outgoing.append(message)
-        self._hurry()
+        self.urgent = True
 
-    def _hurry(self) -> None:
-        """Let the reader send without waiting for more."""
-        if not self._urgent:
-            self._urgent = True
-            os.eventfd_write(self.wake, 1)
-
-    def _batch(self) -> Results:
-        """Give the batch that the next result or line goes into; the reader is told of a new one."""
-        last = self._outgoing[-1] if self._outgoing else None
-        if isinstance(last, Results):
-            return last
-        fresh = Results([], [])
-        if not self._outgoing:
-            os.eventfd_write(self.wake, 1)
-        self._outgoing.append(fresh)
-        return fresh
+    def _begin_batch(self) -> Results:
+        """Give a batch for results and lines that come now."""
+        self._open = batch = Results([], [])
+        self._outgoing.append(batch)
+        return batch

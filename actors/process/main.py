@@ -1,25 +1,24 @@
-"""Puts an actor process together: socket, page, routine, the two threads."""
+"""Puts an actor process together: line to the supervisor, page, routine, loop."""
 
 from __future__ import annotations
 
 import faulthandler
 import os
 import sys
-import threading
 
 from setproctitle import setproctitle
 
 from sojourn.actors.loading import LoadedRoutine
 from sojourn.actors.process.blobs import BlobFiles
+from sojourn.actors.process.line import Line
 from sojourn.actors.process.loop import ActorLoop
 from sojourn.actors.process.mailbox import Mailbox
 from sojourn.actors.process.page import PageWriter
-from sojourn.actors.process.reader import Reader
 from sojourn.runtime.wire.actor import Ready
 from sojourn.runtime.wire.zygote import Fork
 
 SWITCH_INTERVAL = 0.002
-"""Seconds after which the reader thread gets its turn while a handler computes."""
+"""Seconds after which the line's second thread gets its turn while a handler computes."""
 
 
 def run_process(fork: Fork, loaded: LoadedRoutine, code: str, flow_id: str) -> None:
@@ -37,9 +36,9 @@ def run_process(fork: Fork, loaded: LoadedRoutine, code: str, flow_id: str) -> N
         resource.setrlimit(resource.RLIMIT_AS, (fork.memory_limit, fork.memory_limit))
     mailbox = Mailbox()
     page = PageWriter(fork.page)
-    reader = Reader(fork.endpoint, fork.process, mailbox)
+    line = Line(fork.endpoint, fork.process, mailbox)
     # What can fail was done. The rest is done while the supervisor sends the first turns.
-    reader.hello(Ready(os.getpid(), code))
+    line.hello(Ready(os.getpid(), code))
     setproctitle(f"sojourn-actor {flow_id}/{fork.routine}")
     if sys.__stdout__ is not None and sys.__stderr__ is not None:
         # Loggers that modules set up at import write here: line by line, while their turn runs.
@@ -47,8 +46,5 @@ def run_process(fork: Fork, loaded: LoadedRoutine, code: str, flow_id: str) -> N
         faulthandler.enable(sys.__stderr__)
     loaded.classes.close()
     sys.setswitchinterval(SWITCH_INTERVAL)
-    thread = threading.Thread(target=reader.run, name="sojourn-reader", daemon=True)
-    thread.start()
-    ActorLoop(loaded, mailbox, page, BlobFiles(fork.blobs)).run()
-    reader.finish()
-    thread.join()
+    ActorLoop(loaded, mailbox, line, page, BlobFiles(fork.blobs)).run()
+    line.finish()

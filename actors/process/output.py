@@ -33,7 +33,8 @@ class LineWriter(io.TextIOBase):
         self._stream = stream
         self._descriptor = descriptor
         self._take = take
-        self._rest = ""
+        self.rest = ""
+        """A line that isn't at its end."""
         # Reentrant, since a signal handler or a finaliser may print in the middle; and never held
         # while lines are handed on, which takes other locks.
         self._lock = threading.RLock()
@@ -53,20 +54,20 @@ class LineWriter(io.TextIOBase):
         with self._lock:
             *lines, rest = text.split("\n")
             if lines:
-                lines[0] = self._rest + lines[0]
-                self._rest = rest
+                lines[0] = self.rest + lines[0]
+                self.rest = rest
             else:
-                self._rest += rest
-            self._rest = self._rest[: LONGEST_LINE + 1]
+                self.rest += rest
+            self.rest = self.rest[: LONGEST_LINE + 1]
         for line in lines:
             self._hand_on(line)
         return len(text)
 
     def end_turn(self) -> None:
         """Hand on an unfinished line, so that it stays with its turn."""
-        if self._rest:
-            with self._lock:
-                rest, self._rest = self._rest, ""
+        with self._lock:
+            rest, self.rest = self.rest, ""
+        if rest:
             self._hand_on(rest)
 
     def _hand_on(self, line: str) -> None:

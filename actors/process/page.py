@@ -7,17 +7,21 @@ import os
 import time
 
 from sojourn.runtime.progress_page import (
-    BEGUN_OFFSET,
-    FINISHED_OFFSET,
-    HEADER,
+    BEGUN_WORD,
+    COUNT_OFFSET,
+    FINISHED_WORD,
+    HEADER_REST,
+    LOW_BITS,
     PAGE_BYTES,
     RING,
     RING_ENTRY,
     RING_OFFSET,
-    WORD,
-    pack_pair,
 )
 from sojourn.runtime.wire.actor import Turn
+
+_ENTRY_BYTES = RING_ENTRY.size
+_pack_entry = RING_ENTRY.pack_into
+_pack_rest = HEADER_REST.pack_into
 
 
 class PageWriter:
@@ -33,25 +37,28 @@ class PageWriter:
             self._map = mmap.mmap(descriptor, PAGE_BYTES)
         finally:
             os.close(descriptor)
+        self._words = memoryview(self._map).cast("q")
         self._count = 0
-        self._finished = 0
-        self._begun = 0
 
-    def begin(self, turn: Turn, epoch: int) -> None:
-        """Note that an attempt begins; ``begun`` is written last."""
-        place = pack_pair(turn.job, epoch)
-        what = pack_pair(turn.message, turn.attempt)
-        entry = RING_OFFSET + RING_ENTRY.size * (self._count % RING)
-        RING_ENTRY.pack_into(self._map, entry, turn.dispatch, place, what)
-        self._count += 1
-        HEADER.pack_into(
-            self._map, 0, self._begun, self._finished, self._count, turn.job, epoch, what,
-            time.time(), time.monotonic(),
-        )
-        WORD.pack_into(self._map, BEGUN_OFFSET, turn.dispatch)
-        self._begun = turn.dispatch
+    def begin(self, turn: Turn, epoch: int) -> float:
+        """Note that an attempt begins; ``begun`` is written last.
+
+        Returns:
+            Wall clock at its begin, in seconds.
+        """
+        page = self._map
+        dispatch = turn.dispatch
+        job = turn.job
+        count = self._count
+        what = turn.message << LOW_BITS | turn.attempt
+        place = RING_OFFSET + _ENTRY_BYTES * (count % RING)
+        _pack_entry(page, place, dispatch, job << LOW_BITS | epoch, what)
+        self._count = count = count + 1
+        started = time.time()
+        _pack_rest(page, COUNT_OFFSET, count, job, epoch, what, started, time.monotonic())
+        self._words[BEGUN_WORD] = dispatch
+        return started
 
     def finish(self, dispatch: int) -> None:
         """Note that it ended."""
-        self._finished = dispatch
-        WORD.pack_into(self._map, FINISHED_OFFSET, dispatch)
+        self._words[FINISHED_WORD] = dispatch

@@ -141,6 +141,7 @@ class Attempt:
         """See ``Surroundings``."""
         self._go_on()
         self._checkpoints += 1
+        self._process.results += 1
         strike = self._strike
         strikes_now = strike is not None and strike.after is not None and self.ended_early
         if strikes_now and strike is not None and strike.fault == "move" and not self.should_yield():
@@ -169,9 +170,9 @@ class Attempt:
         """See ``Surroundings``."""
         self._take_line("log", text)
 
-    def next_unit(self) -> int:
+    def result_number(self) -> int:
         """See ``Surroundings``."""
-        return self._process.next_unit()
+        return self._process.results + 1
 
     # --- time, death, lines --------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from sojourn.actors.actor import Actor, Handler
+from sojourn.actors.actor import Actor
 from sojourn.actors.loading import LoadedRoutine
 from sojourn.actors.shared_map import SharedState
 from sojourn.actors.tester.blobs import MemoryBlobs
@@ -29,6 +29,7 @@ class PlayedProcess:
         turn: the turn that it was sent and hasn't ended.
         running: whether that turn has begun.
         raised: what the handler of the last turn raised.
+        results: how many it has made so far.
     """
 
     def __init__(self, worker: Worker, loaded: LoadedRoutine, blobs: MemoryBlobs) -> None:
@@ -41,7 +42,7 @@ class PlayedProcess:
         self._shared = SharedState()
         self._context: JobContext | None = None
         self._actor: Actor | None = None
-        self._units = 0
+        self.results = 0
 
     def take(self, dispatch: Dispatch) -> None:
         """Take in a batch of the only job; its one turn waits until it is run."""
@@ -53,43 +54,38 @@ class PlayedProcess:
                 self._actor = None
         (self.turn,) = dispatch.turns
 
-    def next_unit(self) -> int:
-        """Count a result, as ``Surroundings.next_unit`` does."""
-        self._units += 1
-        return self._units
-
     def run(self, turn: Turn, surroundings: Surroundings) -> Result:
         """Run the turn that waits and was said to be running."""
         self.raised = None
         try:
             if self._actor is None:
                 self._actor = self._make_actor()
-            return run_turn(self._actor, turn, surroundings)
+            return run_turn(self._actor, turn, surroundings, time.time())
         except BaseException as error:  # noqa: BLE001 - a constructor or `activate` may raise anything
             self.raised = error
-            self.next_unit()
             return Result(
                 turn.dispatch, Ending.FAILED, time.time(), time.time(),
                 error=describe_error(self.loaded, error),
             )
         finally:
+            self.results += 1
             self.running = False
             self.turn = None
 
     def _make_actor(self) -> Actor:
         assert self._context is not None  # it came before the turn
         actor = Actor(self.loaded, self._context, self._blobs, shared=self._shared)
-        for name, handler in actor.handlers.items():
-            actor.handlers[name] = handler._replace(call=self._watched(handler))
+        for slot in self.loaded.handlers:
+            actor.calls[slot] = self._watched(actor.bind(slot))
         return actor
 
-    def _watched(self, handler: Handler) -> Callable[..., object]:
+    def _watched(self, handler: Callable[..., object]) -> Callable[..., object]:
         """Keep what a handler raises, for the test to look into."""
 
         # Any kind of field, as the handler's own.
         def call(**fields: object) -> object:
             try:
-                return handler.call(**fields)
+                return handler(**fields)
             except BaseException as error:
                 self.raised = error
                 raise

@@ -6,6 +6,7 @@ A dispatch id is unique within a supervisor's run and rises with every message h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 import msgspec
@@ -187,12 +188,12 @@ class Result(msgspec.Struct, array_like=True, gc=False):
     ended: Time
     emissions: list[tuple[str, bytes]] = []
     attributes: dict[str, bytes | None] = {}
-    shared: list[tuple[str, SharedKind, bytes]] = []
+    shared: Sequence[tuple[str, SharedKind, bytes]] = ()
     progress: bytes | None = None
     result: bytes | None = None
-    questions: list[Question] = []
+    questions: Sequence[Question] = ()
     error: TurnError | None = None
-    blobs: list[tuple[str, int]] = []
+    blobs: Sequence[tuple[str, int]] = ()
 
 
 class LogLine(msgspec.Struct, array_like=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -42,7 +43,7 @@ class Around:
         self.lines: list[str] = []
         self.ends_at_checkpoints = False
         self.left: float | None = None
-        self.units = 0
+        self.results = 0
 
     def checkpoint(self, result: Result) -> bool:
         """Commit in memory."""
@@ -61,10 +62,9 @@ class Around:
         """Keep a line."""
         self.lines.append(text)
 
-    def next_unit(self) -> int:
-        """Count."""
-        self.units += 1
-        return self.units
+    def result_number(self) -> int:
+        """Count the results of all turns."""
+        return self.results + len(self.checkpoints) + 1
 
 
 class Stage:
@@ -124,7 +124,8 @@ class Stage:
         if act is not None:
             vars(self.actor.instance)["_act"] = act
         self.last = turn
-        result = run_turn(self.actor, turn, self.around)
+        result = run_turn(self.actor, turn, self.around, time.time())
+        self.around.results += 1
         if result.progress is not None:
             turn.progress = result.progress
         return result

@@ -148,3 +148,24 @@ def test_a_large_attribute_that_was_never_committed_outlives_the_sweep_of_its_bl
         assert error_of(stage.run(fail))[0] == "Broken"
         assert stage.state == {"text": LARGE, "count": 0, "items": [1]}
         blobs.kept.clear()  # nothing in the store refers to it
+
+
+def test_an_attribute_that_was_deleted_before_the_first_commit_and_set_again_is_committed() -> None:
+    stage = Stage(Acting())
+
+    def act(routine: Acting) -> None:
+        before = routine.count
+        del routine.count
+        routine.checkpoint()
+        routine.count = before
+
+    result = stage.run(act)
+    assert "count" not in attributes(stage.around.checkpoints[0])
+    assert attributes(result) == {"count": 0}
+
+
+def test_all_actors_of_a_parallel_routine_are_of_one_sealed_class() -> None:
+    routine = loaded(Acting(), parallel=True)
+    context = JobContext(1, "j", "i", 1, None, {}, True)
+    first, second = Actor(routine, context, None), Actor(routine, context, None)
+    assert type(first.instance) is type(second.instance) is not Acting

@@ -57,14 +57,14 @@ def test_what_a_checkpoint_committed_is_not_in_the_turns_own_result() -> None:
     assert written(result) == [("halves", SharedKind.ADD, 1)]
     assert result.result is not None
     assert decode_fields(result.result) == {"second": True}
-    assert result.questions == []
+    assert not result.questions
 
 
 def test_a_failure_goes_back_to_the_checkpoint_and_the_next_attempt_goes_on_from_it() -> None:
     stage = Stage(Acting())
     failed = stage.run(then_fail)
     assert failed.ending is Ending.FAILED
-    assert (failed.emissions, failed.attributes, failed.shared) == ([], {}, [])
+    assert (failed.emissions, failed.attributes, list(failed.shared)) == ([], {}, [])
     assert failed.progress is None
     assert stage.state == {"count": 1, "items": [1]}
 
@@ -90,7 +90,8 @@ def test_a_turn_that_something_waits_for_ends_at_its_checkpoint() -> None:
     result = stage.run(act)
     assert unwound == [True]
     assert result.ending is Ending.YIELDED
-    assert (result.emissions, result.attributes, result.shared, result.questions) == ([], {}, [], [])
+    assert (result.emissions, result.attributes) == ([], {})
+    assert (list(result.shared), list(result.questions)) == ([], [])
     assert (result.progress, result.result, result.error) == (None, None, None)
     assert stage.state == {"count": 1, "items": [1]}
 
@@ -201,7 +202,7 @@ def test_questions_of_an_attempt_that_runs_again_under_its_number_have_ids_of_th
     [committed] = stage.around.checkpoints
     stage.last.progress = committed.progress
     result = stage.again(act, charged=False)
-    ids = [question.id for question in committed.questions + result.questions]
+    ids = [question.id for question in [*committed.questions, *result.questions]]
     assert [question.prompt for question in result.questions] == ["B?"]
     assert len(set(ids)) == 2
 

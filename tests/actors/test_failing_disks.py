@@ -76,15 +76,15 @@ def test_a_turn_whose_large_value_finds_no_room_is_hindered_and_can_run_again(ac
     stage = Stage(Acting(), blobs=blobs)
     stage.run(nothing)
     blobs.fails = True
-    before = stage.around.units
+    before = stage.around.results
     result = stage.run(act)
     assert result.ending is Ending.HINDERED
     assert error_of(result)[:2] == (
         "HostFails", "the disk fails: mend it, then run `sojourn retry job-7`"
     )
-    assert (result.emissions, result.attributes, result.shared) == ([], {}, [])
+    assert (result.emissions, result.attributes, list(result.shared)) == ([], {}, [])
     assert stage.around.checkpoints == []
-    assert stage.around.units == before + 1
+    assert stage.around.result_number() == before + 2
     blobs.fails = False
     assert stage.again(emits, charged=False).ending is Ending.SUCCEEDED
 

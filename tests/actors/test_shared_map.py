@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from typing import Any
 
 import pytest
 
-from sojourn.actors.shared_map import SharedMap, SharedState, Write
+from sojourn.actors.shared_map import SharedMap, SharedState, Write, apply_write
 from sojourn.runtime.errors import ValueMalformed, ValueNotEncodable
-from sojourn.runtime.values import BLOB_THRESHOLD, decode, encode
+from sojourn.runtime.values import BLOB_THRESHOLD, Encoder, decode, encode
 from sojourn.runtime.wire.actor import Ending, SharedKind
 from tests.actors.stage import MemoryBlobs, Stage, classes_of_tests, error_of, written
 from tests.actors.steps import Acting, Broken, Point
@@ -17,12 +18,24 @@ from tests.actors.steps import Acting, Broken, Point
 
 def the_map(**values: object) -> SharedMap:
     """Give a map as a turn would see it."""
-    return SharedMap({key: encode(value) for key, value in values.items()}, classes_of_tests(), None, None)
+    return map_of({key: encode(value) for key, value in values.items()})
+
+
+def map_of(view: dict[str, bytes]) -> SharedMap:
+    return SharedMap(view, Encoder(classes_of_tests()), classes_of_tests(), None, None)
 
 
 def seen(state: SharedState) -> dict[str, object]:
     """Give what a turn that begins now would read."""
     return {key: decode(value) for key, value in state.view().items()}
+
+
+def lay(state: SharedState, unit: int, *writes: Write) -> None:
+    """Have a turn commit these writes."""
+    view = dict(state.view())
+    for one in writes:
+        apply_write(view, one)
+    state.add(unit, list(writes), view)
 
 
 def write(key: str, kind: SharedKind, value: object) -> Write:
@@ -82,7 +95,7 @@ def test_own_writes_are_seen_at_once_and_kept_in_order() -> None:
 
 def test_writing_changes_nothing_for_others_who_see_the_same_snapshot() -> None:
     view = {"n": encode(1)}
-    first, second = (SharedMap(view, classes_of_tests(), None, None) for _ in range(2))
+    first, second = (map_of(view) for _ in range(2))
     first["n"] = 2
     first["m"] = 3
     assert (second["n"], len(second), view) == (1, 1, {"n": encode(1)})
@@ -131,6 +144,33 @@ def test_large_values_become_blobs() -> None:
     assert seen_again == [True]
 
 
+def test_a_map_that_was_kept_still_reads_large_values_after_its_turn() -> None:
+    stage = Stage(Acting(), blobs=MemoryBlobs())
+    kept: list[SharedMap] = []
+    large = "x" * (BLOB_THRESHOLD + 1)
+    stage.run(lambda routine: routine.shared.__setitem__("page", large))
+    stage.run(lambda routine: kept.append(routine.shared))
+    assert kept[0]["page"] == large
+
+
+def test_turns_that_write_leave_nothing_that_only_the_garbage_collector_finds() -> None:
+    stage = Stage(Acting(), blobs=MemoryBlobs())
+
+    def act(routine: Acting) -> None:
+        routine.shared.add("n", 1)
+        routine.emit("output", items=(1, 2))
+
+    stage.run(act)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            assert stage.run(act).ending is Ending.SUCCEEDED
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
 # --- from turn to turn ------------------------------------------------------------------------
 
 
@@ -155,7 +195,7 @@ def test_a_failed_attempts_writes_are_seen_by_nobody() -> None:
         raise Broken
 
     values: list[object] = []
-    assert stage.run(write_and_fail).shared == []
+    assert not stage.run(write_and_fail).shared
     stage.run(lambda routine: values.append(routine.shared["n"]))
     assert values == [1]
 
@@ -172,8 +212,8 @@ def test_a_write_that_does_not_fit_fails_the_attempt_for_good() -> None:
 def test_own_writes_lie_over_the_snapshot_until_they_are_acknowledged() -> None:
     state = SharedState()
     state.update({"n": encode(10)}, whole=True)
-    state.add(1, [write("n", SharedKind.ADD, 1)])
-    state.add(2, [write("n", SharedKind.ADD, 1), write("own", SharedKind.SET, True)])
+    lay(state, 1, write("n", SharedKind.ADD, 1))
+    lay(state, 2, write("n", SharedKind.ADD, 1), write("own", SharedKind.SET, True))
     assert seen(state) == {"n": 12, "own": True}
 
     # the supervisor has committed unit 1, and another process's addition of 5
@@ -198,7 +238,7 @@ def test_a_difference_changes_and_deletes_keys_and_a_whole_map_replaces_all() ->
 def test_a_deletion_of_ones_own_hides_a_key_until_it_is_acknowledged() -> None:
     state = SharedState()
     state.update({"a": encode(1)}, whole=True)
-    state.add(1, [write("a", SharedKind.DELETE, None)])
+    lay(state, 1, write("a", SharedKind.DELETE, None))
     assert seen(state) == {}
     state.acknowledge(1)
     assert seen(state) == {"a": 1}
@@ -207,10 +247,10 @@ def test_a_deletion_of_ones_own_hides_a_key_until_it_is_acknowledged() -> None:
 def test_a_view_that_was_taken_does_not_change() -> None:
     state = SharedState()
     state.update({"a": encode(1)}, whole=True)
-    state.add(1, [write("b", SharedKind.SET, 2)])
+    lay(state, 1, write("b", SharedKind.SET, 2))
     taken = state.view()
     before = dict(taken)
-    state.add(2, [write("a", SharedKind.SET, 5)])
+    lay(state, 2, write("a", SharedKind.SET, 5))
     state.update({"c": encode(3)}, whole=False)
     state.view()
     assert taken == before
@@ -218,6 +258,6 @@ def test_a_view_that_was_taken_does_not_change() -> None:
 
 def test_an_own_write_that_no_longer_fits_what_another_turn_committed_is_left_out() -> None:
     state = SharedState()
-    state.add(1, [write("n", SharedKind.ADD, 1), write("m", SharedKind.ADD, 1)])
+    lay(state, 1, write("n", SharedKind.ADD, 1), write("m", SharedKind.ADD, 1))
     state.update({"n": encode("text")}, whole=False)
     assert seen(state) == {"n": "text", "m": 1}

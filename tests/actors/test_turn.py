@@ -212,8 +212,9 @@ def test_a_failed_attempt_leaves_nothing_but_its_record(turns_before: int) -> No
         stage.run(lambda routine: None)
     result = stage.run(ruin)
     assert result.ending is Ending.FAILED
-    assert (result.emissions, result.attributes, result.shared) == ([], {}, [])
-    assert (result.progress, result.result, result.questions) == (None, None, [])
+    assert (result.emissions, result.attributes, list(result.shared)) == ([], {}, [])
+    assert (result.progress, result.result) == (None, None)
+    assert not result.questions
     assert stage.state == {"count": 0, "items": [1]}
     assert "key" not in stage.actor.shared.view()
 
@@ -234,7 +235,7 @@ def test_after_a_failure_the_next_attempt_commits_as_if_it_were_the_first() -> N
     stage.run(ruin)
     result = stage.again(lambda routine: setattr(routine, "count", routine.count + 1))
     assert attributes(result) == {"count": 1, "items": [1]}
-    assert result.shared == []
+    assert not result.shared
 
 
 def test_an_attribute_that_new_code_added_survives_a_failure() -> None:
@@ -248,7 +249,7 @@ def test_a_class_can_keep_its_state_on_failure() -> None:
     result = stage.run(ruin)
     assert result.ending is Ending.FAILED
     assert attributes(result) == {"count": 99, "items": [1, "left over"], "stray": 1}
-    assert (result.emissions, result.shared, result.result) == ([], [], None)
+    assert (result.emissions, list(result.shared), result.result) == ([], [], None)
     assert stage.state == attributes(result)
     assert attributes(stage.again(raising(Broken()))) == {}
 

@@ -38,6 +38,7 @@ class Act(Routine):
         while not self.should_yield:
             time.sleep(0.002)
         self.emit("output", left=self.time_left)
+        Path(f"{gate}.asked").touch()
         while self.should_yield:
             time.sleep(0.002)
         self.emit("output", left=self.time_left)

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sojourn.runtime.errors import ValueMalformed
+from sojourn.runtime.errors import ValueMalformed, ValueNotEncodable
 from sojourn.runtime.values import (
     BLOB_THRESHOLD,
     BlobReference,
+    Encoder,
     ExtensionCode,
     blob_references,
     class_path,
@@ -35,6 +36,7 @@ from tests.runtime.values_examples import (
     Point,
     Rights,
     Table,
+    Watched,
     Word,
     extension,
     packed,
@@ -99,6 +101,27 @@ def test_a_value_comes_back_equal_and_of_the_same_type(value: object) -> None:
     assert found == value
     assert type(found) is type(value)
     assert repr(found) == repr(value) or isinstance(value, (set, frozenset))
+
+
+def test_an_encoder_makes_of_each_value_what_encode_makes_of_it() -> None:
+    encoder = Encoder(Table())
+    values = [{"a": 1}, {"a": (Point(1), {2})}, "x" * 3_000_000, {"a": b"\x00"}, Color.RED]
+    for value in values * 2:
+        assert encoder.encode(value) == encode(value)
+        with pytest.raises(ValueNotEncodable):
+            encoder.encode([value, object()])
+
+
+def test_what_is_encoded_while_another_value_is_disturbs_neither(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    value = {"before": [1, 2], "watched": Watched(3), "after": "x"}
+    alone = encode(value)
+    encoder = Encoder()
+    inside: list[bytes] = []
+    monkeypatch.setattr(Watched, "at_reading", [lambda: inside.append(encoder.encode({"inside": 1}))])
+    assert encoder.encode(value) == alone
+    assert inside == [encode({"inside": 1})]
 
 
 def test_the_order_of_a_dict_is_kept() -> None:

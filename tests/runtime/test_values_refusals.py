@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tracemalloc
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
@@ -138,6 +139,25 @@ def test_the_sentence_names_places_in_keys_sets_and_dataclasses() -> None:
         with pytest.raises(ValueNotEncodable, match=place) as refused:
             encode(value, where="v")
         assert len(refused.value.message) < 500
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize("foreign", [bytearray(b"x"), memoryview(b"x"), msgpack.Timestamp(1), Text("a")])
+def test_a_flat_value_of_any_size_is_searched_for_what_has_no_place_in_it(
+    size: int, foreign: object
+) -> None:
+    for fields in ({"text": "x" * size, "foreign": foreign}, {"foreign": foreign, "text": b"x" * size}):
+        with pytest.raises(ValueNotEncodable, match=re.escape("the message['foreign'] can't be encoded")):
+            encode_fields(fields, where="the message")
+    with pytest.raises(ValueNotEncodable):
+        encode({memoryview(b"x") if isinstance(foreign, bytearray) else foreign: "x" * size})
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_timestamp_of_messagepacks_is_malformed_beside_values_of_any_size(size: int) -> None:
+    for stamp in (msgpack.Timestamp(1), msgpack.Timestamp(1, 1), msgpack.Timestamp(-1, 1)):
+        with pytest.raises(ValueMalformed, match="timestamps"):
+            decode_fields(packed({"text": "x" * size, "when": stamp}))
 
 
 def test_a_container_that_contains_itself_is_refused() -> None:

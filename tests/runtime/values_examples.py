@@ -6,6 +6,7 @@ import dataclasses
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from enum import Enum, Flag, IntEnum, StrEnum
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -84,6 +85,21 @@ class Touchy:
 @dataclasses.dataclass
 class Hidden(dict[str, int]):
     a: int = 1
+
+
+@dataclasses.dataclass
+class Watched:
+    """Does something whenever its field is read."""
+
+    at_reading: ClassVar[list[Callable[[], object]]] = []
+
+    a: int
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "a":
+            for act in Watched.at_reading:
+                act()
+        return super().__getattribute__(name)
 
 
 @dataclasses.dataclass

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.actors.process.reader import MALFORMED_EXIT
+from sojourn.actors.process.line import MALFORMED_EXIT
 from sojourn.runtime.values import decode_fields, digest_of
 from sojourn.runtime.wire.actor import (
     Committed,
@@ -95,6 +95,22 @@ def test_own_shared_writes_are_seen_until_the_supervisors_snapshot_holds_them(ho
     third = process.result(process.hand_over("share", acknowledged=2, key="k"))
     seen = [emitted(result)[0]["seen"] for result in (first, second, third)]
     assert seen == [None, 1, 10]
+
+
+def test_results_of_every_kind_count_for_which_own_writes_are_committed(
+    host: TinySupervisor, tmp_path: Path
+) -> None:
+    process = host.start()
+    process.result(process.hand_over("fail"))
+    steps = process.hand_over("steps", gate=str(tmp_path / "after"))
+    process.result(steps)
+    process.send(Committed(steps, yield_now=True))
+    assert process.result(steps).ending is Ending.YIELDED
+    seen = [
+        emitted(process.result(process.hand_over("share", key="k", acknowledged=acknowledged)))
+        for acknowledged in (0, 3, 4, 5)
+    ]
+    assert seen == [[{"seen": None}], [{"seen": 1}], [{"seen": 1}], [{"seen": 1}]]
 
 
 def test_a_recall_takes_back_the_unbegun_turns_of_a_job_while_another_turn_runs(
@@ -198,8 +214,7 @@ def test_a_handler_sees_that_it_shall_yield_how_soon_and_that_it_was_called_off(
     process.send(Yield(2, 1.0))  # another job: not for this turn
     process.send(Yield(1, 30.0))
     process.send(Unyield(2))
-    process.send(Recall(1, None))
-    process.expect(Recalled)
+    wait_until(Path(f"{gate}.asked").exists)
     process.send(Unyield(1))
     told, called_off = emitted(process.result(dispatch))
     left = told["left"]

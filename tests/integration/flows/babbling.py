@@ -9,7 +9,7 @@ from pathlib import Path
 from effects import note
 
 from sojourn import Flow, Routine
-from sojourn.actors.process.reader import Reader
+from sojourn.actors.process.line import Line
 
 
 class Babbling(Routine):
@@ -17,9 +17,9 @@ class Babbling(Routine):
         note(self, "babbling")
         if not Path(done).exists():
             Path(done).touch()
-            reader = next(found for found in gc.get_objects() if isinstance(found, Reader))
+            line = next(found for found in gc.get_objects() if isinstance(found, Line))
             for _ in range(times):
-                vars(reader)["_socket"].send(b"\xc1")  # what no routine should do
+                vars(line)["_socket"].send(b"\xc1")  # what no routine should do
             time.sleep(60)
         self.set_result(attempt=self.attempt)
 
