@@ -6,6 +6,8 @@ Only what a document looks like; ``document`` makes one, ``document_image`` take
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
+from math import floor
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -27,10 +29,21 @@ OutcomeWord = Literal["succeeded", "failed", "skipped", "interrupted"]
 
 def rfc3339(seconds: float | None) -> str | None:
     """Write a wall-clock time: UTC, microseconds, ``Z``."""
-    if seconds is None:
-        return None
-    moment = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
-    return moment.isoformat(timespec="microseconds") + "Z"
+    return None if seconds is None else written_time(seconds)
+
+
+def written_time(seconds: float) -> str:
+    """Write a wall-clock time; a document holds many, most of them within few seconds."""
+    whole = floor(seconds)
+    microseconds = round((seconds - whole) * 1e6)
+    if microseconds == 1_000_000:
+        return f"{_written_second(whole + 1)}.000000Z"
+    return f"{_written_second(whole)}.{microseconds:06d}Z"
+
+
+@lru_cache(maxsize=256)
+def _written_second(whole: int) -> str:
+    return datetime.fromtimestamp(whole, UTC).replace(tzinfo=None).isoformat()
 
 
 def read_rfc3339(text: str) -> float:
@@ -123,6 +136,7 @@ class HandoffPart(msgspec.Struct, rename={"source": "from", "target": "to"}):
 class JobPart(msgspec.Struct):
     """The whole document; without ``pending_total``, ``pending`` is taken for complete."""
 
+    format: int
     job_id: JobId
     instance: str
     flow_id: str

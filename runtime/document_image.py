@@ -43,8 +43,8 @@ from sojourn.runtime.values import blob_references
 from sojourn.runtime.values_json import fields_from_json, from_json
 from sojourn.runtime.wire.actor import TurnError
 
-_COUNTED = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.SKIPPED)
-"""Outcomes that end messages, in the order in which ``RoutineCounts`` counts them."""
+_COUNTED = {int(Outcome.SUCCEEDED): 0, int(Outcome.FAILED): 1, int(Outcome.SKIPPED): 2}
+"""Outcomes that end messages, and where ``RoutineCounts`` counts them."""
 
 _STATUS_UNDER = {JobStatus.MOVING: JobStatus.RUNNING, JobStatus.MOVED: JobStatus.RUNNING}
 """What a job is taken for whose document says only where it went."""
@@ -76,8 +76,10 @@ def count_endings(history: Iterable[HistoryRow]) -> dict[str, RoutineCounts]:
     found: dict[str, list[int]] = {}
     for row in history:
         if row.final:
-            counts = found.setdefault(row.routine, [0, 0, 0, 0])
-            counts[_COUNTED.index(Outcome(row.outcome))] += 1
+            counts = found.get(row.routine)
+            if counts is None:
+                counts = found[row.routine] = [0, 0, 0, 0]
+            counts[_COUNTED[row.outcome]] += 1
             counts[3] = row.retry_count
     return {routine: RoutineCounts._make(counts) for routine, counts in found.items()}
 
