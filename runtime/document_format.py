@@ -22,7 +22,7 @@ Document = dict[str, Any]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """What fits a store's integers."""
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=253_000_000_000.0)]
-Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z")]
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
 JobId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 OutcomeWord = Literal["succeeded", "failed", "skipped", "interrupted"]
 
@@ -44,15 +44,6 @@ def written_time(seconds: float) -> str:
 @lru_cache(maxsize=256)
 def _written_second(whole: int) -> str:
     return datetime.fromtimestamp(whole, UTC).replace(tzinfo=None).isoformat()
-
-
-def read_rfc3339(text: str) -> float:
-    """Read a time as ``rfc3339`` writes it.
-
-    Raises:
-        ValueError: if it is none.
-    """
-    return datetime.fromisoformat(text).timestamp()
 
 
 class ErrorPart(msgspec.Struct):

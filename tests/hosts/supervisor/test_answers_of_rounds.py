@@ -1,4 +1,4 @@
-"""When answers of a round leave: with it where nothing more has to be written, else with the next commit."""
+"""When answers of a round leave: with it where nothing else has to be written, or with the next commit."""
 
 from __future__ import annotations
 
