@@ -353,14 +353,19 @@ class Core:
             )
         return row, head
 
-    def owned_rows(self, names: Sequence[str]) -> list[int]:
-        """Give the rows of jobs as ``owned`` does, of many by few looks into the store."""
+    def owned_rows(self, names: Sequence[str]) -> tuple[list[int], frozenset[int]]:
+        """Give the rows of jobs as ``owned`` does, of many by few looks into the store.
+
+        Returns:
+            The rows, and those among them that are over by what is on disk, as far as that was seen.
+        """
         rows: dict[str, int] = {}
         for name in names:
             row = self._rows.get(name)
             if row is not None and self.engine.job(row) is not None:
                 rows[name] = row
         others = [name for name in names if name not in rows]
-        if len(others) > 1:
-            rows |= self.store.ended(others)
-        return [rows[name] if name in rows else self.owned(name)[0] for name in names]
+        over = self.store.ended(others) if len(others) > 1 else {}
+        rows |= over
+        found = [rows[name] if name in rows else self.owned(name)[0] for name in names]
+        return found, frozenset(over.values())

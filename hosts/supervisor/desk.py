@@ -432,7 +432,7 @@ class Desk:
 
     def _wait(self, asker: Asker, command: Wait) -> None:
         condition = None if command.until is None else parse(command.until)
-        rows = self._core.owned_rows(command.jobs)
+        rows, over = self._core.owned_rows(command.jobs)
         if condition is not None:
             for row in rows:
                 self._check_condition(condition, row)
@@ -441,8 +441,8 @@ class Desk:
             deadline = self._core.now.monotonic + command.timeout
         watched = set(rows)
         self.watching.wait(Watch(
-            asker, rows, repeats=len(watched) < len(rows), open=watched, condition=condition,
-            deadline=deadline, follow=command.follow,
+            asker, rows, repeats=len(watched) < len(rows), open=watched, over=over,
+            condition=condition, deadline=deadline, follow=command.follow,
         ))
 
     def _check_condition(self, condition: Condition, row: int) -> None:

@@ -30,12 +30,14 @@ class Watch(Delivery, kw_only=True):
 
     Attributes:
         open: rows whose end or condition is still to come, here or elsewhere.
+        over: rows that were over on disk when the wait began, as far as that was seen.
         condition: what is waited for; None for the end.
         deadline: monotonic seconds; None for no limit.
         follow: whether news are told meanwhile.
     """
 
     open: set[int]
+    over: frozenset[int] = frozenset()
     condition: Condition | None = None
     deadline: float | None = None
     follow: bool = False
@@ -181,7 +183,10 @@ class Watching:
             job = engine.job(row)
             if watch.condition is None and job is not None and not job.head.status.finished:
                 continue  # the end is waited for, and it goes on: nothing to read
-            self._look(watch, row, self._head(row, heads))
+            if job is None and row in watch.over and not watch.close:
+                self._end(watch, row)  # nobody took it up again meanwhile
+            else:
+                self._look(watch, row, self._head(row, heads))
         self._complete_if_done(watch)
 
     def _look_closely(self, committed: Round) -> None:
@@ -230,10 +235,14 @@ class Watching:
         if holds or ended or head.ownership is Ownership.FORGOTTEN:
             if watch.condition is not None and not holds:
                 watch.held = False
-            self._unlist(watch, row)
-            watch.open.discard(row)
-            self.deliveries.owe(watch, row)
+            self._end(watch, row)
             self._complete_if_done(watch)
+
+    def _end(self, watch: Watch, row: int) -> None:
+        """A job has come to what was waited for, and is on disk like that."""
+        self._unlist(watch, row)
+        watch.open.discard(row)
+        self.deliveries.owe(watch, row)
 
     def _view(self, row: int) -> ConditionView:
         core = self._core

@@ -245,6 +245,44 @@ def test_a_round_costs_nothing_for_those_who_wait_for_other_jobs(host: Host) -> 
     assert cost(200) == cost(2)
 
 
+def test_jobs_that_are_over_are_known_by_one_look(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"job-{number}" for number in range(20)]
+    rows = host.submit(*names)
+    host.core.apply_all([CancelJob(row) for row in rows[:-1]])
+    host.commit()
+
+    def refuse(_wanted: object) -> None:
+        raise AssertionError("a head was read by itself")
+
+    for read in ("head", "by_job_id", "find"):
+        monkeypatch.setattr(host.core.store, read, refuse)
+    found, over = host.core.owned_rows(names)
+    assert found == rows
+    assert over == set(rows[:-1])
+    host.wait(*found, over=over)
+    host.commit()
+    assert not host.sent
+    host.core.apply(CancelJob(rows[-1]))
+    host.commit()
+    assert [told["job_id"] for told in host.documents()] == names
+
+
+def test_a_job_that_is_taken_up_again_as_the_wait_begins_is_waited_for(host: Host) -> None:
+    again, other = host.submit("again", "other")
+    for row in (again, other):
+        host.take_turn(row, Ending.FAILED)
+    host.commit()
+    found, over = host.core.owned_rows(["again", "other"])
+    assert over == {again, other}
+    host.wait(*found, over=over)
+    host.core.apply(host.core.adoption(again), RetryJob(again))
+    host.commit()
+    assert not host.sent
+    host.take_turn(again, Ending.SUCCEEDED)
+    host.commit()
+    assert [told["status"] for told in host.documents()] == ["completed", "failed"]
+
+
 def test_who_went_away_is_sent_nothing(host: Host) -> None:
     rows = host.submit(*(f"job-{number}" for number in range(FIRST_PIECE + 1)))
     watch = host.wait(*rows)
