@@ -26,7 +26,8 @@ PIECE_BYTES = 256 * 1024
 """Text that one round makes, about: how many documents that is, the pieces before have shown."""
 
 MOST_ANSWERS = 512
-"""Those who are answered in one round: they may all have waited for the same job."""
+MOST_BYTES = 4 * 1024 * 1024
+"""Those who are answered in one round, and about how much they are sent: all may wait for one job."""
 
 
 class Delivery(msgspec.Struct, eq=False):
@@ -114,34 +115,49 @@ class Deliveries:
 
     def send(self) -> list[Delivery]:
         """Make and send the next piece of what is due; give the deliveries that are done with it."""
-        pieces: list[tuple[Delivery, list[int]]] = []
         wanted: set[int] = set()
-        # In turn, so that nobody waits for a large one to end.
-        while self._due and len(wanted) < self._piece and len(pieces) < MOST_ANSWERS:
-            delivery = self._due.popleft()
-            if not delivery.dropped:
-                rows = delivery.rows[delivery.sent : delivery.sent + self._piece - len(wanted)]
-                wanted.update(row for row in rows if row not in delivery.made)
-                pieces.append((delivery, rows))
+        pieces = self._pieces(wanted)
         if not pieces:
             return []
         found = documents(self._core, sorted(wanted))
+        sent = 0
         for delivery, rows in pieces:
-            self._send(delivery, rows, found)
+            if sent < MOST_BYTES:
+                sent += self._send(delivery, rows, found)
+            else:
+                self._due.append(delivery)
         size = sum(len(made) for made in found.values() if isinstance(made, bytes))
         if size:
             self._piece = min(LARGEST_PIECE, max(1, len(wanted) * PIECE_BYTES // size))
         return [delivery for delivery, _ in pieces if delivery.sent == len(delivery.rows)]
 
+    def _pieces(self, wanted: set[int]) -> list[tuple[Delivery, list[int]]]:
+        """Choose what is sent in this round: (delivery, rows); adds to ``wanted`` what is to be made."""
+        pieces: list[tuple[Delivery, list[int]]] = []
+        # In turn, so that nobody waits for a large one to end.
+        while self._due and len(pieces) < MOST_ANSWERS:
+            delivery = self._due[0]
+            if not delivery.dropped:
+                room = self._piece - len(wanted)
+                rows = delivery.rows[delivery.sent : delivery.sent + max(1, room)]
+                more = {row for row in rows if row not in delivery.made and row not in wanted}
+                if len(more) > room:
+                    break
+                wanted |= more
+                pieces.append((delivery, rows))
+            self._due.popleft()
+        return pieces
+
     def _send(
         self, delivery: Delivery, rows: list[int], found: dict[int, bytes | JobUnreadable]
-    ) -> None:
+    ) -> int:
+        """Send some of a delivery; give how many bytes."""
         texts: list[bytes] = []
         for row in rows:
             text = delivery.made.get(row) or found[row]
             if isinstance(text, JobUnreadable):
                 self._fail(delivery, text)
-                return
+                return 0
             texts.append(text)
         for row, text in zip(rows, texts, strict=True):
             self._forget(row, delivery)
@@ -155,11 +171,12 @@ class Deliveries:
         if asker.peer:
             delivery.kept += texts
             if not over:
-                return
+                return 0
             at, texts = 0, delivery.kept
         body = wire.join_documents(texts, at, held=delivery.held)
         kind = wire.Reply if over else wire.Progress
         self._core.send(ToAsker(asker, kind(asker.request, body)))
+        return len(body)
 
     def _forget(self, row: int, delivery: Delivery) -> None:
         """A delivery needs the document of a job no more, or has it."""

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from sojourn.hosts.supervisor.core import Asker, Core, ToAsker
-from sojourn.hosts.supervisor.deliveries import FIRST_PIECE, LARGEST_PIECE
+from sojourn.hosts.supervisor.deliveries import FIRST_PIECE, LARGEST_PIECE, MOST_BYTES
 from sojourn.hosts.supervisor.papers import document
 from sojourn.hosts.supervisor.watching import Watch, Watching
 from sojourn.runtime.conditions import parse
@@ -228,6 +228,21 @@ def test_many_who_wait_for_one_job_are_all_told(host: Host) -> None:
         host.commit()
     assert sorted(sent.asker.request for sent in host.sent) == list(range(1, 1001))
     assert {type(sent.answer) for sent in host.sent} == {Reply}
+
+
+def test_a_large_document_isnt_sent_to_everybody_in_one_round(host: Host) -> None:
+    (row,) = host.submit("one")
+    large = encode_fields({"text": "x" * (MOST_BYTES // 4)}, where="x")
+    host.core.round.writes.shared[(row, "large")] = large
+    for number in range(1, 21):
+        host.wait(row, number=number)
+    host.core.apply(CancelJob(row))
+    rounds = 0
+    while len(host.sent) < 20:
+        host.commit()
+        rounds += 1
+    assert rounds == 5
+    assert sorted(sent.asker.request for sent in host.sent) == list(range(1, 21))
 
 
 def test_a_round_costs_nothing_for_those_who_wait_for_other_jobs(host: Host) -> None:
