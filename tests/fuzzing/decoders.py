@@ -410,7 +410,7 @@ DECODERS: Sequence[Decoder] = (
             reads=("runtime/engine/book.py:_FIELDS",)),
     Decoder("records of the store", _records, DECODE_ERROR,
             tuple(msgspec.msgpack.encode(record) for record in _RECORDS),
-            reads=("hosts/store/records.py:decode_record",)),
+            reads=("hosts/store/records.py:_decoder",)),
     Decoder("operands of the shared map", _merge, (), (packed(1), packed(2.5), packed([1])),
             reads=("runtime/shared.py:_NUMBER", "runtime/shared.py:_LIST")),
     Decoder("fields for a slot", _fields, (InvalidInput,), (fields(url="x"), fields()),
