@@ -10,16 +10,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from sojourn.hosts.connection import Connection
 from sojourn.hosts.files import read_file, write_document
 from sojourn.hosts.home import Home
 from sojourn.hosts.moving import JobName, Moving
 from sojourn.runtime.commands import given_fields
-from sojourn.runtime.document import JobState
 from sojourn.runtime.document_image import image_from_document
-from sojourn.runtime.errors import JobFailed, UsageError
+from sojourn.runtime.errors import JobFailed, ProtocolViolation, UsageError
 from sojourn.runtime.export import export_document
 from sojourn.runtime.flow import FlowLike, FlowSpec, encode_flow
+from sojourn.runtime.job_state import JobState
 from sojourn.runtime.values import Encoder, encode_fields
 from sojourn.runtime.wire import client as wire
 
@@ -60,9 +62,12 @@ class Client(Moving):
         self._connection.close()
 
     def _ask(self, command: wire.Command) -> dict[str, Any]:
+        self._check_thread()
+        return self._connection.request(command)
+
+    def _check_thread(self) -> None:
         if threading.get_ident() != self._thread:
             raise UsageError("a Client belongs to the thread that made it: make one per thread")
-        return self._connection.request(command)
 
     # --- submitting ---------------------------------------------------------------------------
 
@@ -158,7 +163,7 @@ class Client(Moving):
         Raises:
             TimeoutError: after ``timeout`` (a ``WaitTimedOut``).
         """
-        return JobState(self._ask(wire.Wait([job], until, timeout))["jobs"][0])
+        return self._wait(wire.Wait([job], until, timeout))[0]
 
     def wait_all(
         self, jobs: Sequence[JobName], *, timeout: float | None = None
@@ -174,7 +179,19 @@ class Client(Moving):
         """
         if not jobs:
             return []
-        return [JobState(found) for found in self._ask(wire.Wait(list(jobs), None, timeout))["jobs"]]
+        return self._wait(wire.Wait(list(jobs), None, timeout))
+
+    def _wait(self, command: wire.Wait) -> list[JobState]:
+        found: list[JobState] = []
+
+        def take(body: bytes) -> None:
+            part = _documents(body, len(found))
+            del found[part.at :]  # the answer begins anew where it had to be asked for again
+            found.extend(JobState(bytes(document)) for document in part.jobs)
+
+        self._check_thread()
+        take(self._connection.exchange(command, take))
+        return found
 
     def result(self, job: JobName, *, timeout: float | None = None) -> dict[str, Any]:
         """Wait for a job and give its result, in JSON form.
@@ -308,6 +325,17 @@ class Client(Moving):
         file = export_document(image, spec, host=str(document.get("host", "")), now=0.0, blobs={})
         job_id: str = self._ask(wire.Import(json.dumps(file).encode()))["job_id"]
         return job_id
+
+
+def _documents(body: bytes, known: int) -> wire.Documents:
+    """Read a part of the answer to a wait, of which so many documents are known."""
+    try:
+        part = wire.decode_documents(body)
+    except msgspec.DecodeError as error:
+        raise ProtocolViolation(f"the supervisor's answer to a wait is none: {error}") from error
+    if part.at > known:
+        raise ProtocolViolation(f"the supervisor's answer to a wait lacks documents from {known} on")
+    return part
 
 
 def _batches(

@@ -23,6 +23,7 @@ from sojourn.runtime.wire.client import (
     Answer,
     Command,
     Failure,
+    Logs,
     Progress,
     Request,
     after_news,
@@ -82,11 +83,34 @@ class Connection:
         timeout: float | None = None,
         command_id: str | None = None,
     ) -> Body:
-        """Ask for something and wait for the answer.
+        """Ask for something and wait for the answer, read.
 
         Args:
             command: what.
             on_progress: gets the news meanwhile.
+            timeout: as of ``exchange``, and so is the other.
+            command_id: see there.
+        """
+        def tell(body: bytes) -> None:
+            if on_progress is not None:
+                on_progress(json.loads(body))
+
+        found: Body = json.loads(self.exchange(command, tell, timeout=timeout, command_id=command_id))
+        return found
+
+    def exchange(
+        self,
+        command: Command,
+        on_progress: Callable[[bytes], None],
+        *,
+        timeout: float | None = None,
+        command_id: str | None = None,
+    ) -> bytes:
+        """Ask for something and wait for the answer.
+
+        Args:
+            command: what.
+            on_progress: gets the bodies of the news meanwhile.
             timeout: seconds; None to wait as long as the supervisor runs.
             command_id: id under which it is done once; None for a new one.
 
@@ -114,12 +138,11 @@ class Connection:
                 continue
             if isinstance(answer, Failure):
                 raise from_wire(answer.kind, answer.message)
-            body: Body = json.loads(answer.body)
             if not isinstance(answer, Progress):
-                return body
-            request = after_news(request, body)
-            if on_progress is not None:
-                on_progress(body)
+                return answer.body
+            if isinstance(command, Logs):
+                request = after_news(request, json.loads(answer.body))
+            on_progress(answer.body)
 
     def _send(self, request: Request) -> None:
         frame = encode(request)

@@ -25,8 +25,8 @@ import click
 
 from sojourn.hosts.cli.main import run as run_command
 from sojourn.hosts.client import Client
-from sojourn.runtime.document import JobState
 from sojourn.runtime.errors import HostUnable, WorkFailed
+from sojourn.runtime.job_state import JobState
 from sojourn.runtime.moved import Handoff, read_handoff
 
 MODULE = "sojourn.actors.demo.retry"

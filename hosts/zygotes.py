@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import select
 import signal
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from sojourn.hosts.current_files import CurrentFiles
 from sojourn.hosts.descriptors import give_descriptors
 from sojourn.hosts.pages import PageReader
 from sojourn.runtime.errors import CodeNotLoadable
@@ -79,6 +79,7 @@ class Zygote:
         alive_lock: Path, import_timeout: float, descriptors: tuple[int, int] | None = None,
     ) -> None:
         self._paths = tuple(paths) or (os.getcwd(),)
+        self._files = CurrentFiles(self._paths)
         self._modules = tuple(modules)
         self._import_timeout = import_timeout
         self._waiting: list[int] = []
@@ -293,18 +294,7 @@ class Zygote:
         Args:
             files: (path relative to its root, sha256 hex).
         """
-        for name, digest in files:
-            for root in self._paths:
-                path = Path(root) / name
-                try:
-                    content = path.read_bytes()
-                except OSError:
-                    continue
-                if hashlib.sha256(content).hexdigest() == digest:
-                    break
-            else:
-                return False
-        return True
+        return self._files.hold(files)
 
     def kill(self) -> None:
         """Kill it; its guard kills the processes that it forked."""

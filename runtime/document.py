@@ -1,16 +1,15 @@
-"""The job state as a document: what ``show`` prints, ``export`` writes and ``JobState`` wraps.
+"""The job state as a document: what ``show`` prints, ``export`` writes and ``job_state.JobState`` wraps.
 
 Always made from the rows of a store (a ``JobImage``), by bytes alone: no user's class is needed.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+import math
 
 import msgspec
 
-from sojourn.runtime.document_format import FORMAT, Document, JobPart, RoutinePart, check_document, rfc3339
-from sojourn.runtime.errors import NotFound
+from sojourn.runtime.document_format import FORMAT, Document, rfc3339, written_time
 from sojourn.runtime.flow import FlowSpec
 from sojourn.runtime.job import (
     HandoffFigures,
@@ -25,11 +24,13 @@ from sojourn.runtime.job import (
     QuestionRow,
     RoutineCounts,
 )
+from sojourn.runtime.job_state import JobState as JobState
 from sojourn.runtime.values_json import displayed, fields_displayed
 from sojourn.runtime.wire.actor import TurnError
 from sojourn.runtime.wire.decoding import FrameDecoder
 
 _ERROR = FrameDecoder(msgspec.msgpack.Decoder(TurnError))
+_OUTCOMES = {int(outcome): outcome.word for outcome in Outcome}
 
 
 class Presentation(msgspec.Struct):
@@ -166,21 +167,22 @@ def _waiting(row: QuestionRow, now: float) -> Document:
 
 
 def _history(row: HistoryRow, origins: dict[int, Origin]) -> Document:
-    origin = origins[row.origin]
-    error = None if row.error is None else read_error(row.error)
+    (_, sequence, message, routine, slot, attempt, outcome, _, _, number, started, ended, encoded) = row
+    origin = origins[number]
+    error = None if encoded is None else read_error(encoded)
     return {
-        "seq": row.sequence,
-        "message": row.message,
-        "routine": row.routine,
-        "slot": row.slot,
-        "attempt": row.attempt,
-        "outcome": Outcome(row.outcome).word,
+        "seq": sequence,
+        "message": message,
+        "routine": routine,
+        "slot": slot,
+        "attempt": attempt,
+        "outcome": _OUTCOMES[outcome],
         "error": None if error is None else {"type": error.type, "message": error.message},
         "host": origin.host,
         "epoch": origin.epoch,
         "code": origin.code,
-        "started_at": rfc3339(row.started),
-        "ended_at": rfc3339(row.ended),
+        "started_at": written_time(started),
+        "ended_at": written_time(ended),
     }
 
 
@@ -193,127 +195,12 @@ def read_error(data: bytes) -> TurnError:
 
 
 def _handoff(figures: HandoffFigures) -> Document:
+    phases, downtime = figures.phases_ms, figures.downtime_ms
     return {
         "from": figures.source,
         "to": figures.target,
         "epoch": figures.epoch,
         "bytes": figures.bytes,
-        "phases_ms": figures.phases_ms,
-        "downtime_ms": figures.downtime_ms,
+        "phases_ms": phases if phases is None or all(map(math.isfinite, phases.values())) else None,
+        "downtime_ms": downtime if downtime is None or math.isfinite(downtime) else None,
     }
-
-
-class JobState:
-    """A job's state at one moment, as its supervisor told it.
-
-    Args:
-        document: as ``serialize`` gives it.
-
-    Raises:
-        DocumentRefused: if it is no job state.
-    """
-
-    def __init__(self, document: Document) -> None:
-        self._job: JobPart = check_document(document)
-        self._document = document
-
-    def serialize(self) -> Document:
-        """Give the document: a JSON-able dict."""
-        return self._document
-
-    @classmethod
-    def deserialize(cls, document: object) -> JobState:
-        """Read a document.
-
-        Raises:
-            DocumentRefused: if it is no job state of a version that is known.
-        """
-        return cls(cast(Document, document))
-
-    @property
-    def job_id(self) -> str:
-        """The job's id."""
-        return self._job.job_id
-
-    @property
-    def status(self) -> str:
-        """One of queued, running, paused, completed, failed, cancelled, moving, moved, blocked."""
-        return self._job.status.value
-
-    @property
-    def reason(self) -> str | None:
-        """Why it is paused or blocked."""
-        return self._job.reason
-
-    @property
-    def host(self) -> str:
-        """The host that told it."""
-        return self._job.host
-
-    @property
-    def epoch(self) -> int:
-        """How often the job has changed hands, from 1."""
-        return self._job.epoch
-
-    @property
-    def result(self) -> dict[str, Any]:
-        """The fields that routines set as result, in their JSON form."""
-        return self._job.result
-
-    @property
-    def shared(self) -> dict[str, Any]:
-        """The shared map, in JSON form."""
-        return self._job.shared
-
-    @property
-    def error(self) -> Document | None:
-        """Why it failed: type, message, traceback, routine."""
-        return cast("Document | None", self._document["error"])
-
-    @property
-    def pending(self) -> list[Document]:
-        """Pending messages."""
-        return cast("list[Document]", self._document["pending"])
-
-    @property
-    def waiting(self) -> list[Document]:
-        """Open questions."""
-        return cast("list[Document]", self._document["waiting"])
-
-    @property
-    def history(self) -> list[Document]:
-        """Attempts that ended."""
-        return cast("list[Document]", self._document["history"])
-
-    @property
-    def handoffs(self) -> list[Document]:
-        """The job's journeys."""
-        return cast("list[Document]", self._document["handoffs"])
-
-    def retry_count(self, routine: str) -> int:
-        """Give the retries granted so far: the highest of the routine's pending messages, else of its last.
-
-        Raises:
-            NotFound: if the flow has no such routine.
-        """
-        return self._routine(routine).retry_count
-
-    def state(self, routine: str) -> dict[str, Any]:
-        """Give a routine's committed attributes, in their JSON form.
-
-        Raises:
-            NotFound: if the flow has no such routine.
-        """
-        return self._routine(routine).state
-
-    def _routine(self, name: str) -> RoutinePart:
-        found = self._job.routines.get(name)
-        if found is None:
-            known = ", ".join(self._job.routines)
-            raise NotFound(
-                f"flow {self._job.flow_id!r} of job {self.job_id} has no routine {name!r}: it has {known}"
-            )
-        return found
-
-    def __repr__(self) -> str:
-        return f"<JobState {self.job_id} {self.status} on {self.host} epoch {self.epoch}>"

@@ -6,6 +6,8 @@ Only what a document looks like; ``document`` makes one, ``document_image`` take
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
+from math import floor
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -20,26 +22,28 @@ Document = dict[str, Any]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """What fits a store's integers."""
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=253_000_000_000.0)]
-Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z")]
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
 JobId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 OutcomeWord = Literal["succeeded", "failed", "skipped", "interrupted"]
 
 
 def rfc3339(seconds: float | None) -> str | None:
     """Write a wall-clock time: UTC, microseconds, ``Z``."""
-    if seconds is None:
-        return None
-    moment = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
-    return moment.isoformat(timespec="microseconds") + "Z"
+    return None if seconds is None else written_time(seconds)
 
 
-def read_rfc3339(text: str) -> float:
-    """Read a time as ``rfc3339`` writes it.
+def written_time(seconds: float) -> str:
+    """Write a wall-clock time; a document holds many, most of them within few seconds."""
+    whole = floor(seconds)
+    microseconds = round((seconds - whole) * 1e6)
+    if microseconds == 1_000_000:
+        return f"{_written_second(whole + 1)}.000000Z"
+    return f"{_written_second(whole)}.{microseconds:06d}Z"
 
-    Raises:
-        ValueError: if it is none.
-    """
-    return datetime.fromisoformat(text).timestamp()
+
+@lru_cache(maxsize=256)
+def _written_second(whole: int) -> str:
+    return datetime.fromtimestamp(whole, UTC).replace(tzinfo=None).isoformat()
 
 
 class ErrorPart(msgspec.Struct):
@@ -123,6 +127,7 @@ class HandoffPart(msgspec.Struct, rename={"source": "from", "target": "to"}):
 class JobPart(msgspec.Struct):
     """The whole document; without ``pending_total``, ``pending`` is taken for complete."""
 
+    format: int
     job_id: JobId
     instance: str
     flow_id: str

@@ -18,7 +18,6 @@ from sojourn.runtime.document_format import (
     PendingPart,
     WaitingPart,
     check_document,
-    read_rfc3339,
 )
 from sojourn.runtime.errors import DocumentRefused, ValueMalformed
 from sojourn.runtime.flow import FlowSpec, encode_flow
@@ -43,8 +42,8 @@ from sojourn.runtime.values import blob_references
 from sojourn.runtime.values_json import fields_from_json, from_json
 from sojourn.runtime.wire.actor import TurnError
 
-_COUNTED = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.SKIPPED)
-"""Outcomes that end messages, in the order in which ``RoutineCounts`` counts them."""
+_COUNTED = {int(Outcome.SUCCEEDED): 0, int(Outcome.FAILED): 1, int(Outcome.SKIPPED): 2}
+"""Outcomes that end messages, and where ``RoutineCounts`` counts them."""
 
 _STATUS_UNDER = {JobStatus.MOVING: JobStatus.RUNNING, JobStatus.MOVED: JobStatus.RUNNING}
 """What a job is taken for whose document says only where it went."""
@@ -76,8 +75,10 @@ def count_endings(history: Iterable[HistoryRow]) -> dict[str, RoutineCounts]:
     found: dict[str, list[int]] = {}
     for row in history:
         if row.final:
-            counts = found.setdefault(row.routine, [0, 0, 0, 0])
-            counts[_COUNTED.index(Outcome(row.outcome))] += 1
+            counts = found.get(row.routine)
+            if counts is None:
+                counts = found[row.routine] = [0, 0, 0, 0]
+            counts[_COUNTED[row.outcome]] += 1
             counts[3] = row.retry_count
     return {routine: RoutineCounts._make(counts) for routine, counts in found.items()}
 
@@ -157,7 +158,7 @@ def _head(job: JobPart, flow: FlowSpec) -> JobHead:
     error = job.error
     return JobHead(
         job_id=job.job_id, instance=job.instance, flow_id=flow.id, flow_digest=job.flow_digest,
-        epoch=job.epoch, status=status, created_at=read_rfc3339(job.created_at),
+        epoch=job.epoch, status=status, created_at=job.created_at.timestamp(),
         input=fields_from_json(job.input, where="input"),
         reason=job.reason,
         held=status is JobStatus.PAUSED and not job.waiting,
@@ -165,7 +166,7 @@ def _head(job: JobPart, flow: FlowSpec) -> JobHead:
         error=None if error is None else JobError(
             error.type, error.message, error.traceback, error.routine
         ),
-        finished_at=None if job.finished_at is None else read_rfc3339(job.finished_at),
+        finished_at=None if job.finished_at is None else job.finished_at.timestamp(),
         hooks_delivered=_hooks_delivered(job, status, flow),
         handoffs=[
             HandoffFigures(h.source, h.target, h.epoch, h.bytes, h.phases_ms, h.downtime_ms)
@@ -211,7 +212,7 @@ def _message(entry: PendingPart) -> MessageRow:
 
 def _question(entry: WaitingPart) -> QuestionRow:
     return QuestionRow(
-        0, entry.question, 0, entry.routine, entry.slot, entry.prompt, read_rfc3339(entry.since),
+        0, entry.question, 0, entry.routine, entry.slot, entry.prompt, entry.since.timestamp(),
         entry.due_in,
     )
 
@@ -242,7 +243,7 @@ def _entry(
     return HistoryRow(
         0, entry.seq, entry.message, entry.routine, entry.slot, entry.attempt,
         int(Outcome[entry.outcome.upper()]), int(final), retry_count, origin,
-        read_rfc3339(entry.started_at), read_rfc3339(entry.ended_at), error,
+        entry.started_at.timestamp(), entry.ended_at.timestamp(), error,
     )
 
 

@@ -65,6 +65,9 @@ _SEQUENCES = {
     ExtensionCode.SET: "set",
     ExtensionCode.FROZENSET: "frozenset",
 }
+_ITSELF = frozenset({type(None), bool, int, str})
+"""What is the same in JSON."""
+
 _TEXT_CODES = {name: code for code, name in _TEXTS.items()}
 _SEQUENCE_CODES = {name: code for code, name in _SEQUENCES.items()}
 
@@ -162,6 +165,8 @@ def _mark(kind: str, value: object) -> dict[str, object]:
 
 
 def _plain(raw: object, depth: int) -> object:
+    if type(raw) in _ITSELF:
+        return raw
     if depth >= DEEPEST and is_container(raw):
         raise ValueMalformed(f"the value is nested more than {DEEPEST} levels deep")
     if is_extension(raw):

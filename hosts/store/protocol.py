@@ -7,6 +7,8 @@ from typing import Protocol
 
 import msgspec
 
+from sojourn.hosts.store.shown import ShownJob
+from sojourn.runtime.errors import JobUnreadable
 from sojourn.runtime.job import (
     HandoffRow,
     HistoryRow,
@@ -89,6 +91,10 @@ class Store(Protocol):
         """Give the job of this id, forgotten or not."""
         ...
 
+    def ended(self, job_ids: Sequence[str]) -> dict[str, int]:
+        """Give id → row of those among jobs that are owned here and finished."""
+        ...
+
     def next_row(self) -> int:
         """Give a row number that no job ever had."""
         ...
@@ -128,6 +134,21 @@ class Store(Protocol):
 
         Args:
             rows: their rows; one that isn't there is passed over.
+        """
+        ...
+
+    def read_shown(
+        self, rows: Sequence[int], *, history: int, pending: int
+    ) -> dict[int, ShownJob | JobUnreadable]:
+        """Read many jobs as their documents show them, by few queries.
+
+        Args:
+            rows: of the jobs.
+            history: how many entries of each history, the last ones; at least one.
+            pending: how many pending messages of each, oldest first; at least one.
+
+        Returns:
+            Row → job, or what is wrong with it; rows that there aren't are left out.
         """
         ...
 

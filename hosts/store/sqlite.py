@@ -21,6 +21,7 @@ from sojourn.hosts.store.mark import CommitMark, read_mark
 from sojourn.hosts.store.protocol import StoredJob, UnreadableJob
 from sojourn.hosts.store.records import decode_record
 from sojourn.hosts.store.schema import connect, damaged, failure, unreadable
+from sojourn.hosts.store.shown import ShownJob, read_ended, read_shown
 from sojourn.hosts.store.soundness import Look
 from sojourn.hosts.store.sqlite_writes import apply_writes, prune_commands
 from sojourn.hosts.store.tally import Tallies
@@ -195,6 +196,10 @@ class SqliteStore:
         found = self._heads("job_id = ?", job_id)
         return found[0] if found else None
 
+    def ended(self, job_ids: Sequence[str]) -> dict[str, int]:
+        """See ``Store.ended``."""
+        return read_ended(self._all, job_ids)
+
     def next_row(self) -> int:
         """See ``Store.next_row``."""
         kept = self._number("SELECT max(seq) FROM sqlite_sequence WHERE name = 'jobs'")
@@ -240,6 +245,12 @@ class SqliteStore:
     def read_jobs(self, rows: Sequence[int]) -> Iterator[StoredJob | UnreadableJob]:
         """See ``Store.read_jobs``."""
         return self._bulk.read(rows)
+
+    def read_shown(
+        self, rows: Sequence[int], *, history: int, pending: int
+    ) -> dict[int, ShownJob | JobUnreadable]:
+        """See ``Store.read_shown``."""
+        return read_shown(self, self._all, self._path, rows, history=history, pending=pending)
 
     def staged_rows(self, row: int) -> StagedRows:
         """See ``Store.staged_rows``."""

@@ -36,6 +36,7 @@ class Question(msgspec.Struct):
         process: its name.
         by_routine: whether the files of each routine are asked for.
         also: tickets of those who asked the same meanwhile.
+        locator: of a flow that is looked for.
     """
 
     digest: str
@@ -44,6 +45,7 @@ class Question(msgspec.Struct):
     process: str = ""
     by_routine: bool = False
     also: list[object] = []
+    locator: str = ""
 
     def answers(self, inspected: Inspected | None, failed: LoadFailed | None) -> list[LoadAnswer]:
         """Give the answers for all who asked."""
@@ -72,6 +74,8 @@ class CodeBase:
         """(path relative to its root, sha256 hex) of every file that one of them loaded, once."""
         self.detailed: dict[str, Inspected] = {}
         """Flow digest → the same with the files of each routine, where they were asked for."""
+        self.located: dict[str, Inspected] = {}
+        """Locator → the flow that was found there. A zygote imports a module once."""
         self.failed: dict[str, str] = {}
         """Flow digest → why it can't be run here."""
         self.checking: set[str] = set()
@@ -121,11 +125,21 @@ class CodeBases:
     def inspect(self, locator: str, ticket: object) -> None:
         """Ask for the flow ``MODULE:ATTR``."""
         base = self._current((locator.partition(":")[0],))
-        self.ask(base, Question("", ticket), lambda number: Inspect(number, locator))
+        known = base.located.get(locator)
+        if known is not None:
+            self.answers.append(LoadAnswer(ticket, known, None))
+            return
+        question = Question("", ticket, locator=locator)
+        self.ask(base, question, lambda number: Inspect(number, locator))
 
     def check(self, digest: str, flow: bytes, ticket: object) -> None:
         """Ask whether a flow can be run here."""
         base = self._current(self._core.plan(digest, flow).spec.modules)
+        known = base.checked.get(digest)
+        if known is not None:
+            if ticket is not None:
+                self.answers.append(LoadAnswer(ticket, known, None))
+            return
         base.checking.add(digest)
         self.ask(base, Question(digest, ticket), lambda number: Check(number, flow))
 
@@ -269,6 +283,9 @@ class CodeBases:
             return None
         self._tell_of_forks(base, message.forks)
         self.answers += question.answers(message, None)
+        if question.locator:
+            base.located[question.locator] = message
+            base.files.update(dict.fromkeys(message.files))
         if not question.digest:
             return None
         digest = question.digest

@@ -100,6 +100,7 @@ class Core:
         self.read_clocks = nature.clocks
         self.new_uuid = nature.new_uuid
         self.new_id = nature.new_id
+        self.new_ids = nature.new_ids
         self.options = options
         self.home = home
         self.store = store
@@ -351,3 +352,20 @@ class Core:
                 f"job {head.job_id} was forgotten on host {self.host!r}: only its id is kept"
             )
         return row, head
+
+    def owned_rows(self, names: Sequence[str]) -> tuple[list[int], frozenset[int]]:
+        """Give the rows of jobs as ``owned`` does, of many by few looks into the store.
+
+        Returns:
+            The rows, and those among them that are over by what is on disk, as far as that was seen.
+        """
+        rows: dict[str, int] = {}
+        for name in names:
+            row = self._rows.get(name)
+            if row is not None and self.engine.job(row) is not None:
+                rows[name] = row
+        others = [name for name in names if name not in rows]
+        over = self.store.ended(others) if len(others) > 1 else {}
+        rows |= over
+        found = [rows[name] if name in rows else self.owned(name)[0] for name in names]
+        return found, frozenset(over.values())

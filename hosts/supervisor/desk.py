@@ -6,7 +6,6 @@ of the design says; one that comes twice under the same id is answered twice and
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -19,9 +18,10 @@ from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.pairing import Pairing
 from sojourn.hosts.supervisor.papers import document, exported, summary
 from sojourn.hosts.supervisor.permits import OF_A_JOB, Permits
+from sojourn.hosts.supervisor.reading_logs import LogWatch, ReadingLogs
 from sojourn.hosts.supervisor.resolving import Resolving
 from sojourn.hosts.supervisor.submissions import Submissions
-from sojourn.hosts.supervisor.watching import LogWatch, Watch, Watching
+from sojourn.hosts.supervisor.watching import Watch, Watching
 from sojourn.hosts.supervisor.whereabouts import Whereabouts
 from sojourn.runtime.commands import cordoned
 from sojourn.runtime.conditions import Condition, parse
@@ -69,6 +69,7 @@ from sojourn.runtime.wire.client import (
     Submit,
     Wait,
     decode_waited,
+    encode_body,
 )
 from sojourn.runtime.wire.whole_hosts import Drain, MigrateMany
 
@@ -136,6 +137,7 @@ class Desk:
         self.resolving: Resolving | None = None
         self.whereabouts: Whereabouts | None = None
         self.watching = Watching(core, self._follow)
+        self.reading_logs = ReadingLogs(core, self._follow)
         self.submissions = Submissions(core, fleet.code, self)
         self.acting = Acting(core, fleet, self)
         self.errands = Errands(self.handle, core.new_id)
@@ -221,7 +223,7 @@ class Desk:
 
     def reply(self, asker: Asker, body: dict[str, Any]) -> None:
         """Answer that a command was done."""
-        self.answer(asker, Reply(asker.request, json.dumps(body).encode()))
+        self.answer(asker, Reply(asker.request, encode_body(body)))
 
     def fail(self, asker: Asker, error: SojournError) -> None:
         """Answer that it wasn't. A refusal is not remembered: the same command may succeed later."""
@@ -232,6 +234,7 @@ class Desk:
     def gone(self, asker: Asker) -> None:
         """Stop following for someone who went away; commands under way go on."""
         self.watching.drop(asker)
+        self.reading_logs.drop(asker)
         if self.border is not None:
             self.border.gone(asker)
         for drop in self._leaving:
@@ -338,6 +341,7 @@ class Desk:
             self._follow_to_owner(watch, row)
         except SojournError as error:
             self.watching.drop(watch.asker)
+            self.reading_logs.drop(watch.asker)
             self.fail(watch.asker, error)
 
     def _follow_to_owner(self, watch: Watch | LogWatch, row: int) -> None:
@@ -361,7 +365,6 @@ class Desk:
         asker = Asker(b"", PART, self._next_part, watch.asker.request)
         self._parts[self._next_part] = (watch, row)
         self._next_part += 1
-        watch.open.discard(row)
         until = watch.condition.text if watch.condition is not None else None
         self._relay_to_owner(
             head, asker,
@@ -384,7 +387,8 @@ class Desk:
         except msgspec.DecodeError as error:
             self.watching.fail(watch, ProtocolViolation(f"another host's answer is none: {error}"))
             return
-        self.watching.settle(watch, row, waited.jobs[0] if waited.jobs else {}, held=waited.held)
+        found_there = encode_body(waited.jobs[0] if waited.jobs else {})
+        self.watching.settle(watch, row, found_there, held=waited.held)
 
     def _moves(self) -> Moves:
         if self.moves is None:
@@ -428,16 +432,18 @@ class Desk:
 
     def _wait(self, asker: Asker, command: Wait) -> None:
         condition = None if command.until is None else parse(command.until)
-        rows = [self._core.owned(name)[0] for name in command.jobs]
+        rows, over = self._core.owned_rows(command.jobs)
         if condition is not None:
             for row in rows:
                 self._check_condition(condition, row)
         deadline = None
         if command.timeout is not None:
             deadline = self._core.now.monotonic + command.timeout
-        self.watching.wait(
-            Watch(asker, rows, set(rows), {}, condition, deadline, command.follow)
-        )
+        watched = set(rows)
+        self.watching.wait(Watch(
+            asker, rows, repeats=len(watched) < len(rows), open=watched, over=over,
+            condition=condition, deadline=deadline, follow=command.follow,
+        ))
 
     def _check_condition(self, condition: Condition, row: int) -> None:
         head = self._core.store.head(row)
@@ -456,12 +462,22 @@ class Desk:
         if head.ownership in (Ownership.GONE, Ownership.FORGOTTEN) and head.moved_to:
             self._relay_to_owner(head, asker, Request(asker.request, self._core.new_id(), None, command))
             return
-        self.watching.read_logs(LogWatch(asker, row, command.after), follow=command.follow)
+        self.reading_logs.read(LogWatch(asker, row, command.after), follow=command.follow)
+
+    def before_commit(self, round_: Round) -> None:
+        """Keep what those who wait are still to be told of jobs that are about to change."""
+        self.watching.before_commit(round_)
 
     def after_commit(self, committed: Round) -> None:
         """Answer those whose job has fallen quiet, and all who watch."""
         self.acting.after_commit(committed)
         self.watching.after_commit(committed)
+        self.reading_logs.after_commit(committed)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether something is to be sent that needs no other occasion than a further round."""
+        return self.watching.deliveries.under_way
 
     # --- moving ---------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,12 +10,18 @@ import msgspec
 
 from sojourn.hosts.store.blobs import BlobUnreadable, read_blob
 from sojourn.hosts.store.schema import unreadable
+from sojourn.hosts.store.shown import ShownJob
 from sojourn.hosts.supervisor.core import Core
 from sojourn.runtime.document import Presentation, job_document, shown_status
 from sojourn.runtime.document_format import rfc3339
-from sojourn.runtime.errors import StoreFailed, ValueMalformed
+from sojourn.runtime.errors import JobUnreadable, NotFound, StoreFailed, ValueMalformed
 from sojourn.runtime.export import ReleaseTicket, export_document
-from sojourn.runtime.job import JobHead, JobImage
+from sojourn.runtime.job import JobHead, JobImage, JobStatus
+
+SENSELESS = (
+    msgspec.MsgspecError, ValueMalformed, ValueError, TypeError, OverflowError, KeyError,
+)
+"""What making a document of rows that make no sense may raise."""
 
 SHOWN = 100
 """History entries and pending messages that a document holds unless told otherwise."""
@@ -48,6 +54,41 @@ def document(
     )
     with _readable(core, image):
         return job_document(image, core.plan(image.head.flow_digest).spec, shown)
+
+
+def documents(core: Core, rows: Sequence[int]) -> dict[int, bytes | JobUnreadable]:
+    """Make many jobs' documents, as JSON text, from what is committed of them.
+
+    Returns:
+        Row → document, or what is wrong with the job.
+    """
+    found: dict[int, bytes | JobUnreadable] = dict.fromkeys(
+        rows, JobUnreadable(f"the store {core.home.store} holds a job no more that was waited for")
+    )
+    for row, read in core.store.read_shown(rows, history=SHOWN, pending=SHOWN).items():
+        if isinstance(read, JobUnreadable):
+            found[row] = read
+            continue
+        try:
+            found[row] = _text(core, row, read)
+        except (NotFound, *SENSELESS) as error:
+            found[row] = _senseless(core, read.image, error)
+    return found
+
+
+def _text(core: Core, row: int, read: ShownJob) -> bytes:
+    head = read.image.head
+    shown = Presentation(
+        host=core.host,
+        now=core.now.wall,
+        history_total=read.history_total,
+        moving=row in core.moving,
+        running=head.status is JobStatus.QUEUED and core.is_running(row),
+        pending_total=read.pending_total,
+        pending_retries=read.pending_retries,
+        in_doubt=core.held_back(row),
+    )
+    return msgspec.json.encode(job_document(read.image, core.plan(head.flow_digest).spec, shown))
 
 
 def summary(core: Core, row: int, head: JobHead) -> dict[str, Any]:
@@ -100,7 +141,11 @@ def _readable(core: Core, image: JobImage) -> Generator[None]:
     """Turn what rows that make no sense lead to into a sentence about their job."""
     try:
         yield
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueMalformed, KeyError) as error:
-        raise unreadable(
-            core.home.store, image.head.job_id, f"holds rows of it that can't be read ({error})"
-        ) from error
+    except SENSELESS as error:
+        raise _senseless(core, image, error) from error
+
+
+def _senseless(core: Core, image: JobImage, error: Exception) -> JobUnreadable:
+    return unreadable(
+        core.home.store, image.head.job_id, f"holds rows of it that can't be read ({error})"
+    )

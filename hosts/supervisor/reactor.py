@@ -141,12 +141,19 @@ class Reactor:
         core = self._core
         for part in self.parts:
             part.before_commit(core.round)
-        outbox, core.outbox = core.outbox, []
+        self.desk.before_commit(core.round)
         committed = core.fresh_round()
         if committed.writes:
             core.store.commit(committed.writes)
-        self._deliver_all(outbox)
+        self._send_queued()
         self._act(committed)
+        if not core.round.writes:
+            # What came of it waits for no commit (G1), so that it needs no round of its own.
+            self._send_queued()
+
+    def _send_queued(self) -> None:
+        outbox, self._core.outbox = self._core.outbox, []
+        self._deliver_all(outbox)
 
     def _act(self, committed: Round) -> None:
         """Do what a committed round asks for."""
@@ -160,11 +167,11 @@ class Reactor:
             for assignment in core.dispatcher.assign(core.now.monotonic):
                 self._send_process(assignment.worker.name, assignment.dispatch)
         self._statuses.tell(committed.changes, core.now.monotonic)
-        if committed.ended:
-            self.fleet.forget(committed.ended)
         for part in self.parts:
             part.after_commit(committed)
         self.desk.after_commit(committed)
+        if committed.ended:  # after the answers of those who wait for the end
+            self.fleet.forget(committed.ended)
         if not core.stopping:
             self.fleet.recalls.rebalance()
         self._due = self.fleet.tend()
@@ -180,7 +187,7 @@ class Reactor:
     def next_due(self) -> float | None:
         """Do what is due; give the monotonic time at which something is again, None for at once."""
         core = self._core
-        if core.round.writes or core.outbox or self.fleet.code.answers:
+        if core.round.writes or core.outbox or self.fleet.code.answers or self.desk.unfinished:
             return None
         due = [
             time for time in (
@@ -320,6 +327,8 @@ class Reactor:
             self.run_round()
         self.commit()
         self._statuses.tell_counted()
+        while self.desk.unfinished:
+            self.commit()
         self.fleet.close(settled=True)
         for part in self.parts:
             part.close()

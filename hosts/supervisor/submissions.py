@@ -14,8 +14,8 @@ from sojourn.hosts.supervisor.core import Asker, Core
 from sojourn.runtime.commands import check_fields, cordoned
 from sojourn.runtime.engine.inputs import Create
 from sojourn.runtime.errors import Refused, SojournError, UsageError, from_wire
-from sojourn.runtime.flow import INPUT_SLOT, FlowSpec, decode_flow
-from sojourn.runtime.flow_document import flow_digest
+from sojourn.runtime.flow import INPUT_SLOT
+from sojourn.runtime.flow_document import read_flow
 from sojourn.runtime.job import Ownership
 from sojourn.runtime.wire.client import Request, Submit
 from sojourn.runtime.wire.zygote import Inspected
@@ -87,8 +87,7 @@ class Submissions:
             return
         self._refuse_cordoned(command)
         if command.flow is not None:
-            flow = self._decoded(command.flow)
-            digest = flow_digest(flow)
+            digest = self._digest(command.flow)
             self._code.check(digest, command.flow, SubmitTicket(asker, command))
         elif command.locator is not None:
             module, colon, attribute = command.locator.partition(":")
@@ -106,9 +105,10 @@ class Submissions:
         if core.cordoned and any(name is None or core.head(name) is None for name in command.job_ids):
             raise Refused(cordoned(core.host))
 
-    def _decoded(self, encoded: bytes) -> FlowSpec:
+    def _digest(self, encoded: bytes) -> str:
+        """Give the digest of an encoded flow."""
         try:
-            return decode_flow(encoded)
+            return read_flow(encoded)[1]
         except msgspec.DecodeError as error:
             raise UsageError(f"the flow doesn't decode: {error}") from None
 
@@ -143,29 +143,32 @@ class Submissions:
 
     def _create(self, asker: Asker, command: Submit, inspected: Inspected) -> None:
         core = self._core
-        flow = decode_flow(inspected.flow)
-        digest = flow_digest(flow)
+        digest = self._digest(inspected.flow)
         plan = core.plan(digest, inspected.flow)
         self._refuse_cordoned(command)
         entry = plan.routines[plan.spec.entry].slot(INPUT_SLOT)
+        what = f"the input of flow {plan.spec.id!r}"
         for data in command.inputs:
-            check_fields(data, entry, f"the input of flow {flow.id!r}")
-        ids: list[str] = []
+            check_fields(data, entry, what)
         fresh: dict[str, Fresh] = {}
+        made = iter(core.new_ids(command.job_ids.count(None)))
+        ids = [next(made) if job_id is None else job_id for job_id in command.job_ids]
+        submitted = hashlib.sha256(digest.encode() + b"\0")
         # All are looked at before the first is made: a batch is refused whole.
-        for job_id, data in zip(command.job_ids, command.inputs, strict=True):
-            submission = hashlib.sha256(digest.encode() + b"\0" + data).hexdigest()
-            name = job_id or core.new_id()
-            ids.append(name)
-            row = core.fresh_row(name) if job_id is None else self._named(name, submission, fresh)
+        for name, given, data in zip(ids, command.job_ids, command.inputs, strict=True):
+            whole = submitted.copy()
+            whole.update(data)
+            submission = whole.hexdigest()
+            row = core.fresh_row(name) if given is None else self._named(name, submission, fresh)
             if row is not None:
                 fresh[name] = (row, data, submission)
         core.round.writes.flows_put[digest] = inspected.flow
         if command.locator is not None:
             self._code.note_checked(digest, command.locator, inspected)
+        instances = core.new_ids(len(fresh))
         core.apply_all([
-            Create(row, name, core.new_id(), plan, data, submission)
-            for name, (row, data, submission) in fresh.items()
+            Create(row, name, instance, plan, data, submission)
+            for instance, (name, (row, data, submission)) in zip(instances, fresh.items(), strict=True)
         ])
         self._answers.reply(asker, {"job_ids": ids})
 

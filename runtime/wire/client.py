@@ -6,6 +6,7 @@ Bodies of replies are JSON documents, so that ``-o json`` prints what travelled.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -58,8 +59,10 @@ class Show(msgspec.Struct, tag="show"):
 class Wait(msgspec.Struct, tag="wait"):
     """Wait until the jobs ended or, for one job, a condition holds. ``timeout`` in seconds.
 
-    Reply: ``{"jobs": [document, …]}`` in the order asked; WaitTimedOut as failure. ``follow`` asks for
-    Progress ``{"job_id", "status", "host", "event"}`` at every change of status and every history entry.
+    Reply: ``{"jobs": [document, …], "held", "at"}`` in the order asked; WaitTimedOut as failure. Of many
+    jobs, the first documents come before it, as Progress of that form; ``at`` is the number of jobs before
+    the first of its own. ``follow`` asks for Progress ``{"job_id", "status", "host", "event"}`` at every
+    change of status and every history entry.
     """
 
     jobs: list[str]
@@ -293,10 +296,18 @@ class _Lines(msgspec.Struct):
 
 
 class Waited(msgspec.Struct):
-    """Body of the reply to Wait."""
+    """Body of the reply to Wait, which may be its last part."""
 
     jobs: list[dict[str, Any]]
     held: bool
+    at: Count = 0
+
+
+class Documents(msgspec.Struct):
+    """The documents in a part of the answer to Wait, each as its text; the first is that of job ``at``."""
+
+    jobs: list[msgspec.Raw]
+    at: Count = 0
 
 
 class Moved(msgspec.Struct, rename={"source": "from", "target": "to"}):
@@ -341,6 +352,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 _REQUEST: FrameDecoder[Request] = FrameDecoder(msgspec.msgpack.Decoder(Request))
 _ANSWER: FrameDecoder[Answer] = FrameDecoder(msgspec.msgpack.Decoder(Answer))
 _BODY = FrameDecoder(msgspec.json.Decoder(dict[str, Any]))
+_DOCUMENTS = FrameDecoder(msgspec.json.Decoder(Documents))
 
 
 def encode(message: Request | Answer) -> bytes:
@@ -395,3 +407,33 @@ def decode_waited(body: bytes) -> Waited:
         msgspec.DecodeError: if it is none.
     """
     return msgspec.convert(decode_body(body), Waited)
+
+
+def encode_body(body: dict[str, Any]) -> bytes:
+    """Write the body of a reply or of news."""
+    try:
+        return msgspec.json.encode(body)
+    except (UnicodeEncodeError, OverflowError):  # JSON has a way to write it
+        return json.dumps(body).encode()
+
+
+def join_documents(documents: list[bytes], at: int, *, held: bool) -> bytes:
+    """Write the body of a part of the answer to Wait.
+
+    Args:
+        documents: as JSON text.
+        at: which of the jobs asked for the first is of, from 0.
+        held: whether the condition held.
+    """
+    return b'{"at":%d,"held":%s,"jobs":[%s]}' % (
+        at, b"true" if held else b"false", b",".join(documents)
+    )
+
+
+def decode_documents(body: bytes) -> Documents:
+    """Read the body of a part of the answer to Wait, the documents in it aside.
+
+    Raises:
+        msgspec.DecodeError: if it is none.
+    """
+    return _DOCUMENTS.decode(body)

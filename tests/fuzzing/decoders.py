@@ -263,6 +263,7 @@ def _body(data: bytes) -> object:
     if "jobs" in body:
         client.check_reply(client.Wait(["job"]), client.Reply(1, data))
         client.decode_waited(data)
+        client.decode_documents(data)
     if "to" in body:
         client.check_reply(client.Migrate("job", "b"), client.Reply(1, data))
         moved_entry(body)
@@ -380,7 +381,7 @@ DECODERS: Sequence[Decoder] = (
     Decoder("bodies of answers", _body, DECODE_ERROR,
             (b'{"lines": [{"seq": 3, "text": "x"}]}', b'{"jobs": [{}], "held": true}',
              b'{"job_id": "job", "from": "a", "to": "b", "epoch": 2, "bytes": 9, "phases_ms": null}'),
-            "json", reads=("runtime/wire/client.py:_BODY",)),
+            "json", reads=("runtime/wire/client.py:_BODY", "runtime/wire/client.py:_DOCUMENTS")),
     Decoder("messages to zygotes", zygote.decode_to_zygote, DECODE_ERROR, _golden("to_zygote."),
             encode=zygote.encode, reads=("runtime/wire/zygote.py:_TO_ZYGOTE",)),
     Decoder("messages of zygotes", zygote.decode_from_zygote, DECODE_ERROR, _golden("from_zygote."),
@@ -409,7 +410,7 @@ DECODERS: Sequence[Decoder] = (
             reads=("runtime/engine/book.py:_FIELDS",)),
     Decoder("records of the store", _records, DECODE_ERROR,
             tuple(msgspec.msgpack.encode(record) for record in _RECORDS),
-            reads=("hosts/store/records.py:decode_record",)),
+            reads=("hosts/store/records.py:_decoder",)),
     Decoder("operands of the shared map", _merge, (), (packed(1), packed(2.5), packed([1])),
             reads=("runtime/shared.py:_NUMBER", "runtime/shared.py:_LIST")),
     Decoder("fields for a slot", _fields, (InvalidInput,), (fields(url="x"), fields()),
@@ -418,6 +419,11 @@ DECODERS: Sequence[Decoder] = (
             (json.dumps(flow_to_document(FLOW)).encode(),), "json"),
     Decoder("documents of jobs", _job_state, (DocumentRefused, Refusal),
             (json.dumps(_EXPORT["job"]).encode(),), "json"),
+    Decoder("texts of jobs", JobState, (DocumentRefused,), (json.dumps(_EXPORT["job"]).encode(),), "json",
+            reads=(
+                "runtime/job_state.py:_JOB", "runtime/job_state.py:_DOCUMENT",
+                "runtime/job_state.py:_parsed",
+            )),
     Decoder("jobs of documents", _job_image, (DocumentRefused, Refusal),
             (json.dumps(_EXPORT["job"]).encode(),), "json"),
     Decoder("export files", _export, (DocumentRefused,), (_EXPORTED,), "json",

@@ -26,6 +26,8 @@ OWN = {
     "hosts/supervisor/batches.py:_answered": "an answer of this host, or one that was checked as it came",
     "hosts/supervisor/draining.py:_answered": "an answer of this host, or one that was checked as it came",
     "hosts/connection.py:request": "an answer of the supervisor that the client has asked",
+    "hosts/connection.py:tell": "news of the supervisor that the client has asked",
+    "hosts/connection.py:exchange": "news of the supervisor that the client has asked",
     "hosts/demo.py:_move_at_two": "what this program printed",
     "runtime/ledger.py:head": "what the same object encoded",
     "runtime/handoff/target.py:decode_record": "a record of this host's own store",
@@ -33,6 +35,9 @@ OWN = {
     "runtime/values_leaves.py:_integer": "reads any bytes; its length is that of the extension around it",
 }
 """Places whose input was written by this host itself, and why that is so."""
+
+BODIES = ("decode_body", "decode_documents", "decode_waited")
+"""Decoders of what is in an answer: fuzzed as one, "bodies of answers"."""
 
 
 def _name(node: ast.expr) -> str:
@@ -84,7 +89,7 @@ def test_every_decoder_of_the_wire_is_in_the_list() -> None:
     decoded = {decoder.decode for decoder in DECODERS}
     for module in (actor, client, zygote):
         for name, value in vars(module).items():
-            if name.startswith("decode") and name not in ("decode_body", "decode_waited"):
+            if name.startswith("decode") and name not in BODIES:
                 assert value in decoded, f"{module.__name__}.{name}"
     assert [name for name in vars(peer) if name.startswith("decode")] == ["decode", "decode_all"]
 

@@ -22,6 +22,7 @@ from sojourn.runtime.errors import (
     InvalidInput,
     JobFailed,
     NoSupervisor,
+    ProtocolViolation,
     Refused,
     UsageError,
     ValueNotEncodable,
@@ -46,7 +47,7 @@ from sojourn.runtime.wire.client import (
 )
 from sojourn.runtime.wire.whole_hosts import Cordon, Drain, MigrateMany
 from tests.hosts.job_documents import completed, failed, handoff, job_document, pending
-from tests.hosts.recorded_supervisor import RecordedSupervisor, Said
+from tests.hosts.recorded_supervisor import Json, News, RecordedSupervisor, Said
 
 NOTHING_SENT = "what is refused here must not reach the supervisor"
 
@@ -223,6 +224,29 @@ def test_wait_all_is_one_request(tmp_path: Path) -> None:
         assert [state.status for state in client.wait_all(["one", "two"])] == ["completed", "failed"]
         assert client.wait_all([]) == []
     assert commands == [Wait(["one", "two"])]
+
+
+def test_documents_that_come_in_parts_are_one_answer(tmp_path: Path) -> None:
+    names = [f"job-{number}" for number in range(5)]
+    documents = [job_document(job_id=name) for name in names]
+    said: list[Said] = [
+        News({"jobs": documents[:2], "held": True, "at": 0}),
+        News({"jobs": documents[2:4], "held": True, "at": 2}),
+        # it had to begin anew: its supervisor was another one meanwhile
+        News({"jobs": documents[:3], "held": True, "at": 0}),
+        {"jobs": documents[3:], "held": True, "at": 3},
+    ]
+    with client_of(tmp_path, *said) as (client, _):
+        assert [state.job_id for state in client.wait_all(names)] == names
+
+
+@pytest.mark.parametrize("body", [{"jobs": [job_document()], "held": True, "at": 1}, {"jobs": 3}, {}])
+def test_an_answer_that_lacks_documents_is_refused(tmp_path: Path, body: Json) -> None:
+    with (
+        client_of(tmp_path, body) as (client, _),
+        pytest.raises(ProtocolViolation, match="answer to a wait"),
+    ):
+        client.wait_all(["one", "two"])
 
 
 def test_result_gives_what_the_job_set(tmp_path: Path) -> None:

@@ -21,10 +21,11 @@ from sojourn.runtime.job import (
     Writes,
 )
 from tests.hosts.store.conformance_jobs import JobConformance, RowConformance, StoreFactory
+from tests.hosts.store.conformance_shown import ShownConformance
 from tests.hosts.store.rows import DAY, NOW, head, started
 
 
-class StoreConformance(JobConformance, RowConformance):
+class StoreConformance(JobConformance, RowConformance, ShownConformance):
     """All of it: jobs, rows, and what a host knows besides."""
 
     def test_a_store_keeps_its_id_and_counts_its_openings(self, store_factory: StoreFactory) -> None:

@@ -13,8 +13,9 @@ from typing import TypeVar
 import msgspec
 
 from sojourn.hosts.store.protocol import StoredJob, UnreadableJob
+from sojourn.hosts.store.shown import ShownJob
 from sojourn.hosts.store.sqlite_writes import COMMANDS_KEPT, LOG_LINES, LOG_TRIM
-from sojourn.runtime.errors import NotFound
+from sojourn.runtime.errors import JobUnreadable, NotFound
 from sojourn.runtime.job import (
     AttributeRow,
     BlobRow,
@@ -218,6 +219,14 @@ class MemoryStore:
         head = None if row is None else self._disk.head(row)
         return None if row is None or head is None else (row, head)
 
+    def ended(self, job_ids: Sequence[str]) -> dict[str, int]:
+        """See ``Store.ended``."""
+        known = [found for found in map(self.by_job_id, job_ids) if found is not None]
+        return {
+            head.job_id: row for row, head in known
+            if head.ownership is Ownership.OWNED and head.status.finished
+        }
+
     def next_row(self) -> int:
         """See ``Store.next_row``."""
         return self._disk.highest_row + 1
@@ -261,6 +270,20 @@ class MemoryStore:
             if row in self._disk.heads:
                 image = self.read_image(row, history=1, logs=False)
                 yield StoredJob(row, image, self.last_numbers(row)[:2])
+
+    def read_shown(
+        self, rows: Sequence[int], *, history: int, pending: int
+    ) -> dict[int, ShownJob | JobUnreadable]:
+        """See ``Store.read_shown``."""
+        found: dict[int, ShownJob | JobUnreadable] = {}
+        for row in rows:
+            if self.head(row) is not None:
+                image = self.read_image(row, history=history, pending=pending, logs=False)
+                image.flow, image.blobs = b"", []
+                found[row] = ShownJob(
+                    image, self.history_total(row), self.pending_total(row), self.pending_retries(row)
+                )
+        return found
 
     def _rows(self, row: int) -> JobRows:
         return self._disk.rows.get(row) or JobRows()
