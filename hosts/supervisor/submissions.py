@@ -9,10 +9,12 @@ from typing import Any, Protocol
 
 import msgspec
 
+from sojourn.hosts.supervisor.backlog import Backlog
 from sojourn.hosts.supervisor.codebases import CodeBases, LoadAnswer
 from sojourn.hosts.supervisor.core import Asker, Core
 from sojourn.runtime.commands import check_fields, cordoned
 from sojourn.runtime.engine.inputs import Create
+from sojourn.runtime.engine.model import FlowPlan
 from sojourn.runtime.errors import Refused, SojournError, UsageError, from_wire
 from sojourn.runtime.flow import INPUT_SLOT, FlowSpec, decode_flow
 from sojourn.runtime.flow_document import flow_digest
@@ -66,6 +68,7 @@ class Submissions:
         self._core = core
         self._code = code
         self._answers = answers
+        self._backlog = Backlog(core)
 
     def submit(self, asker: Asker, command: Submit) -> None:
         """Have the flow of a submit looked at; the jobs are made when it loads."""
@@ -102,9 +105,12 @@ class Submissions:
 
     def _refuse_cordoned(self, command: Submit) -> None:
         """A cordoned host takes no new job; one that it has is submitted again in vain, as ever."""
-        core = self._core
-        if core.cordoned and any(name is None or core.head(name) is None for name in command.job_ids):
-            raise Refused(cordoned(core.host))
+        if self._core.cordoned and self._is_new(command):
+            raise Refused(cordoned(self._core.host))
+
+    def _is_new(self, command: Submit) -> bool:
+        """Whether a submit asks for a job that isn't there yet."""
+        return any(name is None or self._core.head(name) is None for name in command.job_ids)
 
     def _decoded(self, encoded: bytes) -> FlowSpec:
         try:
@@ -147,24 +153,51 @@ class Submissions:
         digest = flow_digest(flow)
         plan = core.plan(digest, inspected.flow)
         self._refuse_cordoned(command)
+        if self._backlog.is_full(digest) and self._is_new(command):
+            self._backlog.add(asker, command, plan, inspected)
+            return
+        self._make(asker, command, plan, inspected)
+
+    def after_commit(self) -> None:
+        """Go on with submits that waited, as far as there is room."""
+        while (waiting := self._backlog.next()) is not None:
+            try:
+                self._refuse_cordoned(waiting.command)
+                self._make(waiting.asker, waiting.command, waiting.plan, waiting.inspected)
+            except SojournError as error:
+                self._answers.fail(waiting.asker, error)
+        self._backlog.tell()
+
+    def next_deadline(self) -> float | None:
+        """Give the monotonic time at which those who wait are to be told so."""
+        return self._backlog.next_deadline()
+
+    def gone(self, asker: Asker) -> None:
+        """Someone went away: what he submitted and nobody acknowledged isn't made."""
+        if self._backlog.drop(asker):
+            error = Refused("the submit waited for room when its line was cut: submit again")
+            self._answers.fail(asker, error)  # it is told to whoever asked for the same meanwhile
+
+    def _make(self, asker: Asker, command: Submit, plan: FlowPlan, inspected: Inspected) -> None:
+        core = self._core
         entry = plan.routines[plan.spec.entry].slot(INPUT_SLOT)
         for data in command.inputs:
-            check_fields(data, entry, f"the input of flow {flow.id!r}")
+            check_fields(data, entry, f"the input of flow {plan.spec.id!r}")
         ids: list[str] = []
         fresh: dict[str, Fresh] = {}
         # All are looked at before the first is made: a batch is refused whole.
         for job_id, data in zip(command.job_ids, command.inputs, strict=True):
-            submission = hashlib.sha256(digest.encode() + b"\0" + data).hexdigest()
+            submission = hashlib.sha256(plan.digest.encode() + b"\0" + data).hexdigest()
             name = job_id or core.new_id()
             ids.append(name)
             row = core.fresh_row(name) if job_id is None else self._named(name, submission, fresh)
             if row is not None:
                 fresh[name] = (row, data, submission)
-        core.round.writes.flows_put[digest] = inspected.flow
+        core.round.writes.flows_put[plan.digest] = inspected.flow
         if command.locator is not None:
-            self._code.note_checked(digest, command.locator, inspected)
+            self._code.note_checked(plan.digest, command.locator, inspected)
         core.apply_all([
-            Create(row, name, core.new_id(), plan, data, submission)
+            Create(row, name, core.new_id(), plan, data, submission, command.priority)
             for name, (row, data, submission) in fresh.items()
         ])
         self._answers.reply(asker, {"job_ids": ids})

@@ -35,12 +35,12 @@ class Regression(msgspec.Struct, frozen=True):
 
 REGRESSIONS = (
     Regression(
-        7, "an ordered actor was handed newer messages while older ones were on their way back to it, "
+        18, "an ordered actor was handed newer messages while older ones were on their way back to it, "
         "after an attempt that failed",
         mutations.an_ordered_actor_is_sent_more_after_a_failure, make_quick_plan,
     ),
     Regression(
-        1, "an ordered actor's process ran messages that were on their way to it when an attempt failed, "
+        2, "an ordered actor's process ran messages that were on their way to it when an attempt failed, "
         "before those that it had given back",
         mutations.an_ordered_process_runs_what_was_on_its_way, make_quick_plan,
     ),
