@@ -340,6 +340,13 @@ class RowConformance:
         assert store.staged_rows(1, 2)[0] == messages
         assert sorted(store.staged_rows(1, 2).stored) == sorted(stored)
 
+        (job,) = store.read_jobs([1], 1)
+        assert isinstance(job, StoredJob)
+        assert job.image.messages == [rows[number] for number in (2, 4, 6, 8)]
+        assert sorted(job.stored) == [
+            StoredMessages(fresh.routine, 3, 3, 3), StoredMessages("other", 9, 1, 4)
+        ]
+        assert job.numbers[0] == 13
         assert store.waiting_messages(1, fresh.routine, 3, 2) == [rows[3], rows[12]]
         assert store.waiting_messages(1, "other", 3, 2) == [rows[9]]
         assert store.messages_from(1, 4, 3) == [rows[4], rows[6], rows[8]]
