@@ -35,7 +35,7 @@ class Regression(msgspec.Struct, frozen=True):
 
 REGRESSIONS = (
     Regression(
-        18, "an ordered actor was handed newer messages while older ones were on their way back to it, "
+        7, "an ordered actor was handed newer messages while older ones were on their way back to it, "
         "after an attempt that failed",
         mutations.an_ordered_actor_is_sent_more_after_a_failure, make_quick_plan,
     ),
