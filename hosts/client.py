@@ -28,6 +28,9 @@ from sojourn.runtime.wire import client as wire
 BATCH_BYTES = 32 * 1024 * 1024
 """Encoded inputs in one request."""
 
+BATCH_JOBS = 10_000
+"""Jobs in one request: as many more than its bound a host may have to take."""
+
 
 # Any: inputs, states and results are the author's own.
 class Client(Moving):
@@ -78,6 +81,7 @@ class Client(Moving):
         /,
         *,
         job_id: str | None = None,
+        priority: int = 0,
         **input: Any,
     ) -> str:
         """Start a job.
@@ -86,17 +90,18 @@ class Client(Moving):
             flow: a flow, or ``MODULE:ATTR`` as the host finds it.
             data: fields for the entry's slot ``input``.
             job_id: its id; the same id with the same flow and input is the same job.
+            priority: from -3 to 3; jobs of the same flow with a higher one go first.
             **input: more fields.
 
         Returns:
-            The job's id.
+            The job's id, once the job is durable; that takes its time where too many wait already.
 
         Raises:
             InvalidInput: if the fields don't fit the entry.
             ValueNotEncodable: if a field can't be stored.
             Refused: if the id is taken.
         """
-        return self.submit_many(flow, [given_fields(data, input)], job_ids=[job_id])[0]
+        return self.submit_many(flow, [given_fields(data, input)], job_ids=[job_id], priority=priority)[0]
 
     def submit_many(
         self,
@@ -104,13 +109,15 @@ class Client(Moving):
         inputs: Iterable[Mapping[str, Any]],
         *,
         job_ids: Sequence[str | None] | None = None,
+        priority: int = 0,
     ) -> list[str]:
-        """Start many jobs of one flow, in one round trip per batch of 32 MiB.
+        """Start many jobs of one flow, in one round trip per batch of 10,000 or 32 MiB.
 
         Args:
             flow: a flow, or ``MODULE:ATTR``.
             inputs: fields, one mapping per job.
             job_ids: their ids, in the same order; None for generated ones.
+            priority: as of ``submit``.
 
         Returns:
             The ids, in order.
@@ -127,7 +134,7 @@ class Client(Moving):
         locator, spec = (flow, None) if isinstance(flow, str) else (None, encode_flow(_frozen(flow)))
         found: list[str] = []
         for some_ids, some_inputs in _batches(ids, encoded):
-            found += self._ask(wire.Submit(locator, spec, some_inputs, some_ids))["job_ids"]
+            found += self._ask(wire.Submit(locator, spec, some_inputs, some_ids, priority))["job_ids"]
         return found
 
     # --- looking ------------------------------------------------------------------------------
@@ -344,7 +351,7 @@ def _batches(
     """Cut a long submit into requests that a supervisor accepts."""
     start = size = 0
     for place, data in enumerate(inputs):
-        if place > start and size + len(data) > BATCH_BYTES:
+        if place > start and (place - start >= BATCH_JOBS or size + len(data) > BATCH_BYTES):
             yield ids[start:place], inputs[start:place]
             start, size = place, 0
         size += len(data)

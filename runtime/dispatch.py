@@ -2,121 +2,18 @@
 
 A process is sent as much ahead as it works off in ``HORIZON`` seconds, measured: hundreds of turns of
 microseconds, one of a long turn. A non-parallel actor stays with one process while messages of it are
-out there. Starts no process and sends nothing: it says what to send and how many processes are wanted.
+out there. Who comes next is the pool's to say. Starts no process and sends nothing: it says what to send
+and how many processes are wanted. What a round costs follows what changed in it, not how much there is.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 
 from sojourn.runtime.engine.book import Book
-from sojourn.runtime.engine.model import Actor, Message
-from sojourn.runtime.progress_page import RING
+from sojourn.runtime.engine.model import Actor
+from sojourn.runtime.pool import HORIZON, Pool, PoolKey, Worker
 from sojourn.runtime.wire.actor import Dispatch, Ending, JobContext, Result, Turn
-
-HORIZON = 0.02
-"""Seconds of work that a process is sent ahead."""
-
-LARGEST_WINDOW = min(512, RING // 2)
-SMOOTHING = 0.3
-"""Weight of the newest batch in the average turn time."""
-
-PoolKey = tuple[str, str]
-"""(flow digest, routine)."""
-
-
-class Worker:
-    """One actor process, as far as handing out goes.
-
-    Args:
-        name: its name.
-        pool: whose routine it runs.
-        code: code fingerprint that it runs.
-    """
-
-    __slots__ = (
-        "acknowledged", "average", "busy_since", "code", "name", "outstanding", "pool",
-        "recalling", "seen", "stopping", "window",
-    )
-
-    def __init__(self, name: str, pool: PoolKey, code: str) -> None:
-        self.name = name
-        self.pool = pool
-        self.code = code
-        self.window = 1
-        self.average = HORIZON
-        self.outstanding: dict[int, Message] = {}
-        self.seen: dict[int, int] = {}
-        """job row → version of its shared map that the process has."""
-        self.acknowledged = 0
-        self.busy_since = 0.0
-        self.recalling = 0
-        """Recalls that it hasn't answered."""
-        self.stopping = False
-
-    def room(self, now: float) -> int:
-        """How many more messages it may be sent (``now``: monotonic seconds)."""
-        if self.stopping or self.recalling:
-            return 0
-        window = self.window
-        if self.outstanding and now - self.busy_since > HORIZON:
-            window = 1
-        return window - len(self.outstanding)
-
-    def learn(self, results: Iterable[Result], now: float) -> None:
-        """Adapt the window to a batch of results."""
-        spent = 0.0
-        turns = 0
-        checkpoint = Ending.CHECKPOINT  # which takes long to look up
-        for result in results:
-            if result.ending is checkpoint:
-                continue
-            spent += max(0.0, result.ended - result.started)
-            turns += 1
-        self.busy_since = now
-        if turns == 0:
-            return
-        self.average += SMOOTHING * (spent / turns - self.average)
-        fits = int(HORIZON / max(self.average, 1e-9))
-        self.window = max(1, min(fits, self.window * 2, LARGEST_WINDOW))
-
-
-class Pool:
-    """The processes of one routine of one flow, and the actors that have work for them."""
-
-    __slots__ = ("key", "parallel", "processes", "queue", "workers")
-
-    def __init__(self, key: PoolKey, processes: int, parallel: bool) -> None:
-        self.key = key
-        self.processes = processes
-        self.parallel = parallel
-        self.workers: dict[str, Worker] = {}
-        self.queue: deque[Actor] = deque()
-
-    def wanted(self) -> int:
-        """How many processes it could use now."""
-        if not self.queue or len(self.workers) >= self.processes:
-            return len(self.workers)
-        busy = sum(1 for worker in self.workers.values() if worker.outstanding)
-        waiting = 0
-        for actor in self.queue:
-            if busy + waiting >= self.processes:
-                break  # a hundred thousand that wait want no more than this
-            if self.parallel:
-                waiting += len(actor.ready) if actor.has_work() else 0
-            else:
-                waiting += actor.messages_out == 0 and actor.has_work()
-        return min(self.processes, max(busy + waiting, len(self.workers)))
-
-    def prune(self) -> None:
-        """Take out actors that have nothing to run, so that no process is wanted for them."""
-        for _ in range(len(self.queue)):
-            actor = self.queue.popleft()
-            if actor.has_work():
-                self.queue.append(actor)
-            else:
-                actor.listed = False
 
 
 class Assignment:
@@ -140,18 +37,32 @@ class Dispatcher:
         self._book = book
         self.pools: dict[PoolKey, Pool] = {}
         self.workers: dict[str, Worker] = {}
+        self.busy: dict[str, Worker] = {}
+        """The processes that have messages."""
+        self._stirred: dict[PoolKey, Pool] = {}
+        """Pools that got work or room since the last handing out."""
+        self._short: dict[PoolKey, Pool] = {}
+        """Pools that may have work for more processes than they have."""
+        self._knowing: dict[int, list[Worker]] = {}
+        """Job row → processes that were told of the job."""
         self._next = 1
 
     def add_worker(self, worker: Worker) -> None:
         """Take a process that can run turns."""
         self.workers[worker.name] = worker
-        self.pools[worker.pool].workers[worker.name] = worker
+        pool = self.pools[worker.pool]
+        pool.workers[worker.name] = worker
+        self._stirred[worker.pool] = pool
 
     def remove_worker(self, name: str) -> Worker | None:
         """Take a process out; what it had out is the caller's to settle."""
         worker = self.workers.pop(name, None)
         if worker is not None:
-            self.pools[worker.pool].workers.pop(name, None)
+            pool = self.pools[worker.pool]
+            pool.workers.pop(name, None)
+            self.busy.pop(name, None)
+            # Its actors are free to go elsewhere, and another process may be wanted.
+            self._stirred[worker.pool] = self._short[worker.pool] = pool
         return worker
 
     def pool(self, actor: Actor) -> Pool:
@@ -177,21 +88,70 @@ class Dispatcher:
                 outstanding.pop(result.dispatch, None)
         worker.acknowledged += len(results)
         worker.learn(known, now)
+        self._came_back(worker)
         return known
+
+    def unsent(self, worker: Worker, dispatches: Iterable[int], *, answer: bool = False) -> list[int]:
+        """Book messages in that a process gives back without having begun them.
+
+        Args:
+            worker: the process.
+            dispatches: what it gives back.
+            answer: whether it thereby answers a recall.
+
+        Returns:
+            Those that were really out at this process.
+        """
+        if answer:
+            worker.recalling = max(0, worker.recalling - 1)
+        back = [number for number in dispatches if worker.outstanding.pop(number, None) is not None]
+        self._came_back(worker)
+        return back
+
+    def _came_back(self, worker: Worker) -> None:
+        if not worker.outstanding:
+            self.busy.pop(worker.name, None)
+        pool = self.pools.get(worker.pool)
+        if pool is not None:
+            self._stirred[worker.pool] = pool
 
     def forget(self, row: int) -> list[Worker]:
         """A job is gone: give the processes that know it."""
-        knowing = [worker for worker in self.workers.values() if row in worker.seen]
+        knowing = [
+            worker for worker in self._knowing.pop(row, ()) if self.workers.get(worker.name) is worker
+        ]
         for worker in knowing:
-            del worker.seen[row]
+            worker.seen.pop(row, None)
         return knowing
+
+    def _note_knowing(self, row: int, worker: Worker) -> None:
+        known = self._knowing.get(row)
+        if known is None:
+            self._knowing[row] = [worker]
+        else:
+            known.append(worker)
 
     def holders(self, row: int) -> list[Worker]:
         """Give the processes that have messages of a job."""
-        return [
-            worker for worker in self.workers.values()
-            if any(message.actor.job.row == row for message in worker.outstanding.values())
-        ]
+        job = self._book.jobs.get(row)
+        if job is None:  # what it has out is stale, and only the processes know of it
+            return [worker for worker in self.busy.values() if worker.holds(row)]
+        found: dict[str, Worker] = {}
+        for actor in job.actors.values():
+            if not actor.messages_out:
+                continue
+            if actor.home is not None and not actor.spec.parallel:  # all of them are there
+                workers = [self.workers[actor.home]] if actor.home in self.workers else []
+            else:
+                workers = [worker for worker in self.pool(actor).workers.values() if worker.holds(row)]
+            found.update((worker.name, worker) for worker in workers)
+        return list(found.values())
+
+    def holder(self, dispatch: int) -> Worker | None:
+        """Give the process that has a message."""
+        message = self._book.outstanding.get(dispatch)
+        workers = self.busy if message is None else self.pool(message.actor).workers
+        return next((worker for worker in workers.values() if dispatch in worker.outstanding), None)
 
     def assign(self, now: float) -> list[Assignment]:
         """Hand out what can be handed out.
@@ -204,24 +164,30 @@ class Dispatcher:
         """
         self.enqueue()
         sending: dict[str, Assignment] = {}
-        for pool in self.pools.values():
-            if pool.queue and pool.workers:
+        # In the others neither work nor room has come since all that was possible was handed out.
+        stirred, self._stirred = self._stirred, {}
+        for pool in stirred.values():
+            if pool.length and pool.workers:
                 self._serve(pool, sending, now)
         return list(sending.values())
 
     def starved(self, now: float) -> list[Worker]:
         """Give processes whose messages sent ahead should be called back, since another is idle."""
-        found: list[Worker] = []
-        for pool in self.pools.values():
-            if len(pool.workers) < 2 or not any(
-                not worker.outstanding and worker.room(now) > 0 for worker in pool.workers.values()
-            ):
-                continue
-            found.extend(
-                worker for worker in pool.workers.values()
-                if len(worker.outstanding) > 1 and not worker.recalling
-                and now - worker.busy_since > HORIZON and _movable(pool, worker)
-            )
+        return [
+            worker for worker in self.busy.values()
+            if len(worker.outstanding) > 1 and not worker.recalling
+            and now - worker.busy_since > HORIZON
+            and self.pools[worker.pool].has_idle(now) and _movable(self.pools[worker.pool], worker)
+        ]
+
+    def understaffed(self) -> list[Pool]:
+        """Give the pools that have work and fewer processes than they may have."""
+        found: list[Pool] = []
+        for key, pool in list(self._short.items()):
+            if pool.length and len(pool.workers) < pool.processes:
+                found.append(pool)
+            else:
+                del self._short[key]  # it comes again with work, or without a process
         return found
 
     def enqueue(self) -> None:
@@ -230,57 +196,84 @@ class Dispatcher:
         if not woken:
             return
         for actor in woken:
-            self.pool(actor).queue.append(actor)
+            pool = self.pool(actor)
+            pool.add(actor)
+            self._stirred[pool.key] = pool
+            if len(pool.workers) < pool.processes:
+                self._short[pool.key] = pool
         woken.clear()
 
     def _serve(self, pool: Pool, sending: dict[str, Assignment], now: float) -> None:
-        """Serve a pool's actors in turn: one that got something goes behind those that didn't.
+        """Serve a pool's actors in turn, each with its share, as long as a process has room.
 
-        Ends where no process has room, so that its cost follows what is handed out and not how many wait.
+        Its cost follows what is handed out and not how many wait.
         """
+        free: dict[Worker, int] = {}
+        for worker in pool.workers.values():
+            room = worker.room(now)
+            if room > 0:
+                free[worker] = room
+        # What those who got less left over is for those who want more, where a process would be idle.
+        while free and self._serve_each(pool, free, sending, now) and not all(w.outstanding for w in free):
+            pass
+
+    def _serve_each(
+        self, pool: Pool, free: dict[Worker, int], sending: dict[str, Assignment], now: float
+    ) -> int:
+        """Give each actor its share, and how many messages were handed out.
+
+        Args:
+            pool: whose actors.
+            free: the processes that have room, and how much.
+            sending: process → what it is to be sent.
+            now: monotonic seconds.
+        """
+        pool.begin(now)
         unserved: list[Actor] = []
         served: list[Actor] = []
-        queue = pool.queue
-        workers = pool.workers.values()
-        while queue and any(worker.room(now) > 0 for worker in workers):
-            actor = queue.popleft()
-            got = False
-            while actor.has_work():
-                worker = self._choose(pool, actor, now)
-                if worker is None:
-                    break
-                got = True
-                assignment = sending.get(worker.name)
-                if assignment is None:
-                    assignment = sending[worker.name] = Assignment(worker)
-                share = worker.room(now)
-                if pool.parallel:
-                    share = min(share, -(-len(actor.ready) // len(pool.workers)))
-                self._hand_out(actor, worker, share, assignment.dispatch, now)
+        handed = 0
+        while free and pool.length:
+            actor = pool.next()
             if not actor.has_work():
                 actor.listed = False
+                continue
+            worker = self._choose(pool, actor, free)
+            share = 0 if worker is None else pool.share(actor, worker, free[worker])
+            if worker is None or share <= 0:
+                unserved.append(actor)
+                continue
+            assignment = sending.get(worker.name)
+            if assignment is None:
+                assignment = sending[worker.name] = Assignment(worker)
+            taken = self._hand_out(actor, worker, share, assignment.dispatch, now)
+            pool.served(actor, taken, now)
+            handed += taken
+            free[worker] -= taken
+            if free[worker] <= 0:
+                del free[worker]
+            if not actor.has_work():
+                actor.listed = False
+            elif pool.left(actor, worker) > 0:
+                pool.add(actor)
             else:
-                (served if got else unserved).append(actor)
-        queue.extendleft(reversed(unserved))
-        queue.extend(served)
+                served.append(actor)
+        pool.put_back(unserved)
+        for actor in served:
+            pool.add(actor)
+        return handed
 
-    def _choose(self, pool: Pool, actor: Actor, now: float) -> Worker | None:
-        home = pool.workers.get(actor.home) if actor.home is not None else None
-        if not pool.parallel and actor.messages_out:
-            return home if home is not None and home.room(now) > 0 else None
-        if home is not None and not pool.parallel and not home.outstanding and home.room(now) > 0:
-            return home
-        best: Worker | None = None
-        for worker in pool.workers.values():
-            if worker.room(now) > 0 and (
-                best is None or len(worker.outstanding) < len(best.outstanding)
-            ):
-                best = worker
-        return best
+    def _choose(self, pool: Pool, actor: Actor, free: dict[Worker, int]) -> Worker | None:
+        if not pool.parallel and (actor.home is not None or actor.messages_out):
+            home = None if actor.home is None else pool.workers.get(actor.home)
+            if actor.messages_out:
+                return home if home in free else None
+            if home in free and not home.outstanding:
+                return home
+        return next(iter(free)) if len(free) == 1 else min(free, key=_messages_at)
 
     def _hand_out(
         self, actor: Actor, worker: Worker, share: int, dispatch: Dispatch, now: float
-    ) -> None:
+    ) -> int:
         job = actor.job
         row = job.row
         if actor.spec.parallel:
@@ -288,12 +281,16 @@ class Dispatcher:
         else:
             fresh = actor.home != worker.name
             actor.home = worker.name
-        context: JobContext | None = job.context(actor, worker.seen.get(row), attributes=fresh)
+        seen = worker.seen.get(row)
+        context: JobContext | None = job.context(actor, seen, attributes=fresh)
         if context is not None:
             dispatch.contexts.append(context)
             worker.seen[row] = job.shared_version
+            if seen is None:
+                self._note_knowing(row, worker)
         if not worker.outstanding:
             worker.busy_since = now
+            self.busy[worker.name] = worker
         taken = 0
         while taken < share and actor.has_work():
             message = actor.take()
@@ -309,6 +306,13 @@ class Dispatcher:
             taken += 1
         actor.messages_out += taken
         job.out += taken
+        if actor.stored:
+            self._book.mailboxes.ask_for_more(actor)
+        return taken
+
+
+def _messages_at(worker: Worker) -> int:
+    return len(worker.outstanding)
 
 
 def _movable(pool: Pool, worker: Worker) -> bool:

@@ -99,6 +99,7 @@ def job_document(image: JobImage, flow: FlowSpec, shown: Presentation) -> Docume
             head, moving=shown.moving, running=shown.running, in_doubt=shown.in_doubt is not None
         ),
         "reason": head.reason if shown.in_doubt is None else shown.in_doubt,
+        "priority": head.priority,
         "input": fields_displayed(head.input),
         "result": {} if head.result is None else fields_displayed(head.result),
         "shared": {row.key: displayed(row.value) for row in image.shared},

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 
 from sojourn.runtime.errors import DocumentRefused
-from sojourn.runtime.job import JobStatus
+from sojourn.runtime.job import JobStatus, Priority
 
 FORMAT = 1
 Document = dict[str, Any]
@@ -125,7 +125,10 @@ class HandoffPart(msgspec.Struct, rename={"source": "from", "target": "to"}):
 
 
 class JobPart(msgspec.Struct):
-    """The whole document; without ``pending_total``, ``pending`` is taken for complete."""
+    """The whole document.
+
+    Without ``pending_total``, ``pending`` is taken for complete. Older documents know no priority.
+    """
 
     format: int
     job_id: JobId
@@ -150,6 +153,7 @@ class JobPart(msgspec.Struct):
     history_total: Count
     handoffs: list[HandoffPart]
     pending_total: Count | None = None
+    priority: Priority = 0
 
 
 def check_document(document: object) -> JobPart:

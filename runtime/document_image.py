@@ -176,6 +176,7 @@ def _head(job: JobPart, flow: FlowSpec) -> JobHead:
             (entry.message for entries in (job.pending, job.history) for entry in entries), default=0
         ),
         next_sequence=1 + max((entry.seq for entry in job.history), default=0),
+        priority=job.priority,
     )
 
 

@@ -21,6 +21,12 @@ Time = Annotated[float, msgspec.Meta(ge=0.0, le=253_000_000_000.0)]
 is beyond the year 9987."""
 
 
+PRIORITIES = range(-3, 4)
+"""Of a job, among those of the same routine: higher is handed out first; 0 unless said otherwise."""
+
+Priority = Annotated[int, msgspec.Meta(ge=PRIORITIES.start, le=PRIORITIES.stop - 1)]
+
+
 class JobStatus(StrEnum):
     """What a job is said to be."""
 
@@ -128,6 +134,7 @@ class JobHead(msgspec.Struct, omit_defaults=True):
         next_message: number that its next message gets, as of this write (rows may be ahead of it).
         next_sequence: number that its next history entry gets, as of this write.
         contested_by: host that holds it at the same epoch; None if none is known to.
+        priority: how much it is preferred to others, higher first (see ``PRIORITIES``).
         by_force: whether an operator has ended a doubt about it by force: then some host may have it, or
             have had it, that isn't among those of ``handoffs``.
         clock_mark: (wall time, ``next_sequence``) from which on its dues count by the owner's clock as it
@@ -159,6 +166,7 @@ class JobHead(msgspec.Struct, omit_defaults=True):
     clock_mark: tuple[Time, int] | None = None
     by_force: bool = False
     given_to: str | None = None
+    priority: Priority = 0
 
 
 class MessageRow(NamedTuple):
@@ -177,6 +185,11 @@ class MessageRow(NamedTuple):
     retry_count: int
     due: Time | None
     progress: bytes | None
+
+    @property
+    def untried(self) -> bool:
+        """Whether nothing is known of it but its data: such a one may be left to the store alone."""
+        return self.attempts == 0 and self.due == 0.0 and self.progress is None
 
 
 class HistoryRow(NamedTuple):
@@ -299,13 +312,30 @@ class JobImage(msgspec.Struct):
     counts: dict[str, RoutineCounts]
 
 
+class StoredMessages(NamedTuple):
+    """Messages of one routine that were never tried and are left in the store: how many, from which on."""
+
+    routine: str
+    first: int
+    total: int
+    bytes: int
+
+
+class Mailboxes(NamedTuple):
+    """The pending messages of a job: the oldest, and those that were tried, in order; others counted."""
+
+    messages: list[MessageRow]
+    stored: list[StoredMessages]
+
+
 class StagedRows(NamedTuple):
-    """The rows of a job that an engine holds in memory: all but history, logs and blobs."""
+    """The rows of a job that an engine holds in memory, and what is left in the store of its mailboxes."""
 
     messages: list[MessageRow]
     attributes: list[AttributeRow]
     shared: list[SharedRow]
     questions: list[QuestionRow]
+    stored: list[StoredMessages]
 
 
 class HandoffRow(msgspec.Struct):

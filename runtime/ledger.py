@@ -142,6 +142,16 @@ class Ledger:
             counts=count_endings(entries),
         )
 
+    def waiting_messages(self, row: int, routine: str, first: int, limit: int) -> list[MessageRow]:
+        """Give messages of one routine that were never tried, from a number on, oldest first."""
+        found: list[MessageRow] = []
+        for message in _in_order(self._of(row).messages):
+            if len(found) == limit:
+                break
+            if message.message >= first and message.routine == routine and message.untried:
+                found.append(message)
+        return found
+
     def history_total(self, row: int) -> int:
         """Count a job's history."""
         return len(self._of(row).history)

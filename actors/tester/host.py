@@ -13,9 +13,9 @@ from sojourn.actors.loading import LoadedRoutine
 from sojourn.actors.tester.blobs import MemoryBlobs
 from sojourn.actors.tester.clock import VirtualClock
 from sojourn.actors.tester.process import PlayedProcess
-from sojourn.runtime.dispatch import Dispatcher, Pool, Worker
+from sojourn.runtime.dispatch import Dispatcher
 from sojourn.runtime.engine.engine import Engine
-from sojourn.runtime.engine.inputs import Adopt, Freeze, Input, Round, Settle, Thaw, Unsend, Whence
+from sojourn.runtime.engine.inputs import Adopt, Freeze, Input, Refill, Round, Settle, Thaw, Unsend, Whence
 from sojourn.runtime.engine.load import relative_image
 from sojourn.runtime.engine.model import FlowPlan, Job, Origins
 from sojourn.runtime.errors import ValueMalformed
@@ -23,6 +23,7 @@ from sojourn.runtime.flow import encode_flow
 from sojourn.runtime.handoff.parts import decode_part, encode_part, image_of, part_of, problem_of
 from sojourn.runtime.job import HandoffFigures, JobHead, JobImage, LogRow
 from sojourn.runtime.ledger import Ledger
+from sojourn.runtime.pool import Pool, Worker
 from sojourn.runtime.wire.actor import Result
 
 ROW = 1
@@ -129,17 +130,26 @@ class PlayedHost:
         for process in self._processes.values():
             if process.turn is not None and not process.running:
                 back.append(process.turn.dispatch)
-                process.worker.outstanding.pop(process.turn.dispatch, None)
+                self._dispatcher.unsent(process.worker, [process.turn.dispatch])
                 process.turn = None
         if back:
             self.apply(Unsend(back))
 
     def hand_out(self) -> list[PlayedProcess]:
         """Hand messages to processes that are free, and give those that have a turn, oldest first."""
+        self._refill()
         for assignment in self._dispatcher.assign(self.clock.monotonic):
             self._processes[assignment.worker.name].take(assignment.dispatch)
         waiting = [(p.turn.dispatch, p) for p in self._processes.values() if p.turn is not None]
         return [process for _, process in sorted(waiting, key=lambda entry: entry[0])]
+
+    def _refill(self) -> None:
+        """Read messages that are in the ledger alone into mailboxes that run out."""
+        boxes = self.engine.book.mailboxes
+        while boxes.hungry:
+            (row, routine), actor = boxes.hungry.popitem()
+            rows = self.ledger.waiting_messages(row, routine, actor.stored_from, boxes.missing(actor))
+            self.engine.step([Refill(row, routine, rows)], self.clock.now())
 
     def settle(
         self, process: PlayedProcess, result: Result, logs: Iterable[LogRow]

@@ -13,7 +13,7 @@ from sojourn.actors.loading import LoadedRoutine
 from sojourn.actors.shared_map import SharedState
 from sojourn.actors.tester.blobs import MemoryBlobs
 from sojourn.actors.turn import Surroundings, describe_error, run_turn
-from sojourn.runtime.dispatch import Worker
+from sojourn.runtime.pool import Worker
 from sojourn.runtime.wire.actor import Dispatch, Ending, JobContext, Result, Turn
 
 

@@ -15,9 +15,10 @@ from sojourn.hosts.cli.progress import waiting_shown
 from sojourn.hosts.connection import Body, Connection
 from sojourn.hosts.home import Home
 from sojourn.runtime.errors import UsageError, WorkFailed
+from sojourn.runtime.job import PRIORITIES
 from sojourn.runtime.roles import Role
 from sojourn.runtime.values_json import fields_from_json
-from sojourn.runtime.wire.client import LONGEST_SECONDS, Command, Jobs, Logs, Peers, Wait
+from sojourn.runtime.wire.client import LONGEST_SECONDS, Command, Jobs, Logs, Peers, Submit, Wait
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,10 +57,10 @@ class Settings(msgspec.Struct):
         """
         connection = self.connect()
         verb = type(command).__name__.lower()
-        # whoever gets news shows them
+        # whoever gets news shows them; those of a submit come only where it has to wait
         shown = waiting_shown(
             f"{verb} {job or ''}: waiting for {self._where()}; Ctrl-C ends the watching only"
-        ) if on_progress is None else nullcontext()
+        ) if on_progress is None or isinstance(command, Submit) else nullcontext()
         try:
             with shown:
                 return connection.request(command, on_progress=on_progress)
@@ -133,6 +134,27 @@ def with_settings(function: F) -> F:
         envvar="SOJOURN_OUTPUT", show_envvar=True, help="For people or for machines.",
     )
     return decorate(decorated)  # type: ignore[no-any-return]
+
+
+def priority_option(function: F) -> F:
+    """Add ``--priority``."""
+    decorate: Any = click.option(
+        "--priority", type=click.IntRange(PRIORITIES.start, PRIORITIES.stop - 1), default=0, metavar="N",
+        help="From -3 to 3; jobs of the same flow with a higher one go first.  [default: 0]",
+    )
+    return decorate(function)  # type: ignore[no-any-return]
+
+
+def queue_news() -> Callable[[Body], None]:
+    """Give what says on stderr that a submit has to wait, the first time that it is told."""
+    said: list[str] = []
+
+    def show(body: Body) -> None:
+        if not said:
+            said.append(body["waiting"])
+            click.echo(body["waiting"], err=True)
+
+    return show
 
 
 def complete_job(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -77,7 +77,9 @@ def jobs_text(jobs: list[dict[str, Any]]) -> str:
 def _note(job: dict[str, Any]) -> str:
     if job["moved_to"]:
         return f"on {job['moved_to']}"
-    return line_text(job["reason"] or "", 60)
+    priority = job.get("priority")  # an older host doesn't tell
+    notes = [f"priority {priority}"] if priority else []
+    return ", ".join([*notes, *([line_text(job["reason"], 60)] if job["reason"] else [])])
 
 
 def job_text(job: dict[str, Any]) -> str:
@@ -97,6 +99,8 @@ def job_text(job: dict[str, Any]) -> str:
 def _head_text(job: dict[str, Any]) -> str:
     where = f"to {job['moved_to']}" if job["moved_to"] else f"on {job['host']}"
     status = f"{status_text(job['status'])} {where}, epoch {job['epoch']}"
+    if job.get("priority"):  # an older host doesn't tell
+        status += f", priority {job['priority']}"
     lines = [f"job {job['job_id']} of flow {job['flow_id']}: {status}"]
     if job["reason"]:
         lines.append(f"reason: {line_text(job['reason'])}")

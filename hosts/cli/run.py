@@ -12,7 +12,14 @@ from typing import Any
 
 import click
 
-from sojourn.hosts.cli.common import Settings, check_completed, read_input, with_settings
+from sojourn.hosts.cli.common import (
+    Settings,
+    check_completed,
+    priority_option,
+    queue_news,
+    read_input,
+    with_settings,
+)
 from sojourn.hosts.cli.main import INTERRUPTED
 from sojourn.hosts.cli.render import line_text
 from sojourn.hosts.connection import Body
@@ -29,20 +36,23 @@ OUTPUT = "run.out"
 @click.argument("flow", metavar="MODULE:ATTR")
 @click.option("--input", "input_", metavar="JSON", help="Fields for the entry's slot `input`.")
 @click.option("--job-id", metavar="ID", help="The job's id: an interrupted run goes on under it.")
+@priority_option
 @with_settings
-def run_command(settings: Settings, flow: str, input_: str | None, job_id: str | None) -> None:
+def run_command(
+    settings: Settings, flow: str, input_: str | None, job_id: str | None, priority: int
+) -> None:
     """Start a job, follow it, print its result as JSON and exit with it.
 
     Where no supervisor runs on the home, one is started for the time of the run; the home stays, so that
     an interrupted run goes on with the next.
     """
-    data = read_input(input_)
+    submit = Submit(flow, None, [read_input(input_)], [job_id], priority)
     home = Home.choose(settings.home)
     if settings.host is None and supervisor_pid(home) is None:
         with _embedded(settings, home) as started:
-            document = _run(settings, Submit(flow, None, [data], [job_id]), home if started else None)
+            document = _run(settings, submit, home if started else None)
     else:
-        document = _run(settings, Submit(flow, None, [data], [job_id]), None)
+        document = _run(settings, submit, None)
     if settings.json or document["status"] == "completed":
         settings.print(document, lambda: json.dumps(document["result"], indent=2))
     check_completed(document)
@@ -55,7 +65,7 @@ def _run(settings: Settings, submit: Submit, stopping: Home | None) -> dict[str,
         # not Settings.ask: what an interruption means depends on whose supervisor it is
         connection = settings.connect()
         try:
-            started: str = connection.request(submit)["job_ids"][0]
+            started: str = connection.request(submit, on_progress=queue_news())["job_ids"][0]
             job = started
             click.echo(f"job {job}", err=True)
             answer = connection.request(Wait([started], follow=True), on_progress=_tell(started))

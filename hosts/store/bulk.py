@@ -15,6 +15,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from sojourn.hosts.store.heads import UnreadableHead, read_heads
+from sojourn.hosts.store.mailboxes import read_mailboxes
 from sojourn.hosts.store.protocol import StoredJob, UnreadableJob
 from sojourn.hosts.store.rows import AnyRow, problem_of_input, problems_of_rows
 from sojourn.hosts.store.schema import unreadable
@@ -29,10 +30,14 @@ from sojourn.runtime.job import (
     QuestionRow,
     RoutineCounts,
     SharedRow,
+    StoredMessages,
 )
 
 AT_ONCE = 1_000
 """Jobs whose rows are in memory together."""
+
+MANY = 8
+"""Mailboxes' worth of messages that are read together; where there are more, each job's are bounded."""
 
 Row = TypeVar("Row", bound=AnyRow)
 T = TypeVar("T")
@@ -77,7 +82,9 @@ class BulkReader:
         self._flow = flow
         self._origins = origins
 
-    def read(self, rows: Sequence[int]) -> Iterator[StoredJob | UnreadableJob]:
+    def read(
+        self, rows: Sequence[int], pending: int | None = None
+    ) -> Iterator[StoredJob | UnreadableJob]:
         """Read jobs, in the order of their rows; see ``Store.read_jobs``."""
         flows: dict[str, bytes | None] = {}
 
@@ -87,7 +94,7 @@ class BulkReader:
             return flows[digest]
 
         for start in range(0, len(rows), AT_ONCE):
-            piece = _Piece(self._query, rows[start : start + AT_ONCE])
+            piece = _Piece(self._query, rows[start : start + AT_ONCE], pending)
             yield from piece.jobs(self._path, flow, self._origins() if piece.last else {})
 
 
@@ -97,17 +104,23 @@ class _Piece:
     Args:
         query: runs a query with its arguments and gives all rows.
         rows: which.
+        pending: how many messages of each, where they have many; None for all.
 
     Attributes:
         last: job → the last entry of its history, in a list; jobs without one aren't there.
     """
 
-    def __init__(self, query: Callable[..., list[Plain]], rows: Sequence[int]) -> None:
+    def __init__(
+        self, query: Callable[..., list[Plain]], rows: Sequence[int], pending: int | None
+    ) -> None:
         self._query = query
         self._rows = msgspec.json.encode(list(rows)).decode()
         self._problems: dict[int, str] = {}
         """Job → why its rows can't be."""
-        self._messages = self._of(MessageRow, "messages", "message")
+        self.stored: dict[int, list[StoredMessages]] = {}
+        self._newest: dict[int, int] = {}
+        """Job → number of its newest message, where not all of them were read."""
+        self._messages = self._made(self._read_messages(rows, pending), MessageRow)
         self._attributes = self._of(AttributeRow, "attributes", "routine, key, name")
         self._shared = self._of(SharedRow, "shared", "key")
         self._questions = self._of(QuestionRow, "questions", "since, question")
@@ -119,6 +132,24 @@ class _Piece:
             _int(job): {str(row[1]): RoutineCounts(*map(_int, row[2:6])) for row in found}
             for job, found in groupby(query(_COUNTS, self._rows), _job)
         }
+
+    def _read_messages(self, rows: Sequence[int], pending: int | None) -> list[Plain]:
+        """Read the messages of all; where they are very many, the oldest of each job."""
+        most = -1 if pending is None else MANY * pending
+        found = self._query(
+            f"SELECT * FROM messages WHERE job IN {_THESE} ORDER BY job, message LIMIT ?", self._rows, most
+        )
+        if pending is None or len(found) < most:
+            return found
+        found = []
+        for row in sorted(rows):
+            some, stored = read_mailboxes(self._query, row, pending)
+            found += some
+            if stored:
+                self.stored[row] = stored
+                ((newest,),) = self._query("SELECT max(message) FROM messages WHERE job = ?", row)
+                self._newest[row] = _int(newest)
+        return found
 
     def jobs(
         self, path: Path, flow: Callable[[str], bytes | None], origins: dict[int, Origin]
@@ -150,7 +181,7 @@ class _Piece:
     ) -> StoredJob:
         messages = self._messages.get(row, [])
         questions = self._questions.get(row, [])
-        highest = messages[-1].message if messages else 0
+        highest = self._newest.get(row, messages[-1].message if messages else 0)
         if last:
             highest = max(highest, self._highest[row])
         if questions:
@@ -160,7 +191,8 @@ class _Piece:
             [], self._blobs.get(row, []), {last[0].origin: origins[last[0].origin]} if last else {},
             self._counts.get(row, {}),
         )
-        return StoredJob(row, image, (highest, last[0].sequence if last else 0))
+        numbers = (highest, last[0].sequence if last else 0)
+        return StoredJob(row, image, numbers, self.stored.get(row, []))
 
     def _of(self, kind: type[Row], table: str, order: str) -> dict[int, list[Row]]:
         found = self._query(

@@ -16,10 +16,13 @@ from sojourn.runtime.job import (
     JobHead,
     JobImage,
     LogRow,
+    Mailboxes,
+    MessageRow,
     Origin,
     PeerRow,
     RoutineCounts,
     StagedRows,
+    StoredMessages,
     Writes,
 )
 
@@ -31,11 +34,13 @@ class StoredJob(msgspec.Struct, frozen=True, gc=False):
         row: its row.
         image: the job, with the last entry of its history alone and without its log.
         numbers: highest message number and history sequence that it used.
+        stored: messages that aren't in the image, counted.
     """
 
     row: int
     image: JobImage
     numbers: tuple[int, int]
+    stored: list[StoredMessages] = []
 
 
 class UnreadableJob(msgspec.Struct, frozen=True, gc=False):
@@ -127,13 +132,17 @@ class Store(Protocol):
         """
         ...
 
-    def read_jobs(self, rows: Sequence[int]) -> Iterator[StoredJob | UnreadableJob]:
+    def read_jobs(
+        self, rows: Sequence[int], pending: int | None = None
+    ) -> Iterator[StoredJob | UnreadableJob]:
         """Read what an engine needs of jobs, in a number of queries that doesn't grow with theirs.
 
         One that can't be read hinders no other. Nothing may be committed while it is iterated over.
 
         Args:
             rows: their rows; one that isn't there is passed over.
+            pending: how many pending messages of each, as of ``mailboxes``, where there are so many that it
+                matters; None for all.
         """
         ...
 
@@ -152,8 +161,29 @@ class Store(Protocol):
         """
         ...
 
-    def staged_rows(self, row: int) -> StagedRows:
-        """Read what a job that arrives under a row needs in memory; it has no head there yet."""
+    def staged_rows(self, row: int, pending: int) -> StagedRows:
+        """Read what a job that arrives under a row needs in memory; it has no head there yet.
+
+        Args:
+            row: the row.
+            pending: how many pending messages, as of ``mailboxes``.
+        """
+        ...
+
+    def mailboxes(self, row: int, pending: int) -> Mailboxes:
+        """Read the oldest pending messages of a job and those that were tried, and count the others."""
+        ...
+
+    def waiting_messages(self, row: int, routine: str, first: int, limit: int) -> list[MessageRow]:
+        """Give messages of one routine that were never tried, from a number on, oldest first."""
+        ...
+
+    def messages_from(self, row: int, first: int, limit: int) -> list[MessageRow]:
+        """Give pending messages of a job from a number on, oldest first."""
+        ...
+
+    def message_numbers(self, row: int) -> list[int]:
+        """Give the numbers of all pending messages of a job, oldest first."""
         ...
 
     def history_after(self, row: int, after: int, limit: int) -> list[HistoryRow]:

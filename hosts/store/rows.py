@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+import msgspec
+
 from sojourn.runtime.errors import ValueMalformed
 from sojourn.runtime.handoff.parts import LARGEST_NUMBER
 from sojourn.runtime.job import (
@@ -52,6 +54,15 @@ def problems_of_rows(rows: Sequence[AnyRow]) -> dict[int, str]:
         return {}
     found = {row.job: problem for row in rows if (problem := check(row)) is not None}
     return {job: _sentence(problem) for job, problem in found.items()}
+
+
+def problem_of_messages(rows: Sequence[MessageRow]) -> str | None:
+    """Tell what is wrong with messages of one job that are read later than the rest; None if nothing is."""
+    try:
+        made = msgspec.convert([tuple(row) for row in rows], list[MessageRow])
+    except msgspec.ValidationError as error:
+        return _sentence(str(error))
+    return next(iter(problems_of_rows(made).values()), None)
 
 
 def problem_of_input(data: bytes) -> str | None:

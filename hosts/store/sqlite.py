@@ -17,6 +17,7 @@ import msgspec
 from sojourn.hosts.store.bulk import BulkReader
 from sojourn.hosts.store.heads import UnreadableHead, read_heads
 from sojourn.hosts.store.incarnation import read_incarnation, write_incarnation
+from sojourn.hosts.store.mailboxes import UNTRIED, read_mailboxes
 from sojourn.hosts.store.mark import CommitMark, read_mark
 from sojourn.hosts.store.protocol import StoredJob, UnreadableJob
 from sojourn.hosts.store.records import decode_record
@@ -35,6 +36,7 @@ from sojourn.runtime.job import (
     JobHead,
     JobImage,
     LogRow,
+    Mailboxes,
     MessageRow,
     Origin,
     Ownership,
@@ -242,9 +244,11 @@ class SqliteStore:
             counts=self.counts(row),
         )
 
-    def read_jobs(self, rows: Sequence[int]) -> Iterator[StoredJob | UnreadableJob]:
+    def read_jobs(
+        self, rows: Sequence[int], pending: int | None = None
+    ) -> Iterator[StoredJob | UnreadableJob]:
         """See ``Store.read_jobs``."""
-        return self._bulk.read(rows)
+        return self._bulk.read(rows, pending)
 
     def read_shown(
         self, rows: Sequence[int], *, history: int, pending: int
@@ -252,14 +256,42 @@ class SqliteStore:
         """See ``Store.read_shown``."""
         return read_shown(self, self._all, self._path, rows, history=history, pending=pending)
 
-    def staged_rows(self, row: int) -> StagedRows:
+    def staged_rows(self, row: int, pending: int) -> StagedRows:
         """See ``Store.staged_rows``."""
+        messages, stored = self.mailboxes(row, pending)
         return StagedRows(
-            self._rows(MessageRow._make, "messages WHERE job = ? ORDER BY message", row),
+            messages,
             self._rows(AttributeRow._make, "attributes WHERE job = ?", row),
             self._rows(SharedRow._make, "shared WHERE job = ?", row),
             self._rows(QuestionRow._make, "questions WHERE job = ? ORDER BY since, question", row),
+            stored,
         )
+
+    def mailboxes(self, row: int, pending: int) -> Mailboxes:
+        """See ``Store.mailboxes``."""
+        found, stored = read_mailboxes(self._all, row, pending)
+        return Mailboxes([MessageRow._make(message) for message in found], stored)
+
+    def waiting_messages(self, row: int, routine: str, first: int, limit: int) -> list[MessageRow]:
+        """See ``Store.waiting_messages``."""
+        return self._rows(
+            MessageRow._make,
+            f"messages WHERE job = ? AND message >= ? AND routine = ? AND {UNTRIED}"
+            " ORDER BY message LIMIT ?",
+            row, first, routine, limit,
+        )
+
+    def messages_from(self, row: int, first: int, limit: int) -> list[MessageRow]:
+        """See ``Store.messages_from``."""
+        return self._rows(
+            MessageRow._make, "messages WHERE job = ? AND message >= ? ORDER BY message LIMIT ?",
+            row, first, limit,
+        )
+
+    def message_numbers(self, row: int) -> list[int]:
+        """See ``Store.message_numbers``."""
+        found = self._all("SELECT message FROM messages WHERE job = ? ORDER BY message", row)
+        return [_int(number) for (number,) in found]
 
     def history_after(self, row: int, after: int, limit: int) -> list[HistoryRow]:
         """See ``Store.history_after``."""

@@ -487,7 +487,7 @@ class Arrivals:
             head.by_force = True
         flow = core.store.flow(head.flow_digest)
         assert flow is not None, "the flow was written with the first record of the hand-off"
-        image = arrival.staging.image(final, flow)
+        image, stored = arrival.staging.image(final, flow)
         row = arrival.staging.row
         before = core.settle_at(head.job_id, row)
         if before is not None:
@@ -495,7 +495,9 @@ class Arrivals:
             core.round.writes.jobs_removed.append(before)
         core.renumber_logs(row, final.last_log)
         numbers = (head.next_message - 1, head.next_sequence - 1)
-        core.apply(Adopt(row, image, core.plan(head.flow_digest, flow), numbers, Whence.STAGED))
+        core.apply(
+            Adopt(row, image, core.plan(head.flow_digest, flow), numbers, Whence.STAGED, stored)
+        )
         if not effect.certain:
             self._withhold(machine, set())
         arrival.digest = head.flow_digest

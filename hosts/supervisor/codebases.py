@@ -14,9 +14,9 @@ import msgspec
 from sojourn.hosts.supervisor.core import Core
 from sojourn.hosts.supervisor.processes import Processes, ZygoteEnd
 from sojourn.hosts.zygotes import Reception
-from sojourn.runtime.dispatch import PoolKey
 from sojourn.runtime.engine.inputs import Now
 from sojourn.runtime.errors import CodeNotLoadable
+from sojourn.runtime.pool import PoolKey
 from sojourn.runtime.wire.zygote import Check, Fork, Inspect, Inspected, LoadFailed
 
 IDLE_SECONDS = 60.0

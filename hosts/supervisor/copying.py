@@ -14,9 +14,9 @@ import msgspec
 
 from sojourn.hosts.store.blobs import DAMAGED, is_whole, lacks
 from sojourn.hosts.supervisor.core import Core
+from sojourn.hosts.supervisor.refilling import blobs_of
 from sojourn.runtime.engine.inputs import Now
 from sojourn.runtime.engine.model import Job, Message
-from sojourn.runtime.engine.references import referenced_blobs
 from sojourn.runtime.errors import StoreFailed
 from sojourn.runtime.handoff.parts import ROW_BYTES, TINY, Final, Part, encode_part
 from sojourn.runtime.handoff.stream import Piece, cut
@@ -36,6 +36,9 @@ PART_BYTES = CHUNK_BYTES - 16 * 1024
 
 ROWS_AT_ONCE = 1000
 """Rows of history or log that are read from the store at once."""
+
+MESSAGES_AT_ONCE = 100
+"""Messages that are on disk alone and are read at once."""
 
 
 class Copying:
@@ -113,9 +116,10 @@ class Copying:
         """Note everything that the job has, at the first time."""
         self._begin = False
         job = self._job
-        for digest, size in sorted(referenced_blobs(job).items()):
+        for digest, size in sorted(blobs_of(self._core, job).items()):
             self._add_blob(digest, size)
-        self._messages.update(dict.fromkeys(sorted(job.messages)))
+        numbers = self._core.store.message_numbers(job.row) if job.stored else sorted(job.messages)
+        self._messages.update(dict.fromkeys(numbers))
         for actor in job.actors.values():
             self._attributes.update(dict.fromkeys((actor.routine, name) for name in actor.attributes))
         self._shared.update(dict.fromkeys(job.shared))
@@ -251,17 +255,34 @@ class Copying:
                 yield ROW_BYTES + len(line.text)
 
     def _fill_messages(self, part: Part) -> Iterator[int]:
+        read: dict[int, MessageRow] = {}
         while self._messages:
             number = next(iter(self._messages))
             del self._messages[number]
             message = self._job.messages.get(number)
-            if message is None:
+            row = self._stored_row(number, read) if message is None else self._message_row(message)
+            if row is None:
                 part.messages_gone.append(number)
                 yield 8
             else:
-                part.messages.append(self._message_row(message))
+                part.messages.append(row)
                 self._sent_messages = max(self._sent_messages, number)
-                yield ROW_BYTES + len(message.data) + len(message.progress or b"")
+                yield ROW_BYTES + len(row.data) + len(row.progress or b"")
+
+    def _stored_row(self, number: int, read: dict[int, MessageRow]) -> MessageRow | None:
+        """Give a message that is on disk alone; None where it ended.
+
+        Args:
+            number: its number.
+            read: what was read already for the part that is being filled: several are read at once.
+        """
+        if not self._job.stored:
+            return None
+        if number not in read:
+            read.clear()
+            rows = self._core.store.messages_from(self._job.row, number, MESSAGES_AT_ONCE)
+            read.update((row.message, row._replace(job=0)) for row in rows)
+        return read.get(number)
 
     def _message_row(self, message: Message) -> MessageRow:
         due = message.due

@@ -19,6 +19,7 @@ from sojourn.hosts.store.rows import problem_of_image
 from sojourn.hosts.store.schema import unreadable
 from sojourn.hosts.supervisor.nature import Nature
 from sojourn.runtime.dispatch import Dispatcher
+from sojourn.runtime.engine.bounds import Bounds
 from sojourn.runtime.engine.engine import Engine
 from sojourn.runtime.engine.inputs import Adopt, Input, Round, Whence
 from sojourn.runtime.engine.model import FlowPlan, Job, Origins
@@ -91,10 +92,12 @@ class Core:
         home: where its things are.
         store: its open store.
         nature: its clocks and chance; None for this machine's.
+        bounds: how much is kept in memory, and how much may wait; None for a host's own.
     """
 
     def __init__(
-        self, options: UpOptions, home: Home, store: Store, nature: Nature | None = None
+        self, options: UpOptions, home: Home, store: Store, nature: Nature | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         nature = nature or Nature()
         self.read_clocks = nature.clocks
@@ -105,7 +108,7 @@ class Core:
         self.home = home
         self.store = store
         self.log: structlog.stdlib.BoundLogger = structlog.get_logger()
-        self.engine = Engine(Origins(options.name, store.origins()), nature.chance.random)
+        self.engine = Engine(Origins(options.name, store.origins()), nature.chance.random, bounds)
         self.dispatcher = Dispatcher(self.engine.book)
         self.now = self.read_clocks()
         self.round = Round()
@@ -279,18 +282,22 @@ class Core:
             NotFound: if there is none.
             JobUnreadable: if what the store holds of it makes no sense.
         """
-        for stored in self.store.read_jobs([row]):
+        for stored in self.store.read_jobs([row], self._most()):
             return self._adoption(stored)
         raise NotFound(f"the store {self.home.store} has no job in row {row}")
 
     def adoptions(self, rows: Sequence[int]) -> Iterator[Adopt]:
         """Read jobs of the store for taking them up; those of which it holds no sense are noted instead."""
-        for stored in self.store.read_jobs(rows):
+        for stored in self.store.read_jobs(rows, self._most()):
             try:
                 yield self._adoption(stored)
             except JobUnreadable as error:
                 self.unreadable[stored.row] = error.message
                 self.log.error("job unreadable", reason=error.message)
+
+    def _most(self) -> int:
+        """Messages of a job that are read at once where it has very many."""
+        return self.engine.book.mailboxes.bounds.mailbox
 
     def _adoption(self, stored: StoredJob | UnreadableJob) -> Adopt:
         if isinstance(stored, UnreadableJob):
@@ -298,10 +305,12 @@ class Core:
         image = stored.image
         plan = self.plan(image.head.flow_digest)
         problem = problem_of_image(image, plan.routines)
+        if problem is None and any(left.routine not in plan.routines for left in stored.stored):
+            problem = "holds messages of it for a routine that its flow doesn't have"
         if problem is not None:
             raise unreadable(self.home.store, image.head.job_id, problem)
         self._rows[image.head.job_id] = stored.row
-        return Adopt(stored.row, image, plan, stored.numbers, Whence.STORE)
+        return Adopt(stored.row, image, plan, stored.numbers, Whence.STORE, stored.stored)
 
     def held_back(self, row: int) -> str | None:
         """Say why a job isn't run though it is unfinished and this host's; None if it is."""

@@ -12,8 +12,8 @@ import msgspec
 
 from sojourn.hosts.supervisor.core import Core
 from sojourn.runtime.deaths import actor_crashed, turn_timed_out
-from sojourn.runtime.dispatch import Worker
 from sojourn.runtime.engine.inputs import Interrupt, Settle, Unsend
+from sojourn.runtime.pool import Worker
 from sojourn.runtime.progress_page import Running
 from sojourn.runtime.wire.actor import Ending, Result
 

@@ -235,6 +235,7 @@ class Desk:
         """Stop following for someone who went away; commands under way go on."""
         self.watching.drop(asker)
         self.reading_logs.drop(asker)
+        self.submissions.gone(asker)
         if self.border is not None:
             self.border.gone(asker)
         for drop in self._leaving:
@@ -470,6 +471,7 @@ class Desk:
 
     def after_commit(self, committed: Round) -> None:
         """Answer those whose job has fallen quiet, and all who watch."""
+        self.submissions.after_commit()
         self.acting.after_commit(committed)
         self.watching.after_commit(committed)
         self.reading_logs.after_commit(committed)
@@ -555,6 +557,7 @@ class Desk:
                 "listen": self.border.address() if self.border is not None else None,
                 "home": str(core.home.root),
                 "cordoned": core.cordoned,
+                "messages": core.engine.book.describe(),
                 "processes": self._fleet.describe(),
                 "handoffs": self.moves.describe() if self.moves is not None else [],
             },

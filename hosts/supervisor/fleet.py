@@ -22,11 +22,11 @@ from sojourn.hosts.supervisor.processes import ProcessEnd, Processes
 from sojourn.hosts.supervisor.recalls import Recalls
 from sojourn.hosts.supervisor.starts import IMPORT, Starts
 from sojourn.hosts.zygotes import Reception
-from sojourn.runtime.dispatch import Pool, PoolKey, Worker
 from sojourn.runtime.engine.inputs import Block, Settle, Unsend
 from sojourn.runtime.engine.model import Message
 from sojourn.runtime.flow import encode_flow
 from sojourn.runtime.job import JobStatus
+from sojourn.runtime.pool import Pool, PoolKey, Worker
 from sojourn.runtime.progress_page import Running
 from sojourn.runtime.wire.actor import (
     Forget,
@@ -183,10 +183,8 @@ class Fleet:
         if isinstance(message, Results):
             self._results(worker, message)
         else:
-            if isinstance(message, Recalled):
-                worker.recalling = max(0, worker.recalling - 1)
-            back = [number for number in message.dispatches if worker.outstanding.pop(number, None)]
-            self._core.apply(Unsend(back))
+            answer = isinstance(message, Recalled)
+            self._core.apply(Unsend(dispatcher.unsent(worker, message.dispatches, answer=answer)))
 
     def _results(self, worker: Worker, message: Results) -> None:
         core = self._core
@@ -240,9 +238,8 @@ class Fleet:
         """Start the processes that are wanted."""
         dispatcher = self._core.dispatcher
         dispatcher.enqueue()
-        for pool in dispatcher.pools.values():
-            if pool.queue and len(pool.workers) < pool.processes:
-                self._serve_pool(pool)
+        for pool in dispatcher.understaffed():
+            self._serve_pool(pool)
 
     def warm_up(self, digest: str) -> None:
         """Have the code of a flow imported, so that due turns find it loaded; once is enough."""
@@ -379,7 +376,7 @@ class Fleet:
         """Kill turns over their timeout; give when the next one would be."""
         core = self._core
         nearest: float | None = None
-        for worker in core.dispatcher.workers.values():
+        for worker in core.dispatcher.busy.values():
             if not worker.outstanding:
                 continue
             process = self._processes[worker.name]

@@ -8,6 +8,7 @@ import msgspec
 
 from sojourn.hosts.pages import leftover_pages
 from sojourn.hosts.supervisor.core import Core
+from sojourn.hosts.supervisor.refilling import fetch
 from sojourn.runtime.engine.inputs import Input, Recover
 from sojourn.runtime.errors import JobUnreadable
 from sojourn.runtime.job import JobStatus, Ownership
@@ -48,11 +49,13 @@ class Leftovers:
                     inputs.append(core.adoption(row))
             except JobUnreadable as error:
                 core.log.error("job unreadable", reason=error.message)
-        inputs.extend(
+        core.apply_all(inputs)
+        for entry in self._started:
+            fetch(core, entry.job, entry.message)
+        core.apply_all(
             Recover(entry.job, entry.epoch, entry.message, entry.attempt, at, "")
             for entry, at in self._started.items()
         )
-        core.apply_all(inputs)
 
     def forget(self) -> None:
         """Delete the pages: what they told is on disk."""

@@ -14,6 +14,7 @@ from sojourn.hosts.store.shown import ShownJob
 from sojourn.hosts.supervisor.core import Core
 from sojourn.runtime.document import Presentation, job_document, shown_status
 from sojourn.runtime.document_format import rfc3339
+from sojourn.runtime.engine.view import retries_of
 from sojourn.runtime.errors import JobUnreadable, NotFound, StoreFailed, ValueMalformed
 from sojourn.runtime.export import ReleaseTicket, export_document
 from sojourn.runtime.job import JobHead, JobImage, JobStatus
@@ -42,14 +43,17 @@ def document(
     image = core.store.read_image(
         row, history=history, after=after, pending=pending, logs=False
     )
+    job = core.engine.job(row)
+    # Of many messages the store isn't asked: it would have to go through them all.
+    long = job if job is not None and job.stored else None
     shown = Presentation(
         host=core.host,
         now=core.now.wall,
         history_total=core.store.history_total(row),
         moving=row in core.moving,
         running=core.is_running(row),
-        pending_total=core.store.pending_total(row),
-        pending_retries=core.store.pending_retries(row),
+        pending_total=core.store.pending_total(row) if long is None else long.pending(),
+        pending_retries=core.store.pending_retries(row) if long is None else retries_of(long),
         in_doubt=core.held_back(row),
     )
     with _readable(core, image):
@@ -98,6 +102,7 @@ def summary(core: Core, row: int, head: JobHead) -> dict[str, Any]:
         "flow_id": head.flow_id,
         "status": shown_now(core, row, head),
         "reason": core.held_back(row) or head.reason,
+        "priority": head.priority,
         "epoch": head.epoch,
         "host": core.host,
         "moved_to": head.moved_to,

@@ -15,11 +15,11 @@ from sojourn.hosts.supervisor.answering import Answering, AnswerTicket
 from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Core
 from sojourn.hosts.supervisor.fleet import Fleet
+from sojourn.hosts.supervisor.refilling import blobs_of
 from sojourn.hosts.supervisor.safepoints import SafePoints
 from sojourn.hosts.supervisor.surveying import Finding, Surveys, SurveyTicket
 from sojourn.hosts.supervisor.weighing import measure_fsync, rows_weight
 from sojourn.runtime.engine.inputs import Round
-from sojourn.runtime.engine.references import referenced_blobs
 from sojourn.runtime.errors import HostUnable
 from sojourn.runtime.handoff.dry_run import Local, survey_document
 from sojourn.runtime.handoff.source import Patience
@@ -77,7 +77,7 @@ class Preflights:
         """Make the question to the target of a hand-off, but for the code."""
         core = self._core
         job = core.engine.job(row)
-        blobs = [] if job is None else sorted(referenced_blobs(job).items())
+        blobs = [] if job is None else sorted(blobs_of(core, job).items())
         rows = 0 if job is None else rows_weight(job, core.last_log(row))
         return Preflight(
             core.new_id(), head.job_id, head.instance, head.epoch, core.store.store_id,

@@ -27,6 +27,7 @@ from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.journal import Statuses
 from sojourn.hosts.supervisor.leftovers import Leftovers
 from sojourn.hosts.supervisor.processes import Processes
+from sojourn.hosts.supervisor.refilling import refill
 from sojourn.hosts.supervisor.submissions import SubmitTicket
 from sojourn.hosts.supervisor.thresholds import Refusal, Threshold
 from sojourn.runtime.engine.inputs import Adopt, Freeze, Round
@@ -162,6 +163,7 @@ class Reactor:
             self._confirm(checkpoint.dispatch, checkpoint.yield_now or core.stopping)
         for row in committed.recalls:
             self.fleet.recalls.recall(row)
+        refill(core)
         if not (core.stopping or core.gate_closed):
             # Before anything below begins the next round: what is handed out now is on disk (G1).
             for assignment in core.dispatcher.assign(core.now.monotonic):
@@ -177,10 +179,9 @@ class Reactor:
         self._due = self.fleet.tend()
 
     def _confirm(self, dispatch: int, yield_now: bool) -> None:
-        for worker in self._core.dispatcher.workers.values():
-            if dispatch in worker.outstanding:
-                self._send_process(worker.name, Committed(dispatch, yield_now))
-                return
+        worker = self._core.dispatcher.holder(dispatch)
+        if worker is not None:
+            self._send_process(worker.name, Committed(dispatch, yield_now))
 
     # --- waiting --------------------------------------------------------------------------------
 
@@ -192,7 +193,7 @@ class Reactor:
         due = [
             time for time in (
                 self._due, self._statuses.due, core.engine.next_due(),
-                self.desk.watching.next_deadline(),
+                self.desk.watching.next_deadline(), self.desk.submissions.next_deadline(),
                 *(part.tick() for part in self.parts),
             ) if time is not None
         ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sojourn.hosts.supervisor.core import Core, ToProcess
-from sojourn.runtime.dispatch import Worker
+from sojourn.runtime.pool import Worker
 from sojourn.runtime.wire.actor import Recall, Unyield, Yield
 
 STUCK_SECONDS = 0.25

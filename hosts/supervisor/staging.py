@@ -19,7 +19,7 @@ from sojourn.hosts.supervisor.held import PARTIAL
 from sojourn.runtime.errors import HandoffAborted, HostUnable
 from sojourn.runtime.handoff.parts import Final, Part, remaining
 from sojourn.runtime.handoff.stream import Piece
-from sojourn.runtime.job import JobImage, Writes
+from sojourn.runtime.job import JobImage, StoredMessages, Writes
 
 SYNC_BYTES = 4 * 1024 * 1024
 """Bytes of a blob after which it is written through, so that the end of a large one isn't one long wait."""
@@ -172,10 +172,14 @@ class Staging:
             self._partial.close()
             self._partial = None
 
-    def image(self, final: Final, flow: bytes) -> JobImage:
-        """Read what an engine needs of the job, from the rows that are on disk; dues from now."""
-        rows = self._core.store.staged_rows(self.row)
-        return JobImage(
+    def image(self, final: Final, flow: bytes) -> tuple[JobImage, list[StoredMessages]]:
+        """Read what an engine needs of the job, from the rows that are on disk; dues from now.
+
+        Returns:
+            The job, and what is left in the store of its messages.
+        """
+        rows = self._core.store.staged_rows(self.row, self._core.engine.book.mailboxes.bounds.mailbox)
+        image = JobImage(
             flow=flow,
             head=final.head,
             messages=[
@@ -195,6 +199,7 @@ class Staging:
             origins={},
             counts=final.counts,
         )
+        return image, rows.stored
 
 
 class PartialBlob:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sojourn.hosts.supervisor.core import Core
-from sojourn.runtime.dispatch import PoolKey
+from sojourn.runtime.pool import PoolKey
 
 IMPORT = ""
 """Stands for a routine in the key of a flow's import, which is no process of any."""

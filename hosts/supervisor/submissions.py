@@ -9,10 +9,12 @@ from typing import Any, Protocol
 
 import msgspec
 
+from sojourn.hosts.supervisor.backlog import Backlog
 from sojourn.hosts.supervisor.codebases import CodeBases, LoadAnswer
 from sojourn.hosts.supervisor.core import Asker, Core
 from sojourn.runtime.commands import check_fields, cordoned
 from sojourn.runtime.engine.inputs import Create
+from sojourn.runtime.engine.model import FlowPlan
 from sojourn.runtime.errors import Refused, SojournError, UsageError, from_wire
 from sojourn.runtime.flow import INPUT_SLOT
 from sojourn.runtime.flow_document import read_flow
@@ -66,6 +68,7 @@ class Submissions:
         self._core = core
         self._code = code
         self._answers = answers
+        self._backlog = Backlog(core)
 
     def submit(self, asker: Asker, command: Submit) -> None:
         """Have the flow of a submit looked at; the jobs are made when it loads."""
@@ -101,9 +104,12 @@ class Submissions:
 
     def _refuse_cordoned(self, command: Submit) -> None:
         """A cordoned host takes no new job; one that it has is submitted again in vain, as ever."""
-        core = self._core
-        if core.cordoned and any(name is None or core.head(name) is None for name in command.job_ids):
-            raise Refused(cordoned(core.host))
+        if self._core.cordoned and self._is_new(command):
+            raise Refused(cordoned(self._core.host))
+
+    def _is_new(self, command: Submit) -> bool:
+        """Whether a submit asks for a job that isn't there yet."""
+        return any(name is None or self._core.head(name) is None for name in command.job_ids)
 
     def _digest(self, encoded: bytes) -> str:
         """Give the digest of an encoded flow."""
@@ -146,6 +152,33 @@ class Submissions:
         digest = self._digest(inspected.flow)
         plan = core.plan(digest, inspected.flow)
         self._refuse_cordoned(command)
+        if self._backlog.is_full(digest) and self._is_new(command):
+            self._backlog.add(asker, command, plan, inspected)
+            return
+        self._make(asker, command, plan, inspected)
+
+    def after_commit(self) -> None:
+        """Go on with submits that waited, as far as there is room."""
+        while (waiting := self._backlog.next()) is not None:
+            try:
+                self._refuse_cordoned(waiting.command)
+                self._make(waiting.asker, waiting.command, waiting.plan, waiting.inspected)
+            except SojournError as error:
+                self._answers.fail(waiting.asker, error)
+        self._backlog.tell()
+
+    def next_deadline(self) -> float | None:
+        """Give the monotonic time at which those who wait are to be told so."""
+        return self._backlog.next_deadline()
+
+    def gone(self, asker: Asker) -> None:
+        """Someone went away: what he submitted and nobody acknowledged isn't made."""
+        if self._backlog.drop(asker):
+            error = Refused("the submit waited for room when its line was cut: submit again")
+            self._answers.fail(asker, error)  # it is told to whoever asked for the same meanwhile
+
+    def _make(self, asker: Asker, command: Submit, plan: FlowPlan, inspected: Inspected) -> None:
+        core = self._core
         entry = plan.routines[plan.spec.entry].slot(INPUT_SLOT)
         what = f"the input of flow {plan.spec.id!r}"
         for data in command.inputs:
@@ -153,7 +186,7 @@ class Submissions:
         fresh: dict[str, Fresh] = {}
         made = iter(core.new_ids(command.job_ids.count(None)))
         ids = [next(made) if job_id is None else job_id for job_id in command.job_ids]
-        submitted = hashlib.sha256(digest.encode() + b"\0")
+        submitted = hashlib.sha256(plan.digest.encode() + b"\0")
         # All are looked at before the first is made: a batch is refused whole.
         for name, given, data in zip(ids, command.job_ids, command.inputs, strict=True):
             whole = submitted.copy()
@@ -162,12 +195,12 @@ class Submissions:
             row = core.fresh_row(name) if given is None else self._named(name, submission, fresh)
             if row is not None:
                 fresh[name] = (row, data, submission)
-        core.round.writes.flows_put[digest] = inspected.flow
+        core.round.writes.flows_put[plan.digest] = inspected.flow
         if command.locator is not None:
-            self._code.note_checked(digest, command.locator, inspected)
+            self._code.note_checked(plan.digest, command.locator, inspected)
         instances = core.new_ids(len(fresh))
         core.apply_all([
-            Create(row, name, instance, plan, data, submission)
+            Create(row, name, instance, plan, data, submission, command.priority)
             for instance, (name, (row, data, submission)) in zip(instances, fresh.items(), strict=True)
         ])
         self._answers.reply(asker, {"job_ids": ids})

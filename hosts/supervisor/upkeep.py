@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sojourn.hosts.supervisor.core import Core
-from sojourn.runtime.engine.references import referenced_blobs
+from sojourn.hosts.supervisor.refilling import blobs_of
 from sojourn.runtime.errors import JobUnreadable
 
 EVERY = 60.0
@@ -54,7 +54,7 @@ class Upkeep:
             job = core.engine.job(row)
             if job is not None and not self._moving(row):
                 core.round.writes.blobs_deleted.extend(
-                    (row, digest) for digest in digests - referenced_blobs(job).keys()
+                    (row, digest) for digest in digests - blobs_of(core, job).keys()
                 )
 
     def _sweep(self, known: set[str]) -> None:

@@ -26,11 +26,11 @@ def rows_weight(job: Job, log_lines: int) -> int:
         job: the job, in memory.
         log_lines: how many lines its log has.
     """
-    rows = len(job.questions) + job.next_sequence - 1 + log_lines + len(job.messages)
+    rows = len(job.questions) + job.next_sequence - 1 + log_lines + job.pending()
     size = sum(len(message.data) + len(message.progress or b"") for message in job.messages.values())
     for actor in job.actors.values():
         rows += len(actor.attributes)
-        size += sum(map(len, actor.attributes.values()))
+        size += sum(map(len, actor.attributes.values())) + actor.stored_bytes
     rows += len(job.shared)
     return rows * ROW_BYTES + size + sum(map(len, job.shared.values()))
 

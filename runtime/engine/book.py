@@ -11,9 +11,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from sojourn.runtime.engine.bounds import MESSAGE_BYTES, Bounds
 from sojourn.runtime.engine.inputs import Now, Round, StatusChange
+from sojourn.runtime.engine.mailboxes import Mailboxes
 from sojourn.runtime.engine.model import Actor, Job, Message, Origins
-from sojourn.runtime.job import history_row, message_row
+from sojourn.runtime.engine.queues import Queues
+from sojourn.runtime.job import JobStatus, history_row, message_row
 from sojourn.runtime.job_table import JobEvent, next_status
 from sojourn.runtime.wire.decoding import FrameDecoder
 
@@ -43,10 +46,14 @@ class Book:
 
     Args:
         origins: ids of (host, epoch, code).
+        bounds: how much is kept in memory, and how much may wait.
     """
 
-    def __init__(self, origins: Origins) -> None:
+    def __init__(self, origins: Origins, bounds: Bounds | None = None) -> None:
         self.origins = origins
+        bounds = bounds or Bounds()
+        self.mailboxes = Mailboxes(bounds)
+        self.queues = Queues(bounds)
         self.jobs: dict[int, Job] = {}
         self.outstanding: dict[int, Message] = {}
         """dispatch id → message that is out at a process."""
@@ -63,22 +70,37 @@ class Book:
     def wake_all(self, job: Job) -> None:
         """Tell the dispatcher of every actor of a job that has work."""
         for actor in job.actors.values():
+            self.mailboxes.ask_for_more(actor)
             if actor.has_work():
                 self.wake(actor)
 
     def deliver(self, job: Job, round_: Round, routine: str, slot: str, data: bytes) -> None:
-        """Make a new message and put it into its actor's mailbox."""
+        """Make a new message and put it into its actor's mailbox, in memory if there is room."""
         number = job.next_message
         job.next_message = number + 1
         actor = job.actors.get(routine) or job.actor(routine)
-        job.messages[number] = Message(number, actor, slot, data)
-        heappush(actor.ready, number)
         round_.writes.messages_put.append(
             message_row((job.row, number, routine, slot, data, 0, 0, 0.0, None))
         )
+        boxes = self.mailboxes
+        if actor.stored or len(actor.ready) >= boxes.room:
+            boxes.leave(actor, number, 1, len(data))
+        else:
+            job.messages[number] = Message(number, actor, slot, data)
+            heappush(actor.ready, number)
+            boxes.load += MESSAGE_BYTES + len(data)
         if not actor.listed and job.runnable:
             actor.listed = True
             self.woken.append(actor)
+
+    def describe(self) -> dict[str, int]:
+        """Say how many messages are pending, how many of them in memory, and how many mailboxes full."""
+        jobs = self.jobs.values()
+        return {
+            "pending": sum(job.pending() for job in jobs),
+            "in_memory": sum(len(job.messages) for job in jobs),
+            "full_mailboxes": sum(actor.full for job in jobs for actor in job.actors.values()),
+        }
 
     def emit(self, actor: Actor, round_: Round, event: str, data: bytes) -> None:
         """Deliver an emission to every slot that its event feeds."""
@@ -120,6 +142,11 @@ class Book:
             actor.tried.discard(message.number)
         del job.messages[message.number]
         round_.writes.messages_deleted.append((job.row, message.number))
+        boxes = self.mailboxes
+        boxes.load -= MESSAGE_BYTES + len(message.data)
+        if actor.full and actor.queued() <= boxes.bounds.low():
+            for feeder in boxes.has_room_again(actor):
+                self.wake(feeder)
 
     def change(self, message: Message, round_: Round, now: Now) -> None:
         """Write a message's counters, due time and progress."""
@@ -150,6 +177,7 @@ class Book:
         """Let a message wait for its retry until ``due`` (monotonic seconds)."""
         message.due = due
         message.actor.waiting.add(message.number)
+        self.mailboxes.take_stock(message.actor)
         heappush(self.timers, Timer(due, message.actor.job.row, message.number, ""))
 
     def ask(self, job: Job, question: str, due: float) -> None:
@@ -187,6 +215,8 @@ class Book:
             job.head.finished_at = None
         self.save(job, round_)
         job.refresh()
+        if (before is JobStatus.QUEUED) is not (after is JobStatus.QUEUED):
+            self.queues.count(job, 1 if after is JobStatus.QUEUED else -1)
         if after is not before:
             round_.changes.append(StatusChange(job.row, job.head.job_id, reason, before, after))
         return True
@@ -203,13 +233,13 @@ class Book:
         job = self.jobs.pop(row, None)
         if job is None:
             return
+        if job.head.status is JobStatus.QUEUED:
+            self.queues.count(job, -1)
         for message in job.messages.values():
             if message.dispatch:
                 self.outstanding.pop(message.dispatch, None)
         job.runnable = False
-        job.messages.clear()
-        for actor in job.actors.values():
-            actor.ready.clear()
+        self.mailboxes.drop(job)
 
 
 def merge_fields(old: bytes | None, new: bytes) -> bytes:

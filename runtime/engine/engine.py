@@ -14,6 +14,7 @@ import msgspec
 
 from sojourn.runtime.engine import settle as outcomes
 from sojourn.runtime.engine.book import CLOCK_STEP, Book, Timer
+from sojourn.runtime.engine.bounds import Bounds
 from sojourn.runtime.engine.inputs import (
     Adopt,
     AnswerQuestion,
@@ -21,6 +22,7 @@ from sojourn.runtime.engine.inputs import (
     CancelJob,
     Create,
     Drop,
+    Fetch,
     Freeze,
     Hold,
     Input,
@@ -28,13 +30,14 @@ from sojourn.runtime.engine.inputs import (
     Lift,
     Now,
     Recover,
+    Refill,
     RetryJob,
     Round,
     Settle,
     Thaw,
     Unsend,
 )
-from sojourn.runtime.engine.load import adopt
+from sojourn.runtime.engine.load import adopt, fetch, refill
 from sojourn.runtime.engine.model import Job, Origins
 from sojourn.runtime.flow import INPUT_SLOT
 from sojourn.runtime.job import JobHead, JobStatus
@@ -49,10 +52,13 @@ class Engine:
     Args:
         origins: ids of (host, epoch, code).
         random: gives uniform numbers in [0, 1), for jitter.
+        bounds: how much is kept in memory, and how much may wait.
     """
 
-    def __init__(self, origins: Origins, random: Callable[[], float]) -> None:
-        self.book = Book(origins)
+    def __init__(
+        self, origins: Origins, random: Callable[[], float], bounds: Bounds | None = None
+    ) -> None:
+        self.book = Book(origins, bounds)
         self._random = random
         self._offset: float | None = None
         """Wall clock less monotonic, as of the dues that are on disk."""
@@ -73,6 +79,7 @@ class Engine:
         # Earlier steps concluded what they touched: a round of many small steps must not do it again.
         earlier, round_.touched = round_.touched, set()
         self._mind_the_clock(round_, now)
+        self.book.mailboxes.look_at_load()
         for given in inputs:
             self._handle(given, round_, now)
         for timer in self.book.expire(now):
@@ -119,6 +126,10 @@ class Engine:
             outcomes.interrupt(book, round_, given, now)
         elif isinstance(given, Recover):
             outcomes.recover(book, round_, given, now)
+        elif isinstance(given, Refill):
+            refill(book, given)
+        elif isinstance(given, Fetch):
+            fetch(book, given)
         elif isinstance(given, Drop):
             book.drop(given.row)
             round_.ended.append(given.row)
@@ -165,10 +176,12 @@ class Engine:
             job_id=given.job_id, instance=given.instance, flow_id=plan.spec.id,
             flow_digest=plan.digest, epoch=1, status=JobStatus.QUEUED, created_at=now.wall,
             input=given.input, submission=given.submission, handoffs=[], clock_mark=(now.wall, 1),
+            priority=given.priority,
         )
         job = Job(given.row, head, plan)
         job.refresh()
         self.book.jobs[given.row] = job
+        self.book.queues.count(job, 1)
         self.book.deliver(job, round_, plan.spec.entry, INPUT_SLOT, given.input)
         self.book.save(job, round_)
         round_.touched.add(job.row)
@@ -266,12 +279,12 @@ class Engine:
                     self._rest(job, round_, now)
                 round_.quiet.add(job.row)
                 return
-            if not job.messages and not job.questions and not job.head.status.finished:
+            if not job.pending() and not job.questions and not job.head.status.finished:
                 self._idle(job, round_, now)
             elif job.head.held:
                 self._rest(job, round_, now)
                 round_.quiet.add(job.row)
-            elif not job.messages and job.questions and job.runnable:
+            elif not job.pending() and job.questions and job.runnable:
                 first = next(iter(job.questions.values()))
                 self.book.move(job, round_, JobEvent.ASKED, now, f"waits for an answer: {first.prompt}")
         if job.head.status.finished and job.out == 0:

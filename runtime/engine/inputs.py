@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from sojourn.runtime.engine.model import FlowPlan
-from sojourn.runtime.job import JobImage, JobStatus, Writes
+from sojourn.runtime.job import JobImage, JobStatus, MessageRow, StoredMessages, Writes
 from sojourn.runtime.wire.actor import Result
 
 
@@ -31,6 +31,7 @@ class Create(msgspec.Struct):
     plan: FlowPlan
     input: bytes
     submission: str
+    priority: int = 0
 
 
 class Whence(Enum):
@@ -53,6 +54,7 @@ class Adopt(msgspec.Struct):
         plan: its flow.
         numbers: highest message number and history sequence in use.
         whence: where its rows are, and what its dues mean.
+        stored: messages, newer than those of the image and never tried, that were left in the store.
     """
 
     row: int
@@ -60,6 +62,27 @@ class Adopt(msgspec.Struct):
     plan: FlowPlan
     numbers: tuple[int, int]
     whence: Whence
+    stored: list[StoredMessages] = []
+
+
+class Refill(msgspec.Struct):
+    """Messages of an actor that were on disk alone, in order and as they are committed.
+
+    Attributes:
+        row: the job.
+        routine: the actor.
+        messages: they; all that there are from ``Actor.stored_from`` on, up to some number.
+    """
+
+    row: int
+    routine: str
+    messages: list[MessageRow]
+
+
+class Fetch(msgspec.Struct):
+    """One message that may be on disk alone, as it is committed: it is needed out of turn."""
+
+    message: MessageRow
 
 
 class Settle(msgspec.Struct, gc=False):
@@ -153,7 +176,7 @@ class Drop(msgspec.Struct):
 
 Input = (
     Create | Adopt | Settle | Interrupt | Recover | Unsend | Hold | Lift | AnswerQuestion
-    | CancelJob | RetryJob | Block | Freeze | Thaw | Drop
+    | CancelJob | RetryJob | Block | Freeze | Thaw | Drop | Refill | Fetch
 )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from heapq import heapify
-from sys import intern
+from heapq import heapify, heappush
+from operator import attrgetter
 
 from sojourn.runtime.engine.book import CLOCK_STEP, Book
-from sojourn.runtime.engine.inputs import Adopt, Now, Round, Whence
-from sojourn.runtime.engine.model import Job, Message
-from sojourn.runtime.job import JobImage, MessageRow, Origin
+from sojourn.runtime.engine.inputs import Adopt, Fetch, Now, Refill, Round, Whence
+from sojourn.runtime.engine.model import Actor, Job, Message
+from sojourn.runtime.job import JobImage, JobStatus, MessageRow, Origin
 
 
 def adopt(book: Book, round_: Round, given: Adopt, now: Now) -> None:
@@ -31,10 +31,15 @@ def adopt(book: Book, round_: Round, given: Adopt, now: Now) -> None:
     else:
         seen = 0.0
         job.head.clock_mark = (now.wall, job.next_sequence)
-    for row in image.messages:
+    for row in sorted(image.messages, key=attrgetter("message")):
         _take_up(book, job, row, base)
+    for left in given.stored:
+        actor = job.actor(left.routine)
+        book.mailboxes.leave(actor, left.first, left.total, left.bytes)
     for actor in job.actors.values():
         heapify(actor.ready)
+        book.mailboxes.ask_for_more(actor)
+        book.mailboxes.take_stock(actor)
     for question in image.questions:
         job.questions[question.question] = question._replace(job=given.row)
         if question.due is not None:
@@ -47,6 +52,8 @@ def adopt(book: Book, round_: Round, given: Adopt, now: Now) -> None:
     if seen - now.wall >= CLOCK_STEP:
         book.count_anew(job, round_, now, now.wall - seen)
     job.refresh()
+    if job.head.status is JobStatus.QUEUED:
+        book.queues.count(job, 1)
     book.wake_all(job)
     round_.touched.add(given.row)
 
@@ -67,12 +74,14 @@ def _last_seen(book: Book, image: JobImage) -> float:
 
 
 def _take_up(book: Book, job: Job, row: MessageRow, base: float) -> None:
-    _, number, routine, slot, data, attempts, retry_count, due, progress = row
-    actor = job.actors.get(routine) or job.actor(routine)
-    # A million messages are for few slots: the store gives each a text of its own.
-    message = Message(number, actor, intern(slot), data, attempts, retry_count, due, progress)
-    job.messages[number] = message
-    if attempts:
+    actor = job.actors.get(row.routine) or job.actor(row.routine)
+    if row.untried and (actor.stored or len(actor.ready) >= book.mailboxes.room):
+        book.mailboxes.leave(actor, row.message, 1, len(row.data))
+        return
+    message = _message(actor, row)
+    book.mailboxes.keep(message)
+    number, due = row.message, row.due
+    if row.attempts:
         actor.tried.add(number)
     if due is None:
         return
@@ -81,6 +90,47 @@ def _take_up(book: Book, job: Job, row: MessageRow, base: float) -> None:
         actor.ready.append(number)
     else:
         book.wait(message, base + due)
+
+
+def _message(actor: Actor, row: MessageRow) -> Message:
+    return Message(
+        row.message, actor, row.slot, row.data, row.attempts, row.retry_count, row.due, row.progress
+    )
+
+
+def refill(book: Book, given: Refill) -> None:
+    """Take messages that were on disk alone into memory."""
+    job = book.jobs.get(given.row)
+    actor = None if job is None else job.actors.get(given.routine)
+    if job is None or actor is None or not actor.stored:
+        return
+    for row in given.messages:
+        _take_from_store(book, job, actor, row)
+    if given.messages:
+        actor.stored_from = given.messages[-1].message + 1
+    else:
+        book.mailboxes.none_left(actor)
+    book.mailboxes.ask_for_more(actor)
+    if actor.has_work():
+        book.wake(actor)
+
+
+def fetch(book: Book, given: Fetch) -> None:
+    """Take one message into memory, if it was on disk alone."""
+    row = given.message
+    job = book.jobs.get(row.job)
+    actor = None if job is None else job.actors.get(row.routine)
+    if job is None or actor is None or not actor.stored or row.message < actor.stored_from:
+        return
+    if row.untried:
+        _take_from_store(book, job, actor, row)
+
+
+def _take_from_store(book: Book, job: Job, actor: Actor, row: MessageRow) -> None:
+    if row.message in job.messages:
+        return  # fetched out of turn before
+    book.mailboxes.came_back(actor, _message(actor, row))
+    heappush(actor.ready, row.message)
 
 
 def _write_whole(book: Book, round_: Round, job: Job, image: JobImage, now: Now) -> None:

@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 
 import msgspec
 
+from sojourn.runtime.engine.cycles import feeders
 from sojourn.runtime.flow import FlowSpec, HandlerSpec, RoutineSpec
 from sojourn.runtime.job import JobHead, JobStatus, Origin, QuestionRow
 from sojourn.runtime.wire.actor import JobContext
@@ -27,14 +28,14 @@ Routes = dict[str, list[tuple[str, str]]]
 
 
 class FlowPlan:
-    """A flow, prepared for running: who feeds whom, and which error handler is in force.
+    """A flow, prepared for running: who feeds and who holds whom, and which error handler is in force.
 
     Args:
         digest: digest of the flow.
         spec: the flow.
     """
 
-    __slots__ = ("digest", "handlers", "routes", "routines", "spec")
+    __slots__ = ("digest", "feeders", "handlers", "routes", "routines", "spec")
 
     def __init__(self, digest: str, spec: FlowSpec) -> None:
         self.digest = digest
@@ -48,6 +49,8 @@ class FlowPlan:
         for link in spec.connections:
             targets = self.routes[link.source].setdefault(link.event, [])
             targets.append((link.target, link.slot))
+        self.feeders = feeders(spec)
+        """Routine → those that wait while its mailbox is full."""
 
 
 class Message(msgspec.Struct, eq=False, gc=False):
@@ -77,11 +80,16 @@ class Message(msgspec.Struct, eq=False, gc=False):
 
 
 class Actor:
-    """One routine of one job: committed attributes and a mailbox."""
+    """One routine of one job: committed attributes and a mailbox.
+
+    Of a long mailbox only the begin is in memory. The rest, messages that were never tried, is on disk
+    alone: ``stored`` of them, of ``stored_bytes`` of data, numbered ``stored_from`` and up.
+    """
 
     __slots__ = (
-        "attributes", "gives_back", "handler", "home", "job", "listed", "messages_out", "ready",
-        "routes", "routine", "spec", "tried", "waiting",
+        "attributes", "full", "gives_back", "handler", "held_by", "home", "job", "listed", "messages_out",
+        "ready", "routes", "routine", "since", "spec", "stored", "stored_bytes", "stored_from", "tried",
+        "waiting",
     )
 
     def __init__(self, job: Job, spec: RoutineSpec, handler: HandlerSpec) -> None:
@@ -97,6 +105,15 @@ class Actor:
         """Numbers of messages that wait for their retry."""
         self.tried: set[int] = set()
         """Numbers of pending messages that failed before: few, whatever the mailbox holds."""
+        self.stored = 0
+        self.stored_from = 0
+        self.stored_bytes = 0
+        self.full = False
+        """Whether it holds back what feeds it."""
+        self.held_by = 0
+        """How many full mailboxes hold it back."""
+        self.since = 0
+        """When it was put into the queue of its pool, as a number that rises."""
         self.messages_out = 0
         """How many of its messages are out at processes."""
         self.home: str | None = None
@@ -113,16 +130,25 @@ class Actor:
 
     def has_work(self) -> bool:
         """Tell whether a message may be handed out now."""
-        if not self.ready or not self.job.runnable or self.gives_back:
+        if not self.ready or not self.job.runnable or self.held_by or self.gives_back:
             return False
+        if self.stored and self.ready[0] >= self.stored_from:
+            return False  # an older one is still on disk (G8)
         if self.spec.ordered and not self.spec.parallel and self.waiting:
             return self.ready[0] < min(self.waiting)
         return True
 
+    def queued(self) -> int:
+        """Count its messages that haven't ended, those aside that wait for ``retry``."""
+        return len(self.ready) + len(self.waiting) + self.messages_out + self.stored
+
     def pending(self) -> int:
-        """Count its messages that haven't ended."""
-        stopped = sum(1 for number in self.tried if self.job.messages[number].due is None)
-        return len(self.ready) + len(self.waiting) + self.messages_out + stopped
+        """Count all of its messages that haven't ended."""
+        return self.queued() + sum(1 for number in self.tried if self.job.messages[number].due is None)
+
+    def wants(self, low: int) -> bool:
+        """Tell whether messages should be read back from the store."""
+        return self.stored > 0 and (len(self.ready) <= low or self.ready[0] >= self.stored_from)
 
     def take(self) -> Message:
         """Take the oldest ready message out of the mailbox; it stays in the job."""
@@ -140,7 +166,7 @@ class Job:
     __slots__ = (
         "actors", "began", "cancelling", "counts", "frozen", "head", "last_ended", "messages",
         "next_message", "next_sequence", "out", "plan", "questions", "row", "runnable", "shared",
-        "shared_floor", "shared_log", "shared_version", "sizes",
+        "shared_floor", "shared_log", "shared_version", "sizes", "stored",
     )
 
     def __init__(self, row: int, head: JobHead, plan: FlowPlan) -> None:
@@ -148,6 +174,9 @@ class Job:
         self.head = head
         self.plan = plan
         self.messages: dict[int, Message] = {}
+        """Those in memory."""
+        self.stored = 0
+        """How many more are on disk alone."""
         self.actors: dict[str, Actor] = {}
         self.questions: dict[str, QuestionRow] = {}
         self.counts: dict[str, list[int]] = {}
@@ -173,8 +202,15 @@ class Job:
         found = self.actors.get(routine)
         if found is None:
             found = Actor(self, self.plan.routines[routine], self.plan.handlers[routine])
+            for other in self.actors.values():
+                if other.full and routine in self.plan.feeders[other.routine]:
+                    found.held_by += 1
             self.actors[routine] = found
         return found
+
+    def pending(self) -> int:
+        """Count its messages that haven't ended."""
+        return len(self.messages) + self.stored
 
     def count(self, routine: str) -> list[int]:
         """Give the counters of a routine."""

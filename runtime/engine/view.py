@@ -20,6 +20,14 @@ class RoutineFigures(msgspec.Struct, frozen=True):
     attempts: int
 
 
+def retries_of(job: Job) -> dict[str, int]:
+    """Give the highest retry count among a job's pending messages, per routine that has any."""
+    return {
+        name: max((job.messages[number].retry_count for number in actor.tried), default=0)
+        for name, actor in job.actors.items() if actor.pending()
+    }
+
+
 class LiveView:
     """A job in memory.
 
@@ -32,7 +40,7 @@ class LiveView:
         self._job = job
         self.status = status
         self.epoch = job.head.epoch
-        self.pending = len(job.messages)
+        self.pending = job.pending()
         self.history = job.next_sequence - 1
         self.waiting = len(job.questions)
 

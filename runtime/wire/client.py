@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from sojourn.runtime.job import Priority
 from sojourn.runtime.roles import Role
 from sojourn.runtime.wire.bounds import LONGEST_SECONDS as LONGEST_SECONDS
 from sojourn.runtime.wire.bounds import Count, Milliseconds, Seconds, Sequence
@@ -25,13 +26,14 @@ class Submit(msgspec.Struct, tag="submit"):
     """Start jobs of one flow, given as a locator ``MODULE:ATTR`` or as an encoded FlowSpec.
 
     ``inputs`` are encoded fields for the entry's slot ``input``; ``job_ids`` has the same length.
-    Reply: ``{"job_ids": [...]}``.
+    Reply: ``{"job_ids": [...]}``. Progress: ``{"waiting": sentence}`` while too many wait already.
     """
 
     locator: str | None
     flow: bytes | None
     inputs: list[bytes]
     job_ids: list[str | None]
+    priority: Priority = 0
 
 
 class Jobs(msgspec.Struct, tag="jobs"):

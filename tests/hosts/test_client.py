@@ -153,6 +153,31 @@ def test_submit_many_cuts_what_is_too_large_for_one_request(
     assert sent == [ids[0:2], ids[2:3], ids[3:4], ids[4:6]]
 
 
+def test_submit_many_cuts_what_is_too_many_for_one_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH_JOBS", 3)
+
+    def script(command: Command) -> list[Said]:
+        assert isinstance(command, Submit)
+        return [{"job_ids": list(command.job_ids)}]
+
+    ids = [f"job-{n}" for n in range(7)]
+    with RecordedSupervisor(tmp_path, script) as supervisor, Client(tmp_path) as client:
+        assert client.submit_many("pipeline:flow", [{}] * 7, job_ids=ids, priority=2) == ids
+    sent = [command for command in supervisor.commands if isinstance(command, Submit)]
+    assert [command.job_ids for command in sent] == [ids[0:3], ids[3:6], ids[6:7]]
+    assert {command.priority for command in sent} == {2}
+
+
+@pytest.mark.parametrize("priority", [-4, 4, "high"])
+def test_a_priority_out_of_range_isnt_sent(tmp_path: Path, priority: Any) -> None:
+    with client_of(tmp_path) as (client, commands):
+        with pytest.raises(UsageError, match="priority"):
+            client.submit("pipeline:flow", priority=priority)
+        assert not commands, NOTHING_SENT
+
+
 def test_submit_many_of_nothing_starts_nothing(tmp_path: Path) -> None:
     with client_of(tmp_path) as (client, commands):
         assert client.submit_many("pipeline:flow", []) == []

@@ -13,8 +13,8 @@ from sojourn import Client
     ("verb", "signature"),
     [
         ("__init__", "(self, home=None, *, host=None)"),
-        ("submit", "(self, flow, data=None, /, *, job_id=None, **input)"),
-        ("submit_many", "(self, flow, inputs, *, job_ids=None)"),
+        ("submit", "(self, flow, data=None, /, *, job_id=None, priority=0, **input)"),
+        ("submit_many", "(self, flow, inputs, *, job_ids=None, priority=0)"),
         ("wait", "(self, job, *, until=None, timeout=None)"),
         ("wait_all", "(self, jobs, *, timeout=None)"),
         ("pause", "(self, job)"),

@@ -109,7 +109,7 @@ def make_head() -> JobHead:
                 {"precopy": 1.0, "freeze": 0.4, "delta": 0.5, "commit": 0.6, "activate": 1.1}, 2.6,
             )
         ],
-        hooks_delivered=0, submission="sha256:submission", next_message=9, next_sequence=12,
+        hooks_delivered=0, submission="sha256:submission", next_message=9, next_sequence=12, priority=2,
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from sojourn.runtime.dispatch import LARGEST_WINDOW, Dispatcher, Worker
+from sojourn.runtime.dispatch import Dispatcher
 from sojourn.runtime.engine.engine import Engine
 from sojourn.runtime.engine.inputs import Create, Now, Round
 from sojourn.runtime.engine.model import FlowPlan, Origins
 from sojourn.runtime.engine.view import LiveView
 from sojourn.runtime.flow import EventSpec, FlowSpec, RoutineSpec, SlotSpec
+from sojourn.runtime.pool import LARGEST_WINDOW, Worker
 from sojourn.runtime.values import encode_fields
 
 NOW = Now(1000.0, 1000.0)

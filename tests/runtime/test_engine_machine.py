@@ -18,12 +18,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sojourn.hosts.store.sqlite import SqliteStore
-from sojourn.runtime.dispatch import Dispatcher, Pool, Worker
+from sojourn.runtime.dispatch import Dispatcher
+from sojourn.runtime.engine.bounds import Bounds
 from sojourn.runtime.engine.engine import Engine
 from sojourn.runtime.engine.inputs import (
     Adopt,
     CancelJob,
     Create,
+    Fetch,
     Freeze,
     Hold,
     Input,
@@ -31,6 +33,7 @@ from sojourn.runtime.engine.inputs import (
     Lift,
     Now,
     Recover,
+    Refill,
     RetryJob,
     Round,
     Settle,
@@ -52,10 +55,12 @@ from sojourn.runtime.flow import (
 )
 from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.job import JobStatus, Outcome
+from sojourn.runtime.pool import Pool, Worker
 from sojourn.runtime.values import encode, encode_fields
 from sojourn.runtime.wire.actor import Ending, Result, SharedKind, Turn, TurnError
 
 RETRIES = 2
+BOUNDS = Bounds(mailbox=3, few=1)
 FAILED_PROGRESS = encode_fields({"p": 1}, where="x")
 CHECKPOINT_PROGRESS = encode_fields({"c": 1}, where="x")
 NOTHING = encode_fields({"args": [], "kwargs": {}}, where="x")
@@ -117,7 +122,7 @@ class EngineMachine(RuleBasedStateMachine):
         return SqliteStore.open(self.folder / "store.db", clock=lambda: self.time)
 
     def start_engine(self) -> None:
-        self.engine = Engine(Origins("a", self.store.origins()), lambda: 0.5)
+        self.engine = Engine(Origins("a", self.store.origins()), lambda: 0.5, BOUNDS)
         self.dispatcher = Dispatcher(self.engine.book)
         self.processes = {}
         for spec in FLOW.routines:
@@ -137,6 +142,7 @@ class EngineMachine(RuleBasedStateMachine):
         """One round: step, commit, send."""
         done = self.engine.step(inputs, Now(self.time, self.time))
         self.store.commit(done.writes)
+        self.refill()
         for assignment in self.dispatcher.assign(self.time):
             self.processes[assignment.worker.name].queue.extend(assignment.dispatch.turns)
         for row in done.ended:
@@ -146,14 +152,22 @@ class EngineMachine(RuleBasedStateMachine):
         if back:
             self.apply(Unsend(back))
 
+    def refill(self) -> None:
+        """Read messages that are on disk alone into mailboxes that run out."""
+        book = self.engine.book.mailboxes
+        while book.hungry:
+            (row, name), actor = book.hungry.popitem()
+            rows = self.store.waiting_messages(row, name, actor.stored_from, book.missing(actor))
+            assert rows, "messages are said to be on disk that aren't"
+            self.engine.step([Refill(row, name, rows)], Now(self.time, self.time))
+
     def recall(self, row: int) -> list[int]:
         """Take back what was sent ahead of a job and hasn't begun."""
         found: list[int] = []
         for process in self.processes.values():
             back = [turn.dispatch for turn in process.queue if turn.job == row]
             process.queue = [turn for turn in process.queue if turn.job != row]
-            for dispatch in back:
-                process.worker.outstanding.pop(dispatch, None)
+            self.dispatcher.unsent(process.worker, back)
             found.extend(back)
         return found
 
@@ -214,7 +228,10 @@ class EngineMachine(RuleBasedStateMachine):
                         if m.actor.routine == name and m.number < turn.message and m.attempts == 0
                         and m.due == 0.0 and m.dispatch not in finished
                     ]
+                    actor = self.engine.book.jobs[turn.job].actors[name]
+                    stored = actor.stored and actor.stored_from < turn.message
                     assert not older, "an older message was passed over"
+                    assert not stored, "an older message was left on disk"
                 self.begun[(turn.job, name)] = max(last, turn.message)
 
     @rule(index=st.integers(0, 50), emissions=st.integers(0, 2), how=st.sampled_from(list(Ending)))
@@ -302,6 +319,9 @@ class EngineMachine(RuleBasedStateMachine):
         self.start_engine()
         self.sent = []
         inputs: list[Input] = [self.adoption(row) for row in self.store.live_jobs()]
+        for turn, _ in pages:
+            (kept,) = self.store.messages_from(turn.job, turn.message, 1)
+            inputs.append(Fetch(kept))
         inputs.extend(
             Recover(turn.job, epoch, turn.message, turn.attempt, self.time, "code") for turn, epoch in pages
         )
@@ -359,8 +379,9 @@ class EngineMachine(RuleBasedStateMachine):
 
     def adoption(self, row: int) -> Adopt:
         image = self.store.read_image(row, history=0)
+        image.messages, stored = self.store.mailboxes(row, BOUNDS.mailbox)
         message, sequence, _ = self.store.last_numbers(row)
-        return Adopt(row, image, PLAN, (message, sequence), Whence.STORE)
+        return Adopt(row, image, PLAN, (message, sequence), Whence.STORE, stored)
 
     # --- invariants ---------------------------------------------------------------------------
 
@@ -372,9 +393,16 @@ class EngineMachine(RuleBasedStateMachine):
     def memory_is_what_is_on_disk(self) -> None:
         for row, job in self.engine.book.jobs.items():
             image = self.store.read_image(row, logs=False)
-            assert {m.message for m in image.messages} == set(job.messages)
+            assert job.messages.keys() <= {m.message for m in image.messages}
+            assert job.pending() == len(image.messages)
             for kept in image.messages:
-                held = job.messages[kept.message]
+                held = job.messages.get(kept.message)
+                if held is None:
+                    actor = job.actors[kept.routine]
+                    assert kept.untried
+                    assert actor.stored
+                    assert kept.message >= actor.stored_from
+                    continue
                 assert (kept.attempts, kept.retry_count, kept.progress) == (
                     held.attempts, held.retry_count, held.progress
                 )
@@ -417,6 +445,19 @@ class EngineMachine(RuleBasedStateMachine):
             out = [m for m in job.messages.values() if m.dispatch]
             assert job.out == len(out)
             assert all(self.engine.book.outstanding[m.dispatch] is m for m in out)
+
+    @invariant()
+    def mailboxes_are_bounded_in_memory(self) -> None:
+        """What was tried, out or fetched aside, an actor keeps as many messages as its bound says."""
+        for job in self.engine.book.jobs.values():
+            for actor in job.actors.values():
+                out = sum(process.worker.window for process in self.processes.values())
+                most = BOUNDS.mailbox + out + len(actor.tried)
+                assert len([m for m in job.messages.values() if m.actor is actor]) <= most
+                assert actor.held_by == sum(
+                    actor.routine in PLAN.feeders[other.routine] and other.full
+                    for other in job.actors.values()
+                )
 
     def teardown(self) -> None:
         """Whatever happened: everything ends well once nothing goes wrong any more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sojourn.runtime.dispatch import Dispatcher, Worker
+from sojourn.runtime.dispatch import Dispatcher
 from sojourn.runtime.engine.engine import Engine
 from sojourn.runtime.engine.inputs import (
     Adopt,
@@ -23,6 +23,7 @@ from sojourn.runtime.engine.load import relative_image
 from sojourn.runtime.engine.model import FlowPlan, Job, Origins
 from sojourn.runtime.flow import ErrorStrategy, FlowSpec, HandlerSpec, RoutineSpec, SlotSpec
 from sojourn.runtime.job import JobImage, JobStatus, MessageRow, Outcome
+from sojourn.runtime.pool import Worker
 from sojourn.runtime.values import encode_fields
 from sojourn.runtime.wire.actor import Ending, Result, TurnError
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sojourn.runtime.errors import DocumentRefused
 from sojourn.runtime.export import ReleaseTicket, export_document, read_export
 from sojourn.runtime.flow_document import canonical
-from sojourn.runtime.job import JobImage, JobStatus
+from sojourn.runtime.job import JobHead, JobImage, JobStatus
 from tests.runtime.job_images import BLOB, BLOB_DIGEST, FLOW, NOW, make_failed_head, make_image
 
 GOLDEN = Path(__file__).parent / "golden" / "export.json"
@@ -138,6 +138,15 @@ def test_a_blob_that_no_value_names_any_more_travels_too() -> None:
     assert [(row.digest, row.size) for row in found.image.blobs] == sorted(
         [(BLOB_DIGEST, len(BLOB)), (name, len(other))]
     )
+
+
+def test_a_job_of_before_there_were_priorities_has_none() -> None:
+    document = export(make_image())
+    assert document["job"].pop("priority") == 2
+    assert read_export(sealed(document)).image.head.priority == 0
+    head = msgspec.to_builtins(make_image().head, builtin_types=(bytes,))
+    assert head.pop("priority") == 2
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(head), type=JobHead).priority == 0
 
 
 # --- what is refused ------------------------------------------------------------------------

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sojourn.runtime.dispatch import Dispatcher, Worker
+from sojourn.runtime.dispatch import Dispatcher
 from sojourn.runtime.engine.engine import Engine
 from sojourn.runtime.engine.inputs import Create, Now, Settle, Unsend
 from sojourn.runtime.engine.model import FlowPlan, Origins
 from sojourn.runtime.flow import ErrorStrategy, FlowSpec, HandlerSpec, RoutineSpec, SlotSpec
+from sojourn.runtime.pool import Worker
 from sojourn.runtime.values import encode_fields
 from sojourn.runtime.wire.actor import Ending, Result, TurnError
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from sojourn.runtime.dispatch import Dispatcher, Pool, Worker
+from sojourn.runtime.dispatch import Dispatcher
 from sojourn.runtime.engine.engine import Engine
 from sojourn.runtime.engine.inputs import Adopt, Create, Input, Now, Round, Settle, Whence
 from sojourn.runtime.engine.model import FlowPlan, Origins
 from sojourn.runtime.flow import ErrorStrategy, FlowSpec, HandlerSpec, RoutineSpec, SlotSpec, encode_flow
 from sojourn.runtime.job import JobImage
+from sojourn.runtime.pool import Pool, Worker
 from sojourn.runtime.values import encode_fields
 from sojourn.runtime.wire.actor import Ending, Question, Result, TurnError
 from tests.simulation.hosts.memory_store import Disk, MemoryStore

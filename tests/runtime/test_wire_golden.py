@@ -236,6 +236,20 @@ def test_lists_of_lists_of_messages_and_lists_of_too_many_are_refused() -> None:
             peer.decode_all(data)
 
 
+def test_a_client_that_knows_no_priorities_is_understood() -> None:
+    request = client.Request(1, "id", None, client.Submit("m:flow", None, [b"\x80"], [None]))
+    fields = msgspec.msgpack.decode(client.encode(request))
+    del fields[3]["priority"]
+    assert client.decode_request(msgspec.msgpack.encode(fields)) == request
+
+
+@pytest.mark.parametrize("priority", [-4, 4])
+def test_a_priority_out_of_range_is_refused(priority: int) -> None:
+    submit = client.Submit("m:flow", None, [], [], priority)
+    with pytest.raises(msgspec.DecodeError):
+        client.decode_request(client.encode(client.Request(1, "id", None, submit)))
+
+
 @given(st.binary(max_size=200), st.sampled_from(sorted(ENCODED)))
 def test_rubbish_is_refused_by_every_decoder(data: bytes, name: str) -> None:
     decode = ENCODED[name][2]

@@ -102,6 +102,35 @@ def test_submit_prints_the_id_alone(sojourn: Sojourn, tmp_path: Path) -> None:
     assert (second.job_ids, fields(second.inputs[0])) == ([None], {})
 
 
+@pytest.mark.parametrize("command", ["submit", "run"])
+def test_a_priority_is_submitted_and_who_has_to_wait_is_told_once(
+    sojourn: Sojourn, tmp_path: Path, command: str
+) -> None:
+    news = News({"waiting": "3 jobs of flow 'f' wait"})
+
+    def script(asked: Command) -> list[Said]:
+        if isinstance(asked, Submit):
+            return [news, news, {"job_ids": ["job-1"]}]
+        return [{"jobs": [completed()], "held": True}]
+
+    with RecordedSupervisor(tmp_path, script) as supervisor:
+        done = sojourn(command, "m:f", "--priority", "-3", "--home", tmp_path)
+    assert done.code == 0
+    assert done.err.splitlines()[:1] == ["3 jobs of flow 'f' wait"]
+    assert done.err.count("wait") == 1
+    submit = supervisor.commands[0]
+    assert isinstance(submit, Submit)
+    assert submit.priority == -3
+
+
+@pytest.mark.parametrize("command", ["submit", "run"])
+@pytest.mark.parametrize("priority", ["4", "-4", "high"])
+def test_a_priority_that_is_none_is_refused(sojourn: Sojourn, command: str, priority: str) -> None:
+    done = sojourn(command, "m:f", "--priority", priority)
+    assert done.code == 2
+    assert "priority" in done.err
+
+
 def run_script(document: dict[str, Any]) -> Any:
     event = {"routine": "failing", "message": 2, "attempt": 1}
     news = {"job_id": "job-1", "status": "running", "host": "a"}

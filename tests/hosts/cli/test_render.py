@@ -86,6 +86,14 @@ def test_hand_offs_tell_their_downtime_and_size() -> None:
     assert handoff_text(handoff(downtime_ms=None)) == "a to b: downtime unknown, 12.3 kB"
 
 
+def test_a_priority_is_shown_where_it_isnt_the_usual_one() -> None:
+    assert lines_of(priority=2)[0].endswith("epoch 1, priority 2")
+    assert "priority" not in "".join(lines_of(priority=0) + lines_of())
+    for reason, note in ((None, "priority -1"), ("held", "priority -1, held")):
+        listed = {**job_document(priority=-1, reason=reason), "moved_to": None}
+        assert jobs_text([listed]).splitlines()[1].endswith(f"  {note}")
+
+
 def test_no_jobs_come_with_the_command_that_starts_one() -> None:
     assert jobs_text([]) == "no jobs: start one with `sojourn submit MODULE:ATTR`"
 

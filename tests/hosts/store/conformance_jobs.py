@@ -18,6 +18,7 @@ from sojourn.runtime.job import (
     Ownership,
     QuestionRow,
     RoutineCounts,
+    StoredMessages,
     Writes,
 )
 from tests.hosts.store.rows import (
@@ -366,6 +367,42 @@ class RowConformance:
         assert store.read_image(1, pending=0).messages == []
         assert [row.message for row in store.read_image(1).messages] == [3, 6, 9]
         assert store.pending_total(1) == 3
+
+    def test_a_mailbox_is_its_oldest_messages_those_that_were_tried_and_a_count_of_the_rest(
+        self, store_factory: StoreFactory
+    ) -> None:
+        store = store_factory(NOW)
+        writes = started(1)
+        fresh = message(1, 1)._replace(attempts=0, retry_count=0, due=0.0, progress=None, data=b"\x80")
+        rows = {number: fresh._replace(message=number) for number in (2, 3, 4, 6, 8, 9, 12, 13)}
+        rows[4] = rows[4]._replace(attempts=1, due=5.0)
+        rows[6] = rows[6]._replace(progress=b"\x80")
+        rows[8] = rows[8]._replace(due=None)
+        rows[9] = rows[9]._replace(routine="other", data=b"\x81\xa1n\x01")
+        writes.messages_put = [*rows.values(), *(row._replace(job=2) for row in rows.values())]
+        store.commit(writes)
+
+        messages, stored = store.mailboxes(1, 2)
+        assert messages == [rows[number] for number in (2, 3, 4, 6, 8)]
+        assert sorted(stored) == [
+            StoredMessages(fresh.routine, 12, 2, 2), StoredMessages("other", 9, 1, 4)
+        ]
+        assert store.mailboxes(1, 9) == ([rows[number] for number in sorted(rows)], [])
+        assert store.staged_rows(1, 2)[0] == messages
+        assert sorted(store.staged_rows(1, 2).stored) == sorted(stored)
+
+        (job,) = store.read_jobs([1], 1)
+        assert isinstance(job, StoredJob)
+        assert job.image.messages == [rows[number] for number in (2, 4, 6, 8)]
+        assert sorted(job.stored) == [
+            StoredMessages(fresh.routine, 3, 3, 3), StoredMessages("other", 9, 1, 4)
+        ]
+        assert job.numbers[0] == 13
+        assert store.waiting_messages(1, fresh.routine, 3, 2) == [rows[3], rows[12]]
+        assert store.waiting_messages(1, "other", 3, 2) == [rows[9]]
+        assert store.messages_from(1, 4, 3) == [rows[4], rows[6], rows[8]]
+        assert store.message_numbers(1) == sorted(rows)
+        assert store.message_numbers(3) == []
 
     def test_the_highest_retry_count_is_told_for_messages_beyond_a_page_too(
         self, store_factory: StoreFactory

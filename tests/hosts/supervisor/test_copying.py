@@ -20,8 +20,9 @@ from sojourn.hosts.supervisor import staging
 from sojourn.hosts.supervisor.copying import Copying
 from sojourn.hosts.supervisor.core import Core
 from sojourn.hosts.supervisor.held import PARTIAL, held_blobs
+from sojourn.hosts.supervisor.refilling import refill
 from sojourn.hosts.supervisor.staging import Staging
-from sojourn.runtime.dispatch import Pool, Worker
+from sojourn.runtime.engine.bounds import Bounds
 from sojourn.runtime.engine.inputs import Adopt, Create, Input, Now, Settle, Whence
 from sojourn.runtime.engine.model import FlowPlan
 from sojourn.runtime.errors import HandoffAborted
@@ -39,6 +40,7 @@ from sojourn.runtime.flow_document import flow_digest
 from sojourn.runtime.handoff.parts import Final, decode_part, problem_of
 from sojourn.runtime.handoff.stream import Piece
 from sojourn.runtime.job import JobImage, LogRow
+from sojourn.runtime.pool import Pool, Worker
 from sojourn.runtime.values import BlobReference, digest_of, encode, encode_fields
 from sojourn.runtime.wire.actor import Ending, Question, Result, SharedKind, TurnError
 
@@ -54,11 +56,11 @@ PLAN = FlowPlan(flow_digest(FLOW), FLOW)
 class CopiedHost:
     """A host without sockets and processes: store, engine, and the rounds between them."""
 
-    def __init__(self, folder: Path, name: str, wall: float) -> None:
+    def __init__(self, folder: Path, name: str, wall: float, bounds: Bounds | None = None) -> None:
         home = Home(folder / name)
         home.create()
         self.store = SqliteStore.open(home.store, clock=lambda: wall)
-        self.core = Core(UpOptions(str(home.root), name), home, self.store)
+        self.core = Core(UpOptions(str(home.root), name), home, self.store, bounds=bounds)
         self.core.now = Now(wall, 50.0 + wall / 7)
         self.core.plan(PLAN.digest, encode_flow(FLOW))
         self.core.round.writes.flows_put[PLAN.digest] = encode_flow(FLOW)
@@ -70,6 +72,7 @@ class CopiedHost:
         self.store.commit(done.writes)
         if self.copying is not None:
             self.copying.note(done.writes)
+        refill(self.core)
 
     def pass_time(self, seconds: float) -> None:
         now = self.core.now
@@ -79,8 +82,8 @@ class CopiedHost:
 class Source(CopiedHost):
     """The host whose job runs while it is copied."""
 
-    def __init__(self, folder: Path, chance: random.Random) -> None:
-        super().__init__(folder, "a", 1_000.0)
+    def __init__(self, folder: Path, chance: random.Random, bounds: Bounds | None = None) -> None:
+        super().__init__(folder, "a", 1_000.0, bounds)
         self.chance = chance
         self.worker = Worker("w", (PLAN.digest, "step"), "code")
         self.core.dispatcher.pools[self.worker.pool] = Pool(self.worker.pool, 1, False)
@@ -105,7 +108,7 @@ class Source(CopiedHost):
     def result(self, dispatch: int) -> Result:
         chance = self.chance
         now = self.core.now.wall
-        pending = len(self.job.messages)
+        pending = self.job.pending()
         if chance.random() < 0.3 and pending > self.worker.window:  # the job must not come to its end
             return Result(
                 dispatch, Ending.FAILED, now, now, error=TurnError("ValueError", "no"),
@@ -148,8 +151,8 @@ class _Kept:
 class Target(CopiedHost):
     """The host where it arrives."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, "b", 90_000.0)
+    def __init__(self, folder: Path, bounds: Bounds | None = None) -> None:
+        super().__init__(folder, "b", 90_000.0, bounds)
         self.commit()
         self.staging = Staging(self.core, self.core.staging_row())
         self.part = bytearray()
@@ -176,9 +179,9 @@ class Target(CopiedHost):
         assert self.final is not None
         self.staging.require_blobs()
         head = self.final.head
-        image = self.staging.image(self.final, encode_flow(FLOW))
+        image, stored = self.staging.image(self.final, encode_flow(FLOW))
         numbers = (head.next_message - 1, head.next_sequence - 1)
-        self.commit(Adopt(self.staging.row, image, PLAN, numbers, Whence.STAGED))
+        self.commit(Adopt(self.staging.row, image, PLAN, numbers, Whence.STAGED, stored))
         return self.store.read_image(self.staging.row)
 
 
@@ -191,7 +194,10 @@ def comparable(host: CopiedHost, image: JobImage, row: int) -> dict[str, object]
     """What must be the same on both sides, with dues as seconds that are left."""
     job = host.core.engine.book.jobs[row]
     now = host.core.now
+    tried = {number for actor in job.actors.values() for number in actor.tried}
+    in_memory = [message for message in job.messages.values() if message.number in tried or not job.stored]
     return {
+        "pending": job.pending(),
         "messages": [
             (m.message, m.routine, m.slot, m.data, m.attempts, m.retry_count, m.progress,
              left(m.due, now.wall))
@@ -200,10 +206,13 @@ def comparable(host: CopiedHost, image: JobImage, row: int) -> dict[str, object]
         "in memory": sorted(
             (m.number, m.data, m.attempts, m.retry_count, m.progress,
              left(m.due, now.monotonic))
-            for m in job.messages.values()
+            for m in in_memory
         ),
         "waiting": {name: sorted(actor.waiting) for name, actor in job.actors.items()},
-        "ready": {name: sorted(actor.ready) for name, actor in job.actors.items()},
+        "ready": {
+            name: sorted(number for number in actor.ready if number in tried or not job.stored)
+            for name, actor in job.actors.items()
+        },
         "history": [(*row[1:9], image.origins[row.origin], *row[10:]) for row in image.history],
         "attributes": [row[1:] for row in image.attributes],
         "attributes in memory": {name: actor.attributes for name, actor in job.actors.items()},
@@ -220,11 +229,16 @@ def comparable(host: CopiedHost, image: JobImage, row: int) -> dict[str, object]
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32), st.integers(0, 30), st.integers(0, 12), st.integers(1, 40_000))
-def test_what_arrives_is_what_the_source_has(seed: int, before: int, during: int, room: int) -> None:
+@given(
+    st.integers(0, 2**32), st.integers(0, 30), st.integers(0, 12), st.integers(1, 40_000),
+    st.sampled_from([None, Bounds(mailbox=4, few=2)]),
+)
+def test_what_arrives_is_what_the_source_has(
+    seed: int, before: int, during: int, room: int, bounds: Bounds | None
+) -> None:
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Source(Path(folder), chance), Target(Path(folder))
+        source, target = Source(Path(folder), chance, bounds), Target(Path(folder), bounds)
         for _ in range(before):
             source.work()
         source.copying = Copying(source.core, source.job, [], source.core.now)
@@ -398,12 +412,12 @@ def test_rows_that_were_staged_are_gone_after_a_discard(tmp_path: Path) -> None:
     copying = Copying(source.core, source.job, [], source.core.now)
     pieces, _ = copying.take(10**9, final=True)
     target.arrive(pieces)
-    rows = target.store.staged_rows(target.staging.row)
+    rows = target.store.staged_rows(target.staging.row, 1000)
     assert rows.messages
     target.staging.put(decode_part(pieces[-1].data))
     target.staging.discard()
     target.commit()
-    assert not any(target.store.staged_rows(target.staging.row))
+    assert not any(target.store.staged_rows(target.staging.row, 1000))
     assert target.store.history_total(target.staging.row) == 0
     for host in (source, target):
         host.store.close()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from sojourn.hosts.supervisor.core import Core, ToProcess
 from sojourn.hosts.supervisor.fleet import Fleet
 from sojourn.hosts.supervisor.processes import LocalProcesses
-from sojourn.runtime.dispatch import Worker
 from sojourn.runtime.engine.inputs import Create
 from sojourn.runtime.engine.model import FlowPlan
 from sojourn.runtime.flow import FlowSpec, RoutineSpec, SlotSpec
+from sojourn.runtime.pool import Worker
 from sojourn.runtime.values import encode_fields
 from sojourn.runtime.wire.actor import Forget
 

@@ -98,9 +98,11 @@ def begin(core: Core, outside: Outside) -> Reactor:
     """Start a host of five jobs that takes up two at a time."""
     read_jobs = core.store.read_jobs
 
-    def noted(rows: Sequence[int]) -> Iterator[StoredJob | UnreadableJob]:
+    def noted(
+        rows: Sequence[int], pending: int | None = None
+    ) -> Iterator[StoredJob | UnreadableJob]:
         outside.events.append(f"reads {list(rows)}")
-        return read_jobs(rows)
+        return read_jobs(rows, pending)
 
     digest = flow_digest(FLOW)
     for row in range(1, 6):

@@ -13,11 +13,11 @@ from sojourn.hosts.supervisor.deliveries import FIRST_PIECE, LARGEST_PIECE, MOST
 from sojourn.hosts.supervisor.papers import document
 from sojourn.hosts.supervisor.watching import Watch, Watching
 from sojourn.runtime.conditions import parse
-from sojourn.runtime.dispatch import Worker
 from sojourn.runtime.engine.inputs import CancelJob, Create, Now, RetryJob, Settle
 from sojourn.runtime.engine.model import FlowPlan
 from sojourn.runtime.flow import EventSpec, FlowSpec, RoutineSpec, SlotSpec, encode_flow
 from sojourn.runtime.flow_document import flow_digest
+from sojourn.runtime.pool import Worker
 from sojourn.runtime.values import encode_fields
 from sojourn.runtime.wire.actor import Ending, Result, TurnError
 from sojourn.runtime.wire.client import Failure, Progress, Reply

@@ -25,6 +25,7 @@ from sojourn.runtime.job import (
     JobHead,
     JobImage,
     LogRow,
+    Mailboxes,
     MessageRow,
     Origin,
     Outcome,
@@ -34,6 +35,7 @@ from sojourn.runtime.job import (
     RoutineCounts,
     SharedRow,
     StagedRows,
+    StoredMessages,
     Writes,
 )
 
@@ -264,12 +266,17 @@ class MemoryStore:
             counts=self.counts(row),
         )
 
-    def read_jobs(self, rows: Sequence[int]) -> Iterator[StoredJob | UnreadableJob]:
+    def read_jobs(
+        self, rows: Sequence[int], pending: int | None = None
+    ) -> Iterator[StoredJob | UnreadableJob]:
         """See ``Store.read_jobs``."""
         for row in rows:
             if row in self._disk.heads:
                 image = self.read_image(row, history=1, logs=False)
-                yield StoredJob(row, image, self.last_numbers(row)[:2])
+                stored: list[StoredMessages] = []
+                if pending is not None:
+                    image.messages, stored = self.mailboxes(row, pending)
+                yield StoredJob(row, image, self.last_numbers(row)[:2], stored)
 
     def read_shown(
         self, rows: Sequence[int], *, history: int, pending: int
@@ -291,15 +298,42 @@ class MemoryStore:
     def _questions(self, rows: JobRows) -> list[QuestionRow]:
         return sorted(rows.questions.values(), key=lambda asked: (asked.since, asked.question))
 
-    def staged_rows(self, row: int) -> StagedRows:
+    def staged_rows(self, row: int, pending: int) -> StagedRows:
         """See ``Store.staged_rows``."""
         rows = self._rows(row)
+        messages, stored = self.mailboxes(row, pending)
         return StagedRows(
-            [rows.messages[number] for number in sorted(rows.messages)],
+            messages,
             [AttributeRow(row, *name, rows.attributes[name]) for name in sorted(rows.attributes)],
             [SharedRow(row, key, rows.shared[key]) for key in sorted(rows.shared)],
             self._questions(rows),
+            stored,
         )
+
+    def mailboxes(self, row: int, pending: int) -> Mailboxes:
+        """See ``Store.mailboxes``."""
+        kept = self.messages_from(row, 0, -1)
+        left = [message for message in kept[pending:] if message.untried]
+        stored = [
+            StoredMessages(routine, own[0].message, len(own), sum(len(message.data) for message in own))
+            for routine in sorted({message.routine for message in left})
+            if (own := [message for message in left if message.routine == routine])
+        ]
+        return Mailboxes([m for m in kept if m not in left], stored)
+
+    def waiting_messages(self, row: int, routine: str, first: int, limit: int) -> list[MessageRow]:
+        """See ``Store.waiting_messages``."""
+        return [m for m in self.messages_from(row, first, -1) if m.routine == routine and m.untried][:limit]
+
+    def messages_from(self, row: int, first: int, limit: int) -> list[MessageRow]:
+        """See ``Store.messages_from``."""
+        kept = self._rows(row).messages
+        later = [kept[number] for number in sorted(kept) if number >= first]
+        return _first(later, None if limit < 0 else limit)
+
+    def message_numbers(self, row: int) -> list[int]:
+        """See ``Store.message_numbers``."""
+        return sorted(self._rows(row).messages)
 
     def history_after(self, row: int, after: int, limit: int) -> list[HistoryRow]:
         """See ``Store.history_after``."""

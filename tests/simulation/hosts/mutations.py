@@ -20,7 +20,8 @@ from sojourn.runtime.engine import load, settle
 from sojourn.runtime.engine.book import Book
 from sojourn.runtime.engine.engine import Engine
 from sojourn.runtime.engine.inputs import Interrupt, Now, Round, Thaw
-from sojourn.runtime.engine.model import Message
+from sojourn.runtime.engine.mailboxes import Mailboxes
+from sojourn.runtime.engine.model import Actor, Message
 from sojourn.runtime.handoff import routing
 from sojourn.runtime.handoff.parts import Final
 from sojourn.runtime.handoff.source import Patience, SourceHandoff
@@ -53,6 +54,25 @@ def an_ack_leaves_before_the_job_is_owned(patch: pytest.MonkeyPatch) -> None:
 
 def a_commit_leaves_before_the_release(patch: pytest.MonkeyPatch) -> None:
     _deliver_at_once(patch, Commit)
+
+
+def a_message_is_lost_when_more_are_read_from_disk(patch: pytest.MonkeyPatch) -> None:
+    shipped = MemoryStore.waiting_messages
+
+    def waiting_messages(self: Any, row: int, routine: str, first: int, limit: int) -> list[MessageRow]:
+        return shipped(self, row, routine, first, limit + 1)[1:]
+
+    patch.setattr(MemoryStore, "waiting_messages", waiting_messages)
+
+
+def nobody_is_told_that_a_mailbox_has_room_again(patch: pytest.MonkeyPatch) -> None:
+    shipped = Mailboxes.has_room_again
+
+    def has_room_again(self: Mailboxes, actor: Actor) -> list[Actor]:
+        shipped(self, actor)
+        return []
+
+    patch.setattr(Mailboxes, "has_room_again", has_room_again)
 
 
 def _deliver_at_once(patch: pytest.MonkeyPatch, kind: type) -> None:
@@ -240,6 +260,8 @@ PLANTED: tuple[Mutation, ...] = (
     an_aborted_handoff_leaves_its_job_frozen,
     held_commands_are_forgotten,
     a_lost_commit_message_isnt_repeated,
+    a_message_is_lost_when_more_are_read_from_disk,
+    nobody_is_told_that_a_mailbox_has_room_again,
 )
 
 FOUND: tuple[Mutation, ...] = (

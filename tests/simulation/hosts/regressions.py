@@ -40,7 +40,7 @@ REGRESSIONS = (
         mutations.an_ordered_actor_is_sent_more_after_a_failure, make_quick_plan,
     ),
     Regression(
-        1, "an ordered actor's process ran messages that were on their way to it when an attempt failed, "
+        2, "an ordered actor's process ran messages that were on their way to it when an attempt failed, "
         "before those that it had given back",
         mutations.an_ordered_process_runs_what_was_on_its_way, make_quick_plan,
     ),
