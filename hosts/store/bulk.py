@@ -141,15 +141,15 @@ class _Piece:
         )
         if pending is None or len(found) < most:
             return found
-        found = []
+        oldest: list[Plain] = []
         for row in sorted(rows):
             some, stored = read_mailboxes(self._query, row, pending)
-            found += some
+            oldest += some
             if stored:
                 self.stored[row] = stored
                 ((newest,),) = self._query("SELECT max(message) FROM messages WHERE job = ?", row)
                 self._newest[row] = _int(newest)
-        return found
+        return oldest
 
     def jobs(
         self, path: Path, flow: Callable[[str], bytes | None], origins: dict[int, Origin]

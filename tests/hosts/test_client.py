@@ -164,7 +164,7 @@ def test_submit_many_cuts_what_is_too_many_for_one_request(
 
     ids = [f"job-{n}" for n in range(7)]
     with RecordedSupervisor(tmp_path, script) as supervisor, Client(tmp_path) as client:
-        assert client.submit_many("pipeline:flow", [{}] * 7, job_ids=ids, priority=2) == ids
+        assert client.submit_many("pipeline:flow", [{"n": 1}] * 7, job_ids=ids, priority=2) == ids
     sent = [command for command in supervisor.commands if isinstance(command, Submit)]
     assert [command.job_ids for command in sent] == [ids[0:3], ids[3:6], ids[6:7]]
     assert {command.priority for command in sent} == {2}
