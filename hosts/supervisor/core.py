@@ -157,6 +157,9 @@ class Core:
     def fresh_round(self) -> Round:
         """Give the round that was under way and begin the next."""
         finished, self.round = self.round, Round()
+        for row in finished.writes.jobs_removed:
+            # Something was noted of it in the round in which its job came back under another row.
+            finished.writes.heads.pop(row, None)
         return finished
 
     def new_row(self, job_id: str) -> int:

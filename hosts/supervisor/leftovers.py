@@ -43,19 +43,28 @@ class Leftovers:
         """Record them as interrupted; their jobs are in memory, unless they ended."""
         core = self._core
         inputs: list[Input] = []
+        partly: set[int] = set()
+        """Rows of jobs of which messages are on disk alone."""
         for row in sorted(self.rows):
+            job = core.engine.job(row)
+            if job is not None and job.stored:
+                partly.add(row)
             try:
                 if _failed_meanwhile(core, row):
-                    inputs.append(core.adoption(row))
+                    adoption = core.adoption(row)
+                    inputs.append(adoption)
+                    if adoption.stored:
+                        partly.add(row)
             except JobUnreadable as error:
                 core.log.error("job unreadable", reason=error.message)
-        core.apply_all(inputs)
         for entry in self._started:
-            fetch(core, entry.job, entry.message)
-        core.apply_all(
+            if entry.job in partly:
+                inputs.extend(fetch(core, entry.job, entry.message))
+        inputs.extend(
             Recover(entry.job, entry.epoch, entry.message, entry.attempt, at, "")
             for entry, at in self._started.items()
         )
+        core.apply_all(inputs)  # in one step: at its end, jobs that failed leave memory again
 
     def forget(self) -> None:
         """Delete the pages: what they told is on disk."""

@@ -37,13 +37,10 @@ def _refill(core: Core, actor: Actor) -> None:
         core.apply(Block(job.row, reason))
 
 
-def fetch(core: Core, row: int, number: int) -> None:
-    """Have a message in memory that may be on disk alone."""
-    job = core.engine.job(row)
-    if job is not None and job.stored and number not in job.messages:
-        for message in core.store.messages_from(row, number, 1):
-            if message.message == number:
-                core.apply(Fetch(message))
+def fetch(core: Core, row: int, number: int) -> list[Fetch]:
+    """Give what takes a message into memory that may be on disk alone."""
+    found = core.store.messages_from(row, number, 1)
+    return [Fetch(message) for message in found if message.message == number]
 
 
 def blobs_of(core: Core, job: Job) -> dict[str, int]:

@@ -47,7 +47,7 @@ class FlowPlan:
         self.routes: dict[str, Routes] = {routine.id: {} for routine in spec.routines}
         """routine → where its events go."""
         for link in spec.connections:
-            targets = self.routes[link.source].setdefault(link.event, [])
+            targets = self.routes.setdefault(link.source, {}).setdefault(link.event, [])
             targets.append((link.target, link.slot))
         self.feeders = feeders(spec)
         """Routine → those that wait while its mailbox is full."""

@@ -23,6 +23,7 @@ from sojourn.runtime.errors import (
     NoSupervisor,
     Refused,
     SojournError,
+    UsageError,
 )
 from tests.integration.hosting import Host, Json, connected
 from tests.integration.judging import judge, the_owner, wait_for_owner
@@ -209,6 +210,10 @@ def move(source: Host, job: str, target: Host, grace: float | None) -> str:
     except NoSupervisor:
         return "without an answer"
     except (Refused, HostUnable):
+        return "refused"
+    except UsageError as error:
+        if "already" not in error.message:  # a command that wasn't answered brought it there meanwhile
+            raise
         return "refused"
     return "done"
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sojourn.runtime.engine.cycles import components, feeders
+from sojourn.runtime.engine.model import FlowPlan
 from sojourn.runtime.flow import Connection, FlowSpec, RoutineSpec
 
 NAMES = "abcdefg"
@@ -44,6 +45,12 @@ def test_who_is_held_back_never_waits_for_himself(edges: list[tuple[str, str]]) 
         assert source not in reached(waits, target)
     for source, target in edges:
         assert (source, target) in waits or source in reached(edges, target)
+
+
+def test_a_flow_from_elsewhere_may_connect_a_routine_that_it_lacks() -> None:
+    known = RoutineSpec("a", "m:a", b"", (), ())
+    plan = FlowPlan("digest", FlowSpec("flow", "a", (known,), (Connection("b", "output", "a", "input"),)))
+    assert plan.routes["a"] == {}
 
 
 def test_a_long_chain_and_a_long_cycle() -> None:

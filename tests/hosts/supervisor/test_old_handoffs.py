@@ -77,3 +77,17 @@ def test_only_a_job_that_is_still_here_waits_for_the_word_of_its_source(
     came_from_b(core, FIRST, 2, ownership)
     arrivals.recover(record())
     assert (FIRST in core.withheld) == waits
+
+
+def test_what_a_round_notes_of_the_row_that_a_job_left_is_not_written(core: Core) -> None:
+    """Figures of the hand-off before may come in the round in which the job comes back, before or after."""
+    came_from_b(core, FIRST, 2, Ownership.GONE)
+    head = core.store.head(FIRST)
+    assert head is not None
+    core.round.writes.heads[FIRST] = head
+    core.round.writes.jobs_removed.append(FIRST)
+    core.round.writes.heads[SECOND] = msgspec.structs.replace(head, epoch=4)
+    core.store.commit(core.fresh_round().writes)
+    found = core.store.by_job_id("job")
+    assert found is not None
+    assert (found[0], found[1].epoch) == (SECOND, 4)
