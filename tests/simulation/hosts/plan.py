@@ -48,7 +48,15 @@ class Happening(msgspec.Struct):
 
 
 class Plan(msgspec.Struct):
-    """All of it."""
+    """All of it.
+
+    Attributes:
+        hosts: how many.
+        jobs: what is submitted.
+        weather: of the network, until the horizon.
+        happenings: in order, none of them later than the horizon.
+        horizon: when all is mended: nobody starts a host again that dies afterwards.
+    """
 
     hosts: int
     jobs: list[JobPlan]
@@ -119,6 +127,8 @@ def make_plan(seed: int) -> Plan:
         at = chance.uniform(0.2, min(horizon, 3.5))
         wanted.append(Happening(at, "drain", chance.randrange(hosts), seconds=chance.choice((2.0, 30.0))))
     wanted.sort(key=lambda happening: happening.at)
+    # What strikes in the middle of the last move may come after all this: it is over before all is mended.
+    horizon = max([horizon, *(it.at + it.seconds for it in wanted if it.at > horizon)])
     return Plan(hosts, jobs, weather, wanted, horizon)
 
 

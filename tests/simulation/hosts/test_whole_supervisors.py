@@ -51,6 +51,15 @@ def test_the_seeds_mean_what_they_claim() -> None:
     }
 
 
+def test_nothing_goes_wrong_once_all_is_mended() -> None:
+    """A host that was doomed after that would die, and nobody would start it again."""
+    plans = {seed: make_plan(seed) for seed in range(1000)}
+    late = [
+        (seed, it) for seed, plan in plans.items() for it in plan.happenings if it.at > plan.horizon
+    ]
+    assert not late
+
+
 def test_the_shipped_store_makes_the_same_runs_as_the_one_in_memory() -> None:
     for seed in range(25):
         in_memory, shipped = run_seed(seed), run_seed(seed, sqlite=True)
