@@ -7,7 +7,7 @@ one alone: it is given as unreadable, and the others go on. Decides nothing abou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar, cast
@@ -37,7 +37,7 @@ AT_ONCE = 1_000
 """Jobs whose rows are in memory together."""
 
 MANY = 8
-"""Mailboxes' worth of messages that are read together; where there are more, each job's are bounded."""
+"""Mailboxes' worth of messages that are read together; where there are more, each job is asked for."""
 
 Row = TypeVar("Row", bound=AnyRow)
 T = TypeVar("T")
@@ -104,7 +104,7 @@ class _Piece:
     Args:
         query: runs a query with its arguments and gives all rows.
         rows: which.
-        pending: how many messages of each, where they have many; None for all.
+        pending: how many messages of each, as of ``mailboxes``; None for all.
 
     Attributes:
         last: job → the last entry of its history, in a list; jobs without one aren't there.
@@ -134,22 +134,25 @@ class _Piece:
         }
 
     def _read_messages(self, rows: Sequence[int], pending: int | None) -> list[Plain]:
-        """Read the messages of all; where they are very many, the oldest of each job."""
+        """Read the messages of all, and of jobs that have many those in memory: whoever else is read."""
         most = -1 if pending is None else MANY * pending
         found = self._query(
             f"SELECT * FROM messages WHERE job IN {_THESE} ORDER BY job, message LIMIT ?", self._rows, most
         )
-        if pending is None or len(found) < most:
+        if pending is None:
             return found
-        oldest: list[Plain] = []
-        for row in sorted(rows):
-            some, stored = read_mailboxes(self._query, row, pending)
-            oldest += some
+        kept: dict[int, list[Plain]] = {}
+        long: list[int] = sorted(rows)
+        if len(found) < most:
+            kept = _by_job(found)
+            long = [row for row, some in kept.items() if len(some) > pending]  # fewer than MANY
+        for row in long:
+            kept[row], stored = read_mailboxes(self._query, row, pending)
             if stored:
                 self.stored[row] = stored
                 ((newest,),) = self._query("SELECT max(message) FROM messages WHERE job = ?", row)
                 self._newest[row] = _int(newest)
-        return oldest
+        return list(chain.from_iterable(kept.values()))
 
     def jobs(
         self, path: Path, flow: Callable[[str], bytes | None], origins: dict[int, Origin]

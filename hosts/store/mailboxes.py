@@ -35,7 +35,7 @@ def read_mailboxes(query: Query, row: int, pending: int) -> tuple[list[Plain], l
     )
     counted = query(
         "SELECT routine, min(message), count(*), sum(length(data)) FROM messages"
-        f" WHERE job = ? AND message > ? AND {UNTRIED} GROUP BY routine",
+        f" WHERE job = ? AND message > ? AND {UNTRIED} GROUP BY routine ORDER BY routine",
         row, last,
     )
     return oldest + tried, [StoredMessages(str(name), *map(_int, figures)) for name, *figures in counted]

@@ -141,8 +141,8 @@ class Store(Protocol):
 
         Args:
             rows: their rows; one that isn't there is passed over.
-            pending: how many pending messages of each, as of ``mailboxes``, where there are so many that it
-                matters; None for all.
+            pending: how many pending messages of each, as of ``mailboxes``, whichever jobs are read
+                together; None for all.
         """
         ...
 
@@ -171,7 +171,10 @@ class Store(Protocol):
         ...
 
     def mailboxes(self, row: int, pending: int) -> Mailboxes:
-        """Read the oldest pending messages of a job and those that were tried, and count the others."""
+        """Read the oldest pending messages of a job and those that were tried, and count the others.
+
+        The counts are in the order of the routines' names.
+        """
         ...
 
     def waiting_messages(self, row: int, routine: str, first: int, limit: int) -> list[MessageRow]:

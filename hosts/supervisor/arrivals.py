@@ -337,7 +337,9 @@ class Arrivals:
             )
             self._step(arrival, fx.InspectionDone(kind, message, []))
             return
-        arrival.looking = HeldBlobs(self._core.home.blobs, arrival.machine.asked.blobs)
+        arrival.looking = HeldBlobs(
+            self._core.home.blobs, arrival.machine.asked.blobs, self._core.beside
+        )
         self._held(arrival)
 
     def _held(self, arrival: Arrival) -> None:

@@ -91,7 +91,7 @@ class Core:
         options: what ``up`` was asked for.
         home: where its things are.
         store: its open store.
-        nature: its clocks and chance; None for this machine's.
+        nature: its clocks, chance and work beside its rounds; None for this machine's.
         bounds: how much is kept in memory, and how much may wait; None for a host's own.
     """
 
@@ -101,6 +101,7 @@ class Core:
     ) -> None:
         nature = nature or Nature()
         self.read_clocks = nature.clocks
+        self.beside = nature.beside
         self.new_uuid = nature.new_uuid
         self.new_id = nature.new_id
         self.new_ids = nature.new_ids

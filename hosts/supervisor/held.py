@@ -1,17 +1,18 @@
 """What this host holds already of the blobs of a job that arrives: whole ones are looked through first.
 
 A damaged file must not stand for a blob that the source has: the source forgets its own after the hand-off.
-Large blobs take their time, so they are read by a thread of its own, which changes nothing.
+Large blobs take their time, so they are read beside the rounds, which changes nothing.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from sojourn.hosts.store.blobs import is_whole
+from sojourn.hosts.supervisor.nature import IsOver, Work
 from sojourn.runtime.values import is_digest
 
 PARTIAL = ".part-"
@@ -24,22 +25,24 @@ class HeldBlobs:
     Args:
         folder: of the blobs.
         asked: (digest, bytes) of the blobs that the job refers to.
+        beside: begins work beside the rounds; see ``Nature``.
     """
 
-    def __init__(self, folder: Path, asked: list[tuple[str, int]]) -> None:
+    def __init__(
+        self, folder: Path, asked: list[tuple[str, int]], beside: Callable[[Work], IsOver]
+    ) -> None:
         self._folder = folder
         self._asked = [(digest, size) for digest, size in asked if is_digest(digest)]
         self._found: list[tuple[str, int]] = []
-        self._thread: threading.Thread | None = None
+        self._is_over: IsOver | None = None
         if any((folder / digest).exists() for digest, _ in self._asked):
-            self._thread = threading.Thread(target=self._look, daemon=True)
-            self._thread.start()
+            self._is_over = beside(self._look)
         else:
             self._look()
 
     def result(self) -> list[tuple[str, int]] | None:
         """Give (digest, bytes that are here) of those of which anything is; None while it is looked for."""
-        if self._thread is not None and self._thread.is_alive():
+        if self._is_over is not None and not self._is_over():
             return None
         return self._found
 

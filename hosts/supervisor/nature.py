@@ -1,4 +1,4 @@
-"""The clocks and the chance of a host: all that a supervisor gets from outside without a message.
+"""The clocks and the chance of a host, and work beside its rounds: all that it gets without a message.
 
 One value, so that a simulation gives it others: the same readings and numbers make the same run.
 """
@@ -6,10 +6,15 @@ One value, so that a simulation gives it others: the same readings and numbers m
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable
 
 from sojourn.runtime.engine.inputs import Now
+
+Work = Callable[[], object]
+IsOver = Callable[[], bool]
+"""Says whether work that was begun has ended."""
 
 _VARIANT = {f"{digit:x}": "89ab"[digit % 4] for digit in range(16)}
 """What a random digit becomes where a UUID says of which kind it is: two of its bits stay random."""
@@ -20,18 +25,28 @@ def read_clocks() -> Now:
     return Now(time.time(), time.monotonic())
 
 
+def work_beside(work: Work) -> IsOver:
+    """Let a thread of its own do something that takes its time and touches nothing of a round."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return lambda: not thread.is_alive()
+
+
 class Nature:
-    """Where times and random numbers come from.
+    """Where times and random numbers come from, and what takes its time.
 
     Args:
         clocks: gives both clocks.
         chance: source of ids and jitter; None for the operating system's.
+        beside: begins work beside the rounds.
     """
 
     def __init__(
-        self, clocks: Callable[[], Now] = read_clocks, chance: random.Random | None = None
+        self, clocks: Callable[[], Now] = read_clocks, chance: random.Random | None = None,
+        beside: Callable[[Work], IsOver] = work_beside,
     ) -> None:
         self.clocks = clocks
+        self.beside = beside
         self.chance = chance or random.SystemRandom()
 
     def new_uuid(self) -> str:

@@ -384,17 +384,17 @@ class RowConformance:
 
         messages, stored = store.mailboxes(1, 2)
         assert messages == [rows[number] for number in (2, 3, 4, 6, 8)]
-        assert sorted(stored) == [
+        assert stored == [
             StoredMessages(fresh.routine, 12, 2, 2), StoredMessages("other", 9, 1, 4)
         ]
         assert store.mailboxes(1, 9) == ([rows[number] for number in sorted(rows)], [])
         assert store.staged_rows(1, 2)[0] == messages
-        assert sorted(store.staged_rows(1, 2).stored) == sorted(stored)
+        assert store.staged_rows(1, 2).stored == stored
 
         (job,) = store.read_jobs([1], 1)
         assert isinstance(job, StoredJob)
         assert job.image.messages == [rows[number] for number in (2, 4, 6, 8)]
-        assert sorted(job.stored) == [
+        assert job.stored == [
             StoredMessages(fresh.routine, 3, 3, 3), StoredMessages("other", 9, 1, 4)
         ]
         assert job.numbers[0] == 13
@@ -403,6 +403,27 @@ class RowConformance:
         assert store.messages_from(1, 4, 3) == [rows[4], rows[6], rows[8]]
         assert store.message_numbers(1) == sorted(rows)
         assert store.message_numbers(3) == []
+
+    def test_as_many_messages_are_read_of_a_job_whichever_jobs_are_read_with_it(
+        self, store_factory: StoreFactory
+    ) -> None:
+        store = store_factory(NOW)
+        writes = started(1)
+        writes.heads = {row: head(f"job-{row}") for row in (1, 2, 3)}
+        fresh = message(1, 1)._replace(attempts=0, retry_count=0, due=0.0, progress=None)
+        writes.messages_put = [
+            fresh._replace(job=row, message=number, routine=("load", "page")[number % 2])
+            for row, most in ((1, 9), (2, 3), (3, 40)) for number in range(1, most + 1)
+        ]
+        writes.messages_changed = [(1, 1, 5.0, None, 1, 7)]
+        store.commit(writes)
+
+        for pending in range(1, 45):
+            for rows in ([1], [2], [3], [1, 2], [1, 2, 3]):
+                for job in store.read_jobs(rows, pending):
+                    assert isinstance(job, StoredJob)
+                    assert (job.image.messages, job.stored) == store.mailboxes(job.row, pending)
+                    assert job.numbers == store.last_numbers(job.row)[:2]
 
     def test_the_highest_retry_count_is_told_for_messages_beyond_a_page_too(
         self, store_factory: StoreFactory

@@ -1,12 +1,14 @@
-"""Ids of a host: many at once, unlike each other, and of the form that they claim."""
+"""Ids of a host: many at once, unlike each other, of the form that they claim; work beside its rounds."""
 
 from __future__ import annotations
 
 import random
+import threading
 import uuid
 
 from sojourn.hosts.supervisor.nature import Nature
 from sojourn.runtime.engine.inputs import Now
+from tests.waiting import wait_until
 
 
 def test_many_ids_of_one_moment_are_uuids_that_rise() -> None:
@@ -35,3 +37,11 @@ def test_a_random_uuid_is_one() -> None:
     assert len(made) == 100
     assert all(uuid.UUID(text).version == 4 and str(uuid.UUID(text)) == text for text in made)
     assert all(uuid.UUID(text).variant == uuid.RFC_4122 for text in made)
+
+
+def test_work_beside_the_rounds_holds_nobody_up_and_is_over_when_it_ends() -> None:
+    may_end = threading.Event()
+    is_over = Nature().beside(lambda: may_end.wait(60))
+    assert not is_over()
+    may_end.set()
+    wait_until(is_over)

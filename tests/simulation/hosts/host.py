@@ -24,7 +24,7 @@ from sojourn.hosts.supervisor.assembly import Supervisor
 from sojourn.hosts.supervisor.codebases import LoadAnswer
 from sojourn.hosts.supervisor.core import Asker, Core, ToPeer
 from sojourn.hosts.supervisor.doors import Came
-from sojourn.hosts.supervisor.nature import Nature
+from sojourn.hosts.supervisor.nature import IsOver, Nature, Work
 from sojourn.hosts.supervisor.reactor import LONGEST_POLL
 from sojourn.runtime.engine.bounds import Bounds
 from sojourn.runtime.engine.inputs import Now, Round
@@ -44,6 +44,8 @@ KEY = "q" * 40
 SMALL = Bounds(mailbox=3, few=1, memory=3000)
 """Of the hosts of even seeds: a few messages fill a mailbox, and most of what waits is on disk alone."""
 
+LONGEST_BESIDE = 0.03
+"""Seconds that work beside the rounds takes at most."""
 
 
 class SimDoors:
@@ -166,6 +168,19 @@ class SimHost:
         now = self.schedule.now
         return Now(self.wall + now, self._monotonic + now)
 
+    def _beside(self, work: Work) -> IsOver:
+        """Let work beside the rounds end in a while; a crash ends it, too."""
+        life, over = self._life, False
+
+        def do() -> None:
+            nonlocal over
+            if life == self._life:
+                work()
+                over = True
+
+        self.schedule.after(self.schedule.draw(0.0, LONGEST_BESIDE), do)
+        return lambda: over
+
     # --- up and down ------------------------------------------------------------------------------
 
     def boot(self, peers: Iterable[str] = ()) -> None:
@@ -187,7 +202,7 @@ class SimHost:
             store.commit(writes)
         chance = random.Random(self.schedule.chance.getrandbits(64))
         bounds = SMALL if self.schedule.seed % 2 == 0 else None
-        core = Core(self.options, self.home, store, Nature(self.clocks, chance), bounds)
+        core = Core(self.options, self.home, store, Nature(self.clocks, chance, self._beside), bounds)
         core.log = self._log
         connect = Connector(self, self._network, self._keep_links)
         self.supervisor = Supervisor(core, self._context, self._doors, self._processes, connect)
