@@ -229,7 +229,7 @@ class Origin(msgspec.Struct, frozen=True, array_like=True):
 
 
 class AttributeRow(NamedTuple):
-    """One committed attribute of an actor (the actor's key is "" for now)."""
+    """One committed attribute of an actor; ``key`` is the actor's: "", reserved for keyed routines."""
 
     job: int
     routine: str

@@ -114,7 +114,7 @@ class PeerLinks:
         self._next_keepalive = 0.0
         try:
             self._server = None if listen is None else Listener(context, keys, listen)
-        except Exception:
+        except Exception:  # whatever it was: nobody holds this object who could close what it opened
             self._admission.close()
             raise
         self.address = None if self._server is None else self._server.address

@@ -79,7 +79,7 @@ def connect(path: Path, look: Look) -> sqlite3.Connection:
         _refuse_newer(db, path)
         _prepare(db, path)
         _migrate(db)
-    except BaseException:
+    except BaseException:  # a Ctrl-C too: nobody else holds the connection to close it
         db.close()
         raise
     return db

@@ -120,7 +120,7 @@ class SqliteStore:
                 # means nothing; the other way round would look like a store put back from a copy.
                 write_incarnation(beside, int(meta["incarnation"]))
                 mark = CommitMark.create(marked, int(meta["commits"]))
-            except BaseException:
+            except BaseException:  # a Ctrl-C too: nobody else holds the connection to close it
                 db.close()
                 raise
         except sqlite3.Error as error:
@@ -142,7 +142,7 @@ class SqliteStore:
                 db.execute(COUNT, (str(number),))
                 db.execute("COMMIT")
             except BaseException:
-                # SQLite may have rolled back by itself.
+                # A Ctrl-C too: half a round must not stay open. SQLite may have rolled back by itself.
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+
+import pytest
 
 from sojourn.runtime.engine.bounds import Bounds
 from sojourn.runtime.pool import LARGEST_WINDOW
 from sojourn.runtime.wire.client import Status
-from tests.integration.hosting import Host, Json
+from tests.integration.conftest import MakeHost
+from tests.integration.hosting import Host, Json, pair_hosts
+from tests.integration.judging import wait_for_owner
+from tests.integration.moving import begin_move, stopping_at, wait_stopped
+from tests.waiting import wait_until
 
 MESSAGES = 9_000
 MOST = Bounds().mailbox + LARGEST_WINDOW
@@ -43,6 +50,45 @@ def test_what_has_no_room_in_a_mailbox_stays_on_disk_over_kills_and_moves(
     assert final["status"] == "completed", final["error"]
     assert final["result"] == {"seen": MESSAGES}
     assert final["history_total"] == MESSAGES + 1 + final_interruptions(final)
+
+
+def has_ended(host: Host, attempts: int) -> bool:
+    total: int = host.show("job")["history_total"]
+    return total > attempts
+
+
+@pytest.mark.parametrize("point", ["source.after-write-released", "target.after-write-prepared"])
+def test_a_long_mailbox_survives_the_death_of_both_hosts_and_more_while_it_is_worked_off(
+    make_host: MakeHost, tmp_path: Path, point: str
+) -> None:
+    """Its consumer takes numbers in order and nothing else: one lost or doubled would end the job."""
+    flag = tmp_path / "flag"
+    a, b = make_host("a"), make_host("b")
+    there = a if point.startswith("source.") else b
+    for host in (a, b):
+        host.launch(**(stopping_at(point) if host is there else {}))
+    pair_hosts(a.ready(), b.ready())
+    a.submit("overflow:flow", "job", n=MESSAGES, flag=str(flag))
+    a.wait("job", "emit.succeeded >= 1")
+    move = begin_move(a, "job", b)
+    wait_stopped(there)
+    for host in (a, b):
+        host.kill()
+    for host in (a, b):
+        host.launch()
+    for host in (a, b):
+        host.ready()
+    move.exception(60)
+    owner = wait_for_owner((a, b), "job")
+    assert messages_of(owner)["pending"] == MESSAGES
+    assert messages_of(owner)["in_memory"] <= MOST
+    flag.touch()
+    for part in (1, 2):  # the messages on disk alone are read back in between
+        wait_until(partial(has_ended, owner, part * MESSAGES // 3), what="turns")
+        owner.kill()
+        owner.up()
+    final = owner.wait("job")
+    assert (final["status"], final["result"]) == ("completed", {"seen": MESSAGES}), final["error"]
 
 
 def final_interruptions(document: Json) -> int:

@@ -10,7 +10,7 @@ from sojourn.runtime.engine.engine import Engine
 from sojourn.runtime.engine.inputs import Create, Drop
 from sojourn.runtime.engine.model import FlowPlan, Origins
 from sojourn.runtime.pool import LARGEST_WINDOW, PARTS, PASSES, SHARED_FOR, Worker
-from tests.runtime.load_bench import DATA, PlayedHost, emits, flow
+from tests.runtime.played_host import DATA, PlayedHost, emits, flow
 from tests.runtime.test_effort import NOW, calls_of
 
 CHAIN = flow(["one", "two", "three"], [("one", "two"), ("two", "three")])

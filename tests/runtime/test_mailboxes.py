@@ -14,7 +14,7 @@ from sojourn.runtime.engine.view import LiveView
 from sojourn.runtime.flow import IdleHook
 from sojourn.runtime.job import JobStatus
 from sojourn.runtime.wire.actor import Turn
-from tests.runtime.load_bench import PlayedHost, emits, flow
+from tests.runtime.played_host import PlayedHost, emits, flow
 
 SMALL = Bounds(mailbox=8, few=2)
 PAIR = flow(["make", "use"], [("make", "use"), ("make", "make")])
