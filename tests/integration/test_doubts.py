@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
+
+from sojourn.runtime.job import JobHead, Ownership
 from tests.integration.conftest import MakeHost
 from tests.integration.hosting import (
     Host,
@@ -264,3 +269,44 @@ def test_a_restored_store_waits_for_a_peer_that_is_away_until_someone_accepts_it
     a.up("--accept-restored-store")
     assert a.show("job")["status"] == "running"
     a.do("cancel", "job")
+
+
+def claim_at(host: Host, epoch: int) -> None:
+    """Have a store that isn't open say that its host owns the job, at an epoch."""
+    with closing(sqlite3.connect(host.home / "store.db", isolation_level=None)) as store:
+        ((encoded,),) = store.execute("SELECT head FROM jobs WHERE job_id = 'job'")
+        head = msgspec.msgpack.decode(encoded, type=JobHead)
+        head.ownership, head.epoch = Ownership.OWNED, epoch
+        head.moved_to = head.given_to = head.finished_at = None
+        store.execute(
+            "UPDATE jobs SET ownership = 'owned', finished_at = NULL, head = ? WHERE job_id = 'job'",
+            (msgspec.msgpack.encode(head),),
+        )
+        store.execute("DELETE FROM handoffs")
+
+
+def test_two_owners_of_one_epoch_stop_each_other_and_say_how_to_resolve_it(make_host: MakeHost) -> None:
+    a, b = make_host("a").up(), make_host("b").up()
+    begin(a, b, "failing:endless", 1)
+    a.migrate("job", b)
+    a.terminate()
+    b.terminate()
+    for host in (a, b):
+        claim_at(host, 2)
+        host.launch()
+    a.ready()
+    b.ready()
+    for host, other in ((a, b), (b, a)):
+        host.wait("job", "status == 'blocked'")
+        reason = host.show("job")["reason"]
+        assert reason.startswith("two owners: hosts")
+        assert "both hold it at epoch 2" in reason
+        assert "--force reclaim" in reason
+        (doubt,) = doubts(host)
+        assert (doubt["state"], doubt["peer"], doubt["in_doubt"]) == ("two owners", other.name, True)
+        assert host.run("retry", "job").returncode == 4
+    body = json.loads(a.do("handoff", "resolve", "job", "--force", "reclaim", "-o", "json"))
+    assert (body["epoch"], body["asked"]) == (4, ["b"])
+    wait_until(lambda: b.show("job")["status"] == "moved", 20.0, "b to give way")
+    assert (b.show("job")["moved_to"], doubts(a), doubts(b)) == ("a", [], [])
+    a.wait("job", "status == 'running'")

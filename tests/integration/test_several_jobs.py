@@ -137,3 +137,22 @@ def test_back_is_refused_for_a_job_that_never_moved(pair: tuple[Host, Host]) -> 
     with a.client() as client, pytest.raises(Refused, match="never moved"):
         client.migrate_back("one")
     assert a.show("one")["status"] == "running"
+
+
+def test_a_dry_run_of_all_jobs_and_of_the_way_back_moves_nothing(pair: tuple[Host, Host]) -> None:
+    a, b = pair
+    started(a, "one", "two")
+    a.submit("failing:healing", "done")
+    a.wait("done")
+    found = json.loads(a.do("migrate", "--all", "--to", "b", "--dry-run", "-o", "json"))
+    assert {(one["job_id"], one["from"], one["to"], one["would_move"]) for one in found} == {
+        ("one", "a", "b", True), ("two", "a", "b", True),
+    }
+    assert the_owner((a, b), "one") is the_owner((a, b), "two") is a
+    a.migrate("one", b)
+    (back,) = json.loads(b.do("migrate", "one", "--back", "--dry-run", "-o", "json"))
+    assert (back["from"], back["to"], back["would_move"]) == ("b", "a", True)
+    never = a.run("migrate", "two", "--back", "--dry-run")
+    assert never.returncode == 4, never.stderr
+    assert "two" in never.stderr
+    assert the_owner((a, b), "one") is b
