@@ -76,8 +76,6 @@ class Outcome(IntEnum):
         return self.name.lower()
 
 
-
-
 class JobError(msgspec.Struct, frozen=True):
     """Why a job failed."""
 
@@ -451,6 +449,19 @@ class Writes:
 
     def __bool__(self) -> bool:
         return any(_all_writes(self))
+
+    def concern(self, job: int) -> bool:
+        """Tell whether anything of a job's row is among them."""
+        rows = (self.messages_put, self.history, self.questions_put, self.logs, self.blobs_put)
+        keys = (
+            self.messages_deleted, self.attributes, self.shared, self.questions_deleted, self.blobs_deleted,
+        )
+        return (
+            job in self.heads
+            or any(row.job == job for some in rows for row in some)
+            or any(changed[4] == job for changed in self.messages_changed)
+            or any(key[0] == job for some in keys for key in some)
+        )
 
     def drop_rows(self, job: int) -> None:
         """Take back what this round would put for a job's row, and clear what earlier rounds put."""

@@ -86,8 +86,8 @@ class ActorLoop:
         done: Result | None = None
         give_back = False
         mailbox, line = self._mailbox, self._line
+        # wall clock when this thread looked at the line last, if it has work since
         glanced: float | None = None
-        """Wall clock when this thread looked at the line last, if it has work since."""
         while True:
             entry = mailbox.claim(done, give_back=give_back)
             if entry is None and mailbox.stopping:

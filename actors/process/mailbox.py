@@ -1,7 +1,8 @@
 """What the two threads of an actor process share: messages to run, results to send.
 
 Who looks after the line to the supervisor fills the queue; the main thread claims from it and runs
-handlers. Everything here happens under one lock, which a turn takes once, and nothing here waits.
+handlers. Whatever changes anything here does so under one lock, which a turn takes once; reading one field
+takes none. Nothing here waits for a message.
 """
 
 from __future__ import annotations

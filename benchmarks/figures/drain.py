@@ -1,7 +1,6 @@
 """Jobs per second that leave a host which is drained: a thousand small ones.
 
-By ``sojourn drain --to HOST``; where the command line has no such command, by several clients that migrate
-at the same time, which the notes then say. What a command takes to start isn't part of it: what ``sojourn
+By ``sojourn drain --to HOST``. What a command takes to start isn't part of it: what ``sojourn
 peers`` takes just before is taken off. The limit is one hand-off after another at the least that one costs.
 """
 
@@ -9,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
@@ -17,7 +15,6 @@ from benchmarks.suite.alone import main
 from benchmarks.suite.figure import Figure, Line, Measured, Run
 from benchmarks.suite.hosts import two_hosts
 from benchmarks.suite.moves import Floor, floor
-from sojourn import Client
 from tests.integration.hosting import Host
 from tests.waiting import wait_until
 
@@ -26,8 +23,6 @@ PATIENCE = 600.0
 
 class Sizes(msgspec.Struct, frozen=True):
     jobs: int = 1_000
-    clients: int = 8
-    """That migrate at the same time, where there is no drain."""
 
 
 def measure(run: Run[Sizes]) -> Measured:
@@ -38,20 +33,18 @@ def measure(run: Run[Sizes]) -> Measured:
     try:
         with two_hosts(run.folder) as pair:
             ids = prepare(pair[0], jobs)
-            way, move = choose(pair[0], ids, run.sizes.clients)
-            run.say(f"{jobs:,} jobs, {run.runs} times, {way}")
+            run.say(f"{jobs:,} jobs, {run.runs} times")
             for number in run.repetitions():
                 here, there = pair[1 - number % 2], pair[number % 2]
                 beside.append(1000 / floor(least.round_trip(), least.fsync()))
                 there.run("uncordon")  # where it was drained just before, it takes jobs again
-                ours.append(jobs / move(here, there))
+                ours.append(jobs / drain(here, there))
                 check(there, ids)
     finally:
         least.close()
     return Measured(
-        [Line("jobs", f"{jobs:,} small jobs leave a host, {way}", "jobs/s", ours,
+        [Line("jobs", f"{jobs:,} small jobs leave a host, by drain", "jobs/s", ours,
               "one after another at the least", beside)],
-        notes={"moved": way},
     )
 
 
@@ -64,30 +57,10 @@ def prepare(host: Host, jobs: int) -> list[str]:
     return ids
 
 
-def choose(host: Host, ids: list[str], clients: int) -> tuple[str, Callable[[Host, Host], float]]:
-    """Give the way that jobs leave a host, in words and as a function that gives its seconds."""
-    if host.run("drain", "--help").returncode == 0:
-        return "by drain", drain
-    return f"by {clients} clients that migrate, no drain in this version", lambda here, there: migrate(
-        here, there, ids, clients
-    )
-
-
 def drain(here: Host, there: Host) -> float:
     """Drain a host by the command line; give the seconds."""
     starting = seconds(lambda: here.do("peers"))
     return seconds(lambda: here.do("drain", "--to", there.name, timeout=PATIENCE)) - starting
-
-
-def migrate(here: Host, there: Host, ids: list[str], clients: int) -> float:
-    """Move jobs by several clients at the same time, each in a thread of its own; give the seconds."""
-
-    def some(first: int) -> None:
-        with Client(here.home) as client:
-            client.migrate(ids[first::clients], there.name)
-
-    with ThreadPoolExecutor(clients) as pool:
-        return seconds(lambda: list(pool.map(some, range(clients))))
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -108,7 +81,7 @@ def check(host: Host, ids: list[str]) -> None:
     wait_until(owned, 60.0, "the other host to own all jobs")
 
 
-FIGURE = Figure("drain", "Moving a thousand small jobs", Sizes(), Sizes(jobs=6, clients=2), measure)
+FIGURE = Figure("drain", "Moving a thousand small jobs", Sizes(), Sizes(jobs=6), measure)
 
 if __name__ == "__main__":
     main(FIGURE)

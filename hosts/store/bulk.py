@@ -1,5 +1,7 @@
 """Reading many jobs at once: what an engine needs of them, in as many queries for a thousand as for one.
 
+Where very many messages are pending, those of each job are asked for by themselves.
+
 Each table is read in the order of its key and cut into jobs. What can't be read of one job concerns that
 one alone: it is given as unreadable, and the others go on. Decides nothing about jobs and writes nothing.
 """

@@ -135,7 +135,8 @@ class Store(Protocol):
     def read_jobs(
         self, rows: Sequence[int], pending: int | None = None
     ) -> Iterator[StoredJob | UnreadableJob]:
-        """Read what an engine needs of jobs, in a number of queries that doesn't grow with theirs.
+        """Read what an engine needs of jobs, in a number of queries that doesn't grow
+        with theirs while few messages are pending.
 
         One that can't be read hinders no other. Nothing may be committed while it is iterated over.
 

@@ -124,9 +124,10 @@ def read_shown(
     shared = _of_some(query, have.shared, _SHARED, SharedRow._make)
     questions = _of_some(query, have.questions, _QUESTIONS, QuestionRow._make)
     origins = store.origins()
+    waiting = set(have.messages)
     for row, head in heads.items():
         messages: list[MessageRow] = []
-        if row in have.messages:
+        if row in waiting:
             messages = list(map(MessageRow._make, query(_OLDEST, row, pending)))
         kept = entries.get(row, [])
         kept.sort(key=_SEQUENCE)  # as they mostly are

@@ -223,13 +223,6 @@ class CodeBases:
 
     # --- what is known ----------------------------------------------------------------------------
 
-    def code_of(self, digest: str) -> Inspected | None:
-        """Give what is known of the code of a flow that runs here."""
-        for base in reversed(self._bases):
-            if digest in base.checked and not base.zygote.dead:
-                return base.checked[digest]
-        return None
-
     def note_checked(self, digest: str, locator: str, inspected: Inspected) -> None:
         """Note that a flow found by its locator loads here, so that it needs no other check.
 

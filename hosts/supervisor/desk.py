@@ -232,7 +232,7 @@ class Desk:
         self._core.send(self._addressed(asker, command_id, failure))
 
     def gone(self, asker: Asker) -> None:
-        """Stop following for someone who went away; commands under way go on."""
+        """Stop following for someone who went away; all goes on but a submit that waits for room."""
         self.watching.drop(asker)
         self.reading_logs.drop(asker)
         self.submissions.gone(asker)

@@ -26,7 +26,6 @@ from sojourn.hosts.supervisor.papers import exported
 from sojourn.hosts.supervisor.preflights import Preflights
 from sojourn.hosts.supervisor.resolving import OpenHandoff
 from sojourn.hosts.supervisor.surveying import Finding
-from sojourn.hosts.supervisor.weighing import change_weight
 from sojourn.runtime.engine.inputs import Block, Drop, Freeze, Now, Round, Thaw
 from sojourn.runtime.errors import (
     HandoffAborted,
@@ -590,8 +589,7 @@ class Moves:
     def _is_on_disk(self, row: int) -> bool:
         """Whether a frozen job is quiet, and nothing of it is in the round under way."""
         round_ = self._core.round
-        writes = round_.writes
-        return row in round_.quiet and row not in writes.heads and not change_weight(writes, row)
+        return row in round_.quiet and not round_.writes.concern(row)
 
     def _give_file(self, departure: Departure) -> None:
         image = self._core.store.read_image(departure.row)

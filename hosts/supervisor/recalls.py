@@ -95,9 +95,7 @@ class Recalls:
         for key, deadline in list(self._deadlines.items()):
             row, name = key
             worker = self._core.dispatcher.workers.get(name)
-            if worker is None or not any(
-                message.actor.job.row == row for message in worker.outstanding.values()
-            ):
+            if worker is None or not worker.holds(row):
                 self._drop(key)
             elif deadline > now:
                 continue

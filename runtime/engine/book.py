@@ -86,6 +86,7 @@ class Book:
         if actor.stored or len(actor.ready) >= boxes.room:
             boxes.leave(actor, number, 1, len(data))
         else:
+            # ``Mailboxes.keep`` without its calls: every emission comes by here
             job.messages[number] = Message(number, actor, slot, data)
             heappush(actor.ready, number)
             boxes.load += MESSAGE_BYTES + len(data)

@@ -1,7 +1,7 @@
 """How much waits where: the bounds of mailboxes and of what a host takes, as numbers.
 
-What follows from them is done elsewhere: messages beyond a bound in ``book``, held routines in the
-dispatcher, submits that wait in ``hosts``.
+What follows from them is done elsewhere: messages beyond a bound and held routines in ``mailboxes``, what
+counts as a full queue of jobs in ``queues``, submits that wait in ``hosts``.
 """
 
 from __future__ import annotations

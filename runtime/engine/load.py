@@ -1,4 +1,4 @@
-"""Taking a job up: from this store after a start, or from an image that came from elsewhere."""
+"""Taking jobs up, from this store or an image from elsewhere, and messages that were left on disk."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class Job:
     __slots__ = (
         "actors", "began", "cancelling", "counts", "frozen", "head", "last_ended", "messages",
         "next_message", "next_sequence", "out", "plan", "questions", "row", "runnable", "shared",
-        "shared_floor", "shared_log", "shared_version", "sizes", "stored",
+        "shared_floor", "shared_log", "shared_version", "stored",
     )
 
     def __init__(self, row: int, head: JobHead, plan: FlowPlan) -> None:
@@ -195,7 +195,6 @@ class Job:
         self.shared_version = 0
         self.shared_log: list[tuple[int, str]] = []
         self.shared_floor = 0
-        self.sizes = 0
 
     def actor(self, routine: str) -> Actor:
         """Give the actor of a routine, made at first use."""

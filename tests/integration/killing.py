@@ -95,7 +95,7 @@ class Report:
         return (
             f"seed {self.seed}: {self.hand_offs} hand-offs (asked for: {listed(self.moves)}); "
             f"kill -9: {listed(self.kills)}; {self.jobs} jobs with {self.messages} messages, attempts: "
-            f"{listed(self.outcomes)}, {self.crashed} of the failed ones by a kill; violations: 0"
+            f"{listed(self.outcomes)}, {self.crashed} of the failed ones by a kill"
         )
 
 
