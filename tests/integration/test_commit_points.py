@@ -160,6 +160,30 @@ def test_finished_jobs_are_forgotten_after_their_retention_and_their_blobs_swept
     wait_until(lambda: not list((host.home / "blobs").iterdir()), what="the blobs to be swept")
 
 
+def age_blobs(host: Host) -> Path:
+    """Make every blob of a host that is down old enough to be swept; give one that no job refers to."""
+    stray = host.home / "blobs" / ("0" * 64)
+    stray.write_bytes(b"")
+    for blob in stray.parent.iterdir():
+        os.utime(blob, (0, 0))
+    return stray
+
+
+def test_a_blob_is_kept_while_another_job_refers_to_it(host: Host) -> None:
+    for job in ("one", "two"):
+        host.submit("values:keeping", job)
+    for job in ("one", "two"):
+        host.wait(job)
+    shared = set((host.home / "blobs").iterdir())
+    assert shared
+    host.do("forget", "one")
+    host.terminate()
+    stray = age_blobs(host)
+    host.up()
+    wait_until(lambda: not stray.exists(), what="the sweep")
+    assert set(stray.parent.iterdir()) == shared
+
+
 def test_a_failed_job_is_forgotten_when_its_other_turns_have_ended(
     host: Host, effects: Path, tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ from tests.integration.hosting import (
     pair_hosts,
     read_effects,
 )
-from tests.integration.moving import warm_up
+from tests.integration.moving import begin_move, go_on, stopping_at, wait_stopped, warm_up
 from tests.waiting import wait_until
 
 
@@ -269,6 +269,19 @@ def test_a_restored_store_waits_for_a_peer_that_is_away_until_someone_accepts_it
     a.up("--accept-restored-store")
     assert a.show("job")["status"] == "running"
     a.do("cancel", "job")
+
+
+def test_force_is_refused_while_a_host_in_doubt_is_connected(make_host: MakeHost, effects: Path) -> None:
+    a, b = make_host("a").up(), make_host("b").up(**stopping_at("target.before-write-owned"))
+    begin(a, b)
+    move = begin_move(a, "job", b)
+    wait_stopped(b)
+    refused = a.run("handoff", "resolve", "job", "--force", "reclaim")
+    assert refused.returncode == 4, refused.stderr
+    assert "job job needs no force: host 'b' can be reached from host 'a'" in refused.stderr
+    go_on(b)
+    assert move.result(60).epoch == 2
+    check_healed(b.wait("job"), effects)
 
 
 def claim_at(host: Host, epoch: int) -> None:

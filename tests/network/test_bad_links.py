@@ -34,6 +34,9 @@ def test_a_job_moves_there_and_back(
     move(b, "job", a, [a, b])
     finish(a)
     check(judge((a, b), "job"), epoch=3)
+    if conditions.loss:
+        counts = network.counts()
+        assert min(counts["a>b"].lost, counts["b>a"].lost) > 0, counts
 
 
 def check(final: Json, *, epoch: int) -> None:
